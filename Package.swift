@@ -1,0 +1,142 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// Every Swift target is in Swift 6 language mode (the tools version's default). Strict memory
+// safety is on everywhere but in Tensors and Kernels, whose business is raw memory: above them
+// the compiler then shows each `unsafe` expression, and Model, PEFT and Training hold none.
+let strict: [SwiftSetting] = [.strictMemorySafety()]
+
+// A target depends only on targets of floors below it; the import check
+// (`make lint`) fails the build where a file imports what its target does not declare.
+let package = Package(
+  name: "swift-peft-train",
+  products: [
+    .executable(name: "swift-peft-train", targets: ["swift-peft-train"])
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+    .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+  ],
+  targets: [
+    // Floor 0: C only.
+    .target(name: "CKernels"),
+    .systemLibrary(
+      name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
+    // oneDNN ships no pkg-config file; its module map links it by name.
+    .systemLibrary(name: "COneDNN", providers: [.apt(["libdnnl-dev"])]),
+    .systemLibrary(name: "CHDF5", pkgConfig: "hdf5", providers: [.apt(["libhdf5-dev"])]),
+    .systemLibrary(name: "CMPI", pkgConfig: "ompi-c", providers: [.apt(["libopenmpi-dev"])]),
+
+    // Floor 1: shapes, buffers, text.
+    .target(name: "Tensors"),
+    .target(name: "JSON", swiftSettings: strict),
+    .target(name: "Tokenizers", dependencies: ["JSON", "Tensors"], swiftSettings: strict),
+    .target(name: "Templates", dependencies: ["JSON", "Tensors"], swiftSettings: strict),
+
+    // Floor 2: arithmetic, files, messages.
+    .target(name: "Kernels", dependencies: ["Tensors", "CKernels", "COpenBLAS", "COneDNN"]),
+    .target(name: "Safetensors", dependencies: ["JSON", "Tensors"], swiftSettings: strict),
+    .target(name: "HDF5", dependencies: ["CHDF5", "Tensors"], swiftSettings: strict),
+    // The toolchain ships a module named Distributed, so ours is DataParallel.
+    .target(
+      name: "DataParallel", dependencies: ["CMPI", "Tensors"], path: "Sources/Distributed",
+      swiftSettings: strict),
+
+    // Floor 3: models and stored data.
+    .target(
+      name: "Model", dependencies: ["Kernels", "Tensors", "Safetensors", "JSON"],
+      swiftSettings: strict),
+    .target(name: "Datasets", dependencies: ["HDF5", "Tensors"], swiftSettings: strict),
+    .target(name: "Checkpointing", dependencies: ["HDF5", "Tensors"], swiftSettings: strict),
+
+    // Floor 4: the methods, and text from a model.
+    .target(
+      name: "PEFT", dependencies: ["Model", "Kernels", "Tensors", "Safetensors", "JSON"],
+      swiftSettings: strict),
+    .target(
+      name: "Generation", dependencies: ["Model", "Kernels", "Tensors"], swiftSettings: strict),
+
+    // Rows of text to datasets.
+    .target(
+      name: "Preparation",
+      dependencies: ["Datasets", "Templates", "Tokenizers", "Tensors", "JSON"],
+      swiftSettings: strict),
+
+    // Floor 5: the step loop.
+    .target(
+      name: "Training",
+      dependencies: [
+        "PEFT", "Model", "Kernels", "Datasets", "Checkpointing", "DataParallel", "Safetensors",
+        "Tokenizers", "Tensors", "JSON", .product(name: "Logging", package: "swift-log"), "Yams",
+      ],
+      swiftSettings: strict),
+
+    // Floor 6: the command line.
+    .executableTarget(
+      name: "swift-peft-train",
+      dependencies: [
+        "Training", "PEFT", "Model", "Kernels", "Generation", "Datasets", "Checkpointing",
+        "DataParallel", "HDF5", "Safetensors", "Tokenizers", "Tensors", "JSON",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .product(name: "Logging", package: "swift-log"),
+      ],
+      // The demo's base, tokenizer and task lie beside the program.
+      resources: [.copy("Demo")],
+      swiftSettings: strict),
+
+    // Tests.
+    .target(
+      name: "TestSupport", dependencies: ["Safetensors", "Tensors", "JSON"],
+      path: "Tests/TestSupport"),
+    // What the tests of DataParallel start under mpirun.
+    .executableTarget(
+      name: "mpi-probe", dependencies: ["DataParallel", "Tensors"], path: "Tests/MPIProbe"),
+    .testTarget(name: "TensorsTests", dependencies: ["Tensors", "TestSupport"]),
+    .testTarget(name: "JSONTests", dependencies: ["JSON"]),
+    .testTarget(name: "KernelsTests", dependencies: ["Kernels", "Tensors", "TestSupport"]),
+    .testTarget(
+      name: "SafetensorsTests", dependencies: ["Safetensors", "JSON", "Tensors", "TestSupport"]),
+    .testTarget(
+      name: "TokenizersTests", dependencies: ["Tokenizers", "JSON", "Tensors", "TestSupport"]),
+    .testTarget(
+      name: "TemplatesTests", dependencies: ["Templates", "JSON", "Tensors", "TestSupport"]),
+    .testTarget(name: "HDF5Tests", dependencies: ["HDF5", "Tensors", "TestSupport"]),
+    .testTarget(
+      name: "DatasetsTests", dependencies: ["Datasets", "HDF5", "Tensors", "TestSupport"]),
+    .testTarget(
+      name: "PreparationTests",
+      dependencies: [
+        "Preparation", "Datasets", "Templates", "Tokenizers", "Tensors", "JSON", "TestSupport",
+      ]),
+    .testTarget(
+      name: "CheckpointingTests", dependencies: ["Checkpointing", "HDF5", "Tensors", "TestSupport"]),
+    .testTarget(
+      name: "DataParallelTests",
+      dependencies: ["DataParallel", "Tensors", "TestSupport", "mpi-probe"]),
+    .testTarget(
+      name: "ModelTests",
+      dependencies: ["Model", "Kernels", "Safetensors", "Tensors", "JSON", "TestSupport"]),
+    .testTarget(
+      name: "PEFTTests",
+      dependencies: [
+        "PEFT", "Model", "Kernels", "Safetensors", "Tensors", "JSON", "TestSupport",
+      ]),
+    .testTarget(
+      name: "GenerationTests",
+      dependencies: ["Generation", "Model", "Kernels", "Tensors", "TestSupport"]),
+    .testTarget(
+      name: "TrainingTests",
+      dependencies: [
+        "Training", "PEFT", "Model", "Kernels", "Datasets", "Checkpointing", "DataParallel",
+        "HDF5", "Safetensors", "Tensors", "JSON", "TestSupport",
+      ]),
+    .testTarget(
+      name: "CommandTests",
+      dependencies: [
+        "Training", "Datasets", "HDF5", "Safetensors", "Tensors", "JSON", "TestSupport",
+        "swift-peft-train",
+      ]),
+  ],
+  cLanguageStandard: .gnu11
+)

@@ -1,0 +1,50 @@
+// What Swift cannot import from <hdf5.h>: macros that expand to more than a literal. Everything
+// else is called under its own name. Functions that HDF5 versions by macro (H5Dopen, H5Ewalk, …)
+// are called by their numbered names (H5Dopen2, H5Ewalk2), which Swift sees and which stay.
+#ifndef SWIFT_PEFT_CHDF5_SHIM_H
+#define SWIFT_PEFT_CHDF5_SHIM_H
+
+#include <hdf5.h>
+
+// Native types are `(H5OPEN H5T_NATIVE_…_g)`: a comma expression that first opens the library.
+static inline hid_t chdf5_native_int8(void) { return H5T_NATIVE_INT8; }
+static inline hid_t chdf5_native_uint8(void) { return H5T_NATIVE_UINT8; }
+static inline hid_t chdf5_native_int32(void) { return H5T_NATIVE_INT32; }
+static inline hid_t chdf5_native_uint32(void) { return H5T_NATIVE_UINT32; }
+static inline hid_t chdf5_native_int64(void) { return H5T_NATIVE_INT64; }
+static inline hid_t chdf5_native_uint64(void) { return H5T_NATIVE_UINT64; }
+static inline hid_t chdf5_native_float(void) { return H5T_NATIVE_FLOAT; }
+static inline hid_t chdf5_native_double(void) { return H5T_NATIVE_DOUBLE; }
+static inline hid_t chdf5_c_string(void) { return H5T_C_S1; }
+
+// Casts of literals: `((size_t)(-1))`, `(hid_t)0`, `((hsize_t)(-1))`.
+static inline size_t chdf5_variable_length(void) { return H5T_VARIABLE; }
+static inline hid_t chdf5_default(void) { return H5P_DEFAULT; }
+static inline hid_t chdf5_all(void) { return H5S_ALL; }
+static inline hsize_t chdf5_unlimited(void) { return H5S_UNLIMITED; }
+
+// Property list classes are comma expressions like the native types.
+static inline hid_t chdf5_file_access_class(void) { return H5P_FILE_ACCESS; }
+static inline hid_t chdf5_dataset_create_class(void) { return H5P_DATASET_CREATE; }
+static inline hid_t chdf5_link_create_class(void) { return H5P_LINK_CREATE; }
+
+// `H5F_ACC_…` are `(H5CHECK H5OPEN 0x…u)`: the check of the library's version comes first.
+static inline unsigned chdf5_read_only(void) { return H5F_ACC_RDONLY; }
+static inline unsigned chdf5_truncate(void) { return H5F_ACC_TRUNC; }
+
+// H5E_DEFAULT is an untyped 0; a null function in H5Eset_auto2 stops the printing of errors.
+static inline herr_t chdf5_stop_printing_errors(void) {
+  return H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+}
+
+// H5Pset_file_locking came with 1.10.7; older libraries obey HDF5_USE_FILE_LOCKING only.
+static inline herr_t chdf5_set_no_file_locking(hid_t access) {
+#if H5_VERSION_GE(1, 10, 7)
+  return H5Pset_file_locking(access, 0, 1);
+#else
+  (void)access;
+  return 0;
+#endif
+}
+
+#endif

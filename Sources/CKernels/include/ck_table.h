@@ -1,0 +1,31 @@
+// The table of kernels, one filled per instruction set. Every entry is single-threaded; threads are
+// the pool's business. The scalar table is the reference that the others are tested against:
+// element-wise entries equal it to the last bit, sums differ by their order.
+#pragma once
+
+#include <stdint.h>
+
+#include "ck_attention.h"
+#include "ck_elementwise.h"
+#include "ck_linear.h"
+#include "ck_norm.h"
+
+typedef struct {
+  const char *_Nonnull name;  // "scalar", "avx2", "avx512", "neon"
+  ck_linear_kernels linear;
+  ck_norm_kernels norm;
+  ck_elementwise_kernels elementwise;
+  ck_attention_kernels attention;
+} ck_kernels;
+
+// The best table this processor can run; the same one on every call.
+const ck_kernels *_Nonnull ck_kernels_best(void);
+
+// The table of that name, or NULL where it is unknown or this processor cannot run it.
+const ck_kernels *_Nullable ck_kernels_named(const char *_Nonnull name);
+
+// Whether the processor multiplies bf16 natively (AVX512_BF16; AMX processors have it too).
+int ck_has_native_bf16(void);
+
+// Lets OpenMP, if the process has it, use no more than the calling thread when called from it.
+void ck_use_one_openmp_thread(void);

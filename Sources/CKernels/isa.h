@@ -1,0 +1,12 @@
+// The tables that table.c chooses from; each is made in isa_NAME.c.
+#pragma once
+
+#include "ck_table.h"
+
+extern const ck_kernels ck_table_scalar;
+#if defined(__x86_64__)
+extern const ck_kernels ck_table_avx2;
+extern const ck_kernels ck_table_avx512;
+#elif defined(__aarch64__)
+extern const ck_kernels ck_table_neon;
+#endif

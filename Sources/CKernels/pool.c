@@ -1,0 +1,153 @@
+#include "ck_pool.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdlib.h>
+
+// How long an idle worker looks for the next job before it sleeps. The gaps between the kernels of
+// a step are a few microseconds; a pause instruction is 40 to 140 cycles, so this is 30 to 100 us.
+enum { idle_spins = 2000 };
+// How long the caller waits for the last blocks before it offers its core to somebody else.
+enum { finish_spins = 2000 };
+
+struct ck_pool {
+  // Job number in the upper half, blocks not yet claimed in the lower. A worker claims by
+  // compare-and-swap; while a claimed block is unfinished the job cannot end, so the fields of the
+  // job are stable for exactly as long as the claimant reads them. A late worker sees 0 and goes.
+  _Alignas(64) _Atomic uint64_t ticket;
+  _Alignas(64) _Atomic int64_t finished;
+  _Alignas(64) int64_t count;
+  ck_swift_body body;
+  const void *context;
+
+  _Alignas(64) _Atomic int sleepers;
+  _Atomic bool stopping;
+  pthread_mutex_t lock;
+  pthread_cond_t wake;
+  int threads;
+  pthread_t *handles;
+};
+
+// The number of the pool thread that runs, while it runs a block; -1 outside of jobs.
+static _Thread_local int current_worker = -1;
+
+typedef struct {
+  ck_pool *pool;
+  int worker;
+} ck_worker_start;
+
+static inline void pause_briefly(void) {
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  __asm__ volatile("isb");
+#endif
+}
+
+static void work(ck_pool *pool, int worker) {
+  uint64_t ticket = atomic_load_explicit(&pool->ticket, memory_order_acquire);
+  current_worker = worker;
+  while ((uint32_t)ticket != 0) {
+    if (!atomic_compare_exchange_weak_explicit(
+            &pool->ticket, &ticket, ticket - 1, memory_order_acq_rel, memory_order_acquire)) {
+      continue;
+    }
+    int64_t block = pool->count - (int64_t)(uint32_t)ticket;
+    pool->body(block, worker, pool->context);
+    atomic_fetch_add_explicit(&pool->finished, 1, memory_order_release);
+    ticket = atomic_load_explicit(&pool->ticket, memory_order_acquire);
+  }
+  current_worker = -1;
+}
+
+static bool has_work(ck_pool *pool) { return (uint32_t)atomic_load(&pool->ticket) != 0; }
+
+static void *worker_main(void *argument) {
+  ck_worker_start start = *(ck_worker_start *)argument;
+  free(argument);
+  ck_pool *pool = start.pool;
+  while (!atomic_load_explicit(&pool->stopping, memory_order_relaxed)) {
+    for (int spin = 0; spin < idle_spins && !has_work(pool); spin++) pause_briefly();
+    if (!has_work(pool)) {
+      pthread_mutex_lock(&pool->lock);
+      atomic_fetch_add(&pool->sleepers, 1);
+      // The caller publishes a ticket and then reads `sleepers`; here it is the other way round, so
+      // one of the two always sees the other.
+      while (!has_work(pool) && !atomic_load(&pool->stopping)) {
+        pthread_cond_wait(&pool->wake, &pool->lock);
+      }
+      atomic_fetch_sub(&pool->sleepers, 1);
+      pthread_mutex_unlock(&pool->lock);
+    }
+    work(pool, start.worker);
+  }
+  return NULL;
+}
+
+static void wake_all(ck_pool *pool) {
+  pthread_mutex_lock(&pool->lock);
+  pthread_cond_broadcast(&pool->wake);
+  pthread_mutex_unlock(&pool->lock);
+}
+
+ck_pool *ck_pool_create(int threads) {
+  void *memory = NULL;
+  if (threads < 1 || posix_memalign(&memory, 64, sizeof(ck_pool)) != 0) return NULL;
+  ck_pool *pool = memory;
+  *pool = (ck_pool){.threads = 1};
+  pthread_mutex_init(&pool->lock, NULL);
+  pthread_cond_init(&pool->wake, NULL);
+  pool->handles = calloc((size_t)threads, sizeof(pthread_t));
+  for (int worker = 1; worker < threads; worker++) {
+    ck_worker_start *start = malloc(sizeof *start);
+    if (start != NULL) *start = (ck_worker_start){pool, worker};
+    if (start == NULL || pool->handles == NULL ||
+        pthread_create(&pool->handles[worker], NULL, worker_main, start) != 0) {
+      free(start);
+      ck_pool_destroy(pool);
+      return NULL;
+    }
+    pool->threads = worker + 1;
+  }
+  return pool;
+}
+
+void ck_pool_destroy(ck_pool *pool) {
+  atomic_store(&pool->stopping, true);
+  wake_all(pool);
+  for (int worker = 1; worker < pool->threads; worker++) pthread_join(pool->handles[worker], NULL);
+  pthread_cond_destroy(&pool->wake);
+  pthread_mutex_destroy(&pool->lock);
+  free(pool->handles);
+  free(pool);
+}
+
+__attribute__((swiftcall)) void ck_pool_run(
+    ck_pool *pool, int64_t count, ck_swift_body body, const void *context) {
+  bool nested = current_worker >= 0;
+  if (nested || pool->threads == 1 || count <= 1) {
+    int worker = nested ? current_worker : 0;
+    current_worker = worker;
+    for (int64_t block = 0; block < count; block++) body(block, worker, context);
+    if (!nested) current_worker = -1;
+    return;
+  }
+  pool->count = count;
+  pool->body = body;
+  pool->context = context;
+  atomic_store_explicit(&pool->finished, 0, memory_order_relaxed);
+  uint64_t job = (atomic_load_explicit(&pool->ticket, memory_order_relaxed) >> 32) + 1;
+  atomic_store(&pool->ticket, (job << 32) | (uint64_t)count);
+  if (atomic_load(&pool->sleepers) > 0) wake_all(pool);
+
+  work(pool, 0);
+  for (int spin = 0; atomic_load_explicit(&pool->finished, memory_order_acquire) < count; spin++) {
+    if (spin < finish_spins) {
+      pause_briefly();
+    } else {
+      sched_yield();
+    }
+  }
+}

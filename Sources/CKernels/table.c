@@ -1,0 +1,56 @@
+#include "ck_table.h"
+
+#include <stddef.h>
+#include <string.h>
+
+#include "isa.h"
+
+// Best first.
+static const ck_kernels *supported(int index) {
+  switch (index) {
+#if defined(__x86_64__)
+    case 0:
+      return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                     __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+                     __builtin_cpu_supports("fma")
+                 ? &ck_table_avx512
+                 : NULL;
+    case 1:
+      return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+                     __builtin_cpu_supports("f16c")
+                 ? &ck_table_avx2
+                 : NULL;
+#elif defined(__aarch64__)
+    case 0:
+      return &ck_table_neon;  // NEON is part of every AArch64 processor.
+#endif
+    case 2:
+      return &ck_table_scalar;
+    default:
+      return NULL;
+  }
+}
+
+const ck_kernels *ck_kernels_best(void) {
+  for (int index = 0; index < 2; index++) {
+    const ck_kernels *table = supported(index);
+    if (table != NULL) return table;
+  }
+  return &ck_table_scalar;
+}
+
+const ck_kernels *ck_kernels_named(const char *name) {
+  for (int index = 0; index < 3; index++) {
+    const ck_kernels *table = supported(index);
+    if (table != NULL && strcmp(table->name, name) == 0) return table;
+  }
+  return NULL;
+}
+
+int ck_has_native_bf16(void) {
+#if defined(__x86_64__)
+  return __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vl");
+#else
+  return 0;
+#endif
+}

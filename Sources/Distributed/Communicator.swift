@@ -1,0 +1,163 @@
+import CMPI
+
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#endif
+
+/// All processes of a run, and what they do together.
+///
+/// ```swift
+/// let communicator = try Communicator()
+/// let tokens = try communicator.allReduce(Int64(localTokens), .sum)
+/// communicator.finalize()
+/// ```
+///
+/// A process that no launcher started is a world of one: MPI is then not started at all, every
+/// collective returns at once, and neither `mpirun` nor a network is needed.
+///
+/// MPI is started as `MPI_THREAD_FUNNELED`: only the thread that made the communicator may use it.
+/// That is why it is not `Sendable`; the compiler keeps it where it was made. There is one world and
+/// no sub-communicator: whoever needs the ranks of a node has ``localRank``. There is no `deinit` that
+/// leaves the job either: leaving waits for all ranks, and an error that unwinds one of them would
+/// hang there. A rank that ends without leaving is noticed by its launcher, which ends the others.
+@safe
+public final class Communicator {
+  /// This process's number, from 0.
+  public let rank: Int
+  /// Number of processes.
+  public let worldSize: Int
+  /// This process's number among those on its node, from 0.
+  public let localRank: Int
+  /// Number of processes on this node.
+  public let localSize: Int
+  /// Number of nodes.
+  public let nodeCount: Int
+  /// The node's name.
+  public let processorName: String
+  /// The MPI library's own name and version, or nil where MPI was not started.
+  public let library: String?
+  /// Bytes that this process handed to reductions so far; stays 0 in a world of one.
+  public internal(set) var reducedBytes = 0
+  /// Elements in one MPI call at most; tests lower it to see messages cut into pieces.
+  package var largestCount = Int(CInt.max)
+
+  /// The world's handle; nil in a world of one without MPI, and once it has ended.
+  var handle: MPI_Comm?
+
+  /// Joins the job that the environment speaks of.
+  ///
+  /// The corresponding C function is `MPI_Init_thread` (MPI 3.1, §12.4.3).
+  /// - Throws: where MPI fails, and where it finds fewer processes than the launcher started.
+  public convenience init() throws(MPIError) {
+    guard let claim = LauncherClaim(environment: Self.environment()) else {
+      self.init(alone: ())
+      return
+    }
+    if claim.cannotConnect { throw .notConnected(claim: claim, worldSize: 1) }
+    try self.init(claim: claim)
+  }
+
+  /// A world of one process, whatever the environment says.
+  public init(alone: Void) {
+    rank = 0
+    worldSize = 1
+    localRank = 0
+    localSize = 1
+    nodeCount = 1
+    library = nil
+    unsafe handle = nil
+    var name = [CChar](repeating: 0, count: 256)
+    // The last character stays zero, so a name cut short still ends.
+    let status = unsafe gethostname(&name, name.count - 1)
+    processorName =
+      status == 0
+      ? String(decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+      : "localhost"
+  }
+
+  private init(claim: LauncherClaim) throws(MPIError) {
+    // A process that finds no job must be able to say so where Open MPI's daemon cannot start:
+    // without this, MPI_Init in a lone process starts one.
+    unsafe setenv("OMPI_MCA_ess_singleton_isolated", "1", 0)
+    var provided: CInt = 0
+    try MPICall.check("MPI_Init_thread") {
+      unsafe MPI_Init_thread(nil, nil, cmpi_thread_funneled(), &provided)
+    }
+    let world = unsafe cmpi_comm_world()
+    // Failures come back as statuses; by default the library would end the process itself.
+    try MPICall.check("MPI_Comm_set_errhandler") {
+      unsafe MPI_Comm_set_errhandler(world, cmpi_errors_return())
+    }
+    let version = unsafe MPICall.text(capacity: cmpi_max_library_version()) { characters, length in
+      unsafe MPI_Get_library_version(characters, length)
+    }
+    guard provided >= cmpi_thread_funneled() else { throw .threadsUnsupported(library: version) }
+
+    var number: CInt = 0
+    var size: CInt = 0
+    try MPICall.check("MPI_Comm_rank") { unsafe MPI_Comm_rank(world, &number) }
+    try MPICall.check("MPI_Comm_size") { unsafe MPI_Comm_size(world, &size) }
+    if let claimed = claim.worldSize, claimed != Int(size) {
+      throw .notConnected(claim: claim, worldSize: Int(size))
+    }
+
+    // The processes that share memory with this one: its node, as far as it matters here.
+    var node: MPI_Comm?
+    var localNumber: CInt = 0
+    var localCount: CInt = 0
+    try MPICall.check("MPI_Comm_split_type") {
+      unsafe MPI_Comm_split_type(world, cmpi_comm_type_shared(), number, cmpi_info_null(), &node)
+    }
+    try MPICall.check("MPI_Comm_rank") { unsafe MPI_Comm_rank(node, &localNumber) }
+    try MPICall.check("MPI_Comm_size") { unsafe MPI_Comm_size(node, &localCount) }
+    try MPICall.check("MPI_Comm_free") { unsafe MPI_Comm_free(&node) }
+    var leaders: Int32 = localNumber == 0 ? 1 : 0
+    try MPICall.check("MPI_Allreduce") {
+      unsafe MPI_Allreduce(cmpi_in_place(), &leaders, 1, cmpi_int32(), cmpi_sum(), world)
+    }
+
+    rank = Int(number)
+    worldSize = Int(size)
+    localRank = Int(localNumber)
+    localSize = Int(localCount)
+    nodeCount = Int(leaders)
+    library = version.split(separator: ",").first.map(String.init) ?? version
+    processorName = unsafe MPICall.text(capacity: cmpi_max_processor_name()) { characters, length in
+      unsafe MPI_Get_processor_name(characters, length)
+    }
+    unsafe handle = world
+  }
+
+  /// Leaves the job, together with all other ranks, at the end of a run.
+  ///
+  /// It waits for the last of them. An error at this point has nobody left to act on it and is dropped. The corresponding C
+  /// function is `MPI_Finalize` (MPI 3.1, §8.7).
+  public func finalize() {
+    guard unsafe handle != nil else { return }
+    unsafe handle = nil
+    _ = MPI_Finalize()
+  }
+
+  /// Ends every process of the job at once, with `status` as the job's exit status.
+  ///
+  /// For failures that other ranks cannot know of, since they wait in a collective for this one.
+  /// The corresponding C function is `MPI_Abort` (MPI 3.1, §8.7).
+  public func abort(status: Int32) -> Never {
+    if unsafe handle != nil { _ = unsafe MPI_Abort(cmpi_comm_world(), status) }
+    exit(status)
+  }
+
+  private static func environment() -> [String: String] {
+    var variables: [String: String] = [:]
+    var entry = unsafe environ
+    while let text = unsafe entry.pointee {
+      let parts = unsafe String(cString: text).split(
+        separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+      if parts.count == 2 { variables[String(parts[0])] = String(parts[1]) }
+      unsafe entry += 1
+    }
+    return variables
+  }
+}

@@ -1,0 +1,256 @@
+import Tensors
+
+/// What a reduction did.
+public struct ReductionSummary: Sendable, Hashable {
+  /// Bytes that this rank handed to MPI; 0 in a world of one.
+  public let bytesReduced: Int
+  /// The arena index of the first tensor that had an infinite or undefined gradient on any rank.
+  ///
+  /// All ranks are told the same one. No gradient was then written.
+  public let nonFiniteTensor: Int?
+}
+
+/// Sums the gradients of all micro-batches of a step over all ranks, exactly and without an order.
+///
+/// ```swift
+/// for microBatch in mine {
+///   arena.clearGradients()
+///   backward(microBatch)
+///   reducer.accumulate(arena)
+/// }
+/// let summary = try reducer.finish(into: arena, scale: 1 / Double(countedTokens))
+/// ```
+///
+/// The result is the same to the last bit whatever the number of ranks and whichever rank computed
+/// which micro-batch in which order. Floating-point sums cannot promise that, since their order is
+/// part of their result. So every gradient is rounded **once** onto a grid that all micro-batches of
+/// the step share, and added as an integer.
+///
+/// **The grid.** For each tensor let `2^E ≤ max |g| < 2^(E+1)` over all its elements in all
+/// micro-batches of all ranks, `J = max(−10, ⌊(E + 1)/12⌋)`. The grid's unit is
+/// `u = 2^(12(J−3))`, and the result is
+///
+///     r = Σ over micro-batches v of round(g_v / u)         (nearest, ties to even)
+///     gradient = float(double(r) · (u · scale))
+///
+/// which names neither ranks nor order. `J` is a maximum and `r` a sum of integers, both of which
+/// MPI computes exactly in any order.
+///
+/// **Without knowing J beforehand.** The grid depends on gradients that are still to come, so each
+/// one is kept as slices: `q_k = round(rest / 2^(12k))` for k = J', J'−1, J'−2, J'−3, where J' is the
+/// tensor's `J` so far, `rest` starts as `g` and loses `q_k · 2^(12k)` at each step. By the choice
+/// of J', `|g| < 2^(12J'+11)`, so for every k > J' the quotient is under ½ and `q_k` is 0: the slices
+/// at k ≤ J' are the same numbers from wherever slicing starts. When J' rises by d, the sums of
+/// slices move d places down and the d lowest are dropped, which leaves what there would be had the
+/// higher J' been known from the start. Last, `Σ q_k · 2^(12k)` over k ≥ J−3 is `u · round(g/u)`:
+/// slicing leaves a rest of at most u/2, and at a tie the last slice is even, hence the whole is.
+/// In single precision all of it is exact: scaling by powers of two (a scaled value that underflows
+/// is under 2⁻¹²⁶ where the lowest slice counts 2⁻³⁶), the rounding by adding 1.5·2²³, and the rest,
+/// whose bits are among those of `g`. Where J is held at −10 the unit is 2⁻¹⁵⁶, finer than the
+/// smallest denormal, so nothing is rounded at all.
+///
+/// **Error.** `max |g| ≥ 2^(12J−1)`, so each micro-batch's rounding is at most `u/2 ≤ 2⁻³⁶ max |g|`,
+/// of either sign; a float sum of the same terms loses up to 2⁻²⁴ of its partial sums each time.
+///
+/// **Room.** Slices are at most 2¹¹ in magnitude, so an `Int32` holds the sum of 2¹⁹. Together four
+/// make at most 2⁴⁷·(1 + 2⁻¹¹), so an `Int64` holds 2¹⁵ micro-batches over all ranks, which is
+/// ``maximumMicroBatches`` and checked.
+///
+/// It keeps 24 bytes per parameter, allocated once; a step allocates nothing. Tensors whose gradient
+/// every rank derives for itself (`ParameterRole.derived`) are passed over. It neither clips nor
+/// divides by the number of ranks: gradients are sums over tokens, and `scale` is one over their
+/// number in the global batch.
+@safe
+public final class GradientReducer {
+  /// Micro-batches that a step may have, over all ranks together.
+  public static let maximumMicroBatches = 1 << 15
+
+  private struct Tensor {
+    let index: Int  // among the arena's tensors
+    let arenaOffset: Int  // of its first element in the arena
+    let offset: Int  // of its first element in a plane
+    let count: Int
+  }
+
+  private static let smallestExponent: Int32 = -10
+  // A tensor to which nothing but zeros was added: its planes are zero.
+  private static let empty: Int32 = smallestExponent - 1
+  // Above every exponent that a finite float can have (10), so that a maximum over ranks finds it.
+  private static let nonFinite: Int32 = 1 << 20
+
+  private let communicator: Communicator
+  private let tensors: [Tensor]
+  private let extent: Int
+  private let arenaExtent: Int
+  private let planes: UnsafeMutablePointer<Int32>  // four of `extent` elements
+  private let sums: ReductionBuffer
+  // J' of each tensor; one more element for the number of micro-batches.
+  private let exponents: UnsafeMutablePointer<Int32>
+  private let agreed: UnsafeMutablePointer<Int32>
+  /// Micro-batches that this rank has added since the last `reset`.
+  public private(set) var microBatchCount = 0
+
+  /// Allocates what the tensors of `arena` need, for every step to come.
+  public init(arena: ParameterArena, communicator: Communicator) {
+    self.communicator = communicator
+    arenaExtent = arena.extent
+    var count = 0
+    tensors = arena.slots.filter(\.role.isReduced).map { slot in
+      defer { count += slot.count }
+      return Tensor(index: slot.index, arenaOffset: slot.offset, offset: count, count: slot.count)
+    }
+    extent = count
+    unsafe planes = .allocate(capacity: max(4 * count, 1))
+    unsafe planes.initialize(repeating: 0, count: max(4 * count, 1))
+    sums = ReductionBuffer(count: count)
+    unsafe exponents = .allocate(capacity: tensors.count + 1)
+    unsafe exponents.initialize(repeating: Self.empty, count: tensors.count + 1)
+    unsafe agreed = .allocate(capacity: tensors.count + 1)
+    unsafe agreed.initialize(repeating: 0, count: tensors.count + 1)
+  }
+
+  deinit {
+    unsafe planes.deallocate()
+    unsafe exponents.deallocate()
+    unsafe agreed.deallocate()
+  }
+
+  /// Bytes held.
+  public var byteCount: Int { extent * 24 + (tensors.count + 1) * 8 }
+
+  /// Adds the arena's gradients, all of those of one micro-batch; the caller clears them.
+  public func accumulate(_ arena: ParameterArena) {
+    precondition(arena.extent == arenaExtent, "a reducer made for another arena")
+    microBatchCount += 1
+    // Sums with too many terms are not made; `finish` tells why.
+    if microBatchCount > Self.maximumMicroBatches { return }
+    for index in tensors.indices {
+      let tensor = tensors[index]
+      let count = tensor.count
+      let gradients = unsafe arena.allGradients.base + tensor.arenaOffset
+      let pattern = unsafe ReductionKernels.largestMagnitude(gradients, count: count)
+      if pattern == 0 { continue }
+      let needed = Self.exponent(pattern)
+      let current = unsafe exponents[index]
+      let exponent = max(needed, current)
+      unsafe exponents[index] = exponent
+      if exponent == Self.nonFinite { continue }
+      if exponent > current && current != Self.empty {
+        ReductionKernels.lower(planes(of: tensor), by: Int(exponent - current), count: count)
+      }
+      // A power of two between 2^-120 and 2^120.
+      let scale = Float(sign: .plus, exponent: -12 * Int(exponent), significand: 1)
+      unsafe ReductionKernels.accumulate(
+        gradients, count: count, scale: scale, into: planes(of: tensor))
+    }
+  }
+
+  /// Sums over all ranks and writes every reduced tensor's gradient, times `scale`, into the arena.
+  ///
+  /// All ranks call it, also those that had no micro-batch. Afterwards the reducer is empty, for
+  /// the next step.
+  /// - Parameter scale: one over the number of counted tokens in the global batch.
+  /// - Throws: where MPI fails, and on all ranks where the step has too many micro-batches.
+  public func finish(
+    into arena: ParameterArena, scale: Double
+  ) throws(MPIError) -> ReductionSummary {
+    defer { reset() }
+    return try finish(tensors: 0..<arena.slots.count, into: arena, scale: scale)
+  }
+
+  /// Does the same for the tensors whose arena indices are in `range` alone.
+  ///
+  /// For reducing piece by piece, in the same order on all ranks, while backward goes on below: a
+  /// tensor's piece may be finished once the last micro-batch of this rank was added to it. After
+  /// the last piece the caller calls ``reset()``.
+  public func finish(
+    tensors range: Range<Int>, into arena: ParameterArena, scale: Double
+  ) throws(MPIError) -> ReductionSummary {
+    precondition(arena.extent == arenaExtent, "a reducer made for another arena")
+    let bytesBefore = communicator.reducedBytes
+    let chosen = indices(range)
+    if let nonFinite = try agreeOnExponents(chosen) {
+      return ReductionSummary(
+        bytesReduced: communicator.reducedBytes - bytesBefore,
+        nonFiniteTensor: tensors[nonFinite].index)
+    }
+    for index in chosen {
+      let tensor = tensors[index]
+      if unsafe exponents[index] == Self.empty {
+        unsafe (sums.base + tensor.offset).update(repeating: 0, count: tensor.count)
+        continue
+      }
+      let rise = unsafe Int(agreed[index] - exponents[index])
+      ReductionKernels.lower(planes(of: tensor), by: rise, count: tensor.count)
+      unsafe ReductionKernels.combine(
+        planes(of: tensor), count: tensor.count, into: sums.base + tensor.offset)
+      unsafe exponents[index] = Self.empty
+    }
+    if let first = chosen.first, let last = chosen.last {
+      let end = tensors[last].offset + tensors[last].count
+      try communicator.sum(sums, tensors[first].offset..<end)
+    }
+    for index in chosen {
+      let tensor = tensors[index]
+      let exponent = unsafe Int(agreed[index])
+      let unit = Double(sign: .plus, exponent: 12 * (exponent - 3), significand: 1)
+      unsafe ReductionKernels.convert(
+        sums.base + tensor.offset, count: tensor.count, factor: unit * scale,
+        into: arena.allGradients.base + tensor.arenaOffset)
+    }
+    return ReductionSummary(
+      bytesReduced: communicator.reducedBytes - bytesBefore, nonFiniteTensor: nil)
+  }
+
+  /// Forgets everything that was added since the last `finish`.
+  public func reset() {
+    microBatchCount = 0
+    for index in tensors.indices where unsafe exponents[index] != Self.empty {
+      unsafe exponents[index] = Self.empty
+      // Four places down is out.
+      ReductionKernels.lower(planes(of: tensors[index]), by: 4, count: tensors[index].count)
+    }
+  }
+
+  /// Fills `agreed` with the chosen tensors' exponents over all ranks.
+  ///
+  /// - Returns: the first tensor whose gradient is not finite on some rank.
+  private func agreeOnExponents(_ chosen: Range<Int>) throws(MPIError) -> Int? {
+    // The count travels behind the exponents of the piece.
+    unsafe (agreed + chosen.lowerBound).update(
+      from: exponents + chosen.lowerBound, count: chosen.count)
+    unsafe agreed[chosen.upperBound] = Int32(clamping: microBatchCount)
+    try unsafe communicator.allReduce(
+      nil, into: agreed + chosen.lowerBound, count: chosen.count + 1, .maximum)
+    let perRank = unsafe Int(agreed[chosen.upperBound])
+    // The largest count times the ranks, since only a maximum was asked for: dealing is even to
+    // within one micro-batch, so it is never far above the true number.
+    let (worldSize, limit) = (communicator.worldSize, Self.maximumMicroBatches)
+    if perRank * worldSize > limit {
+      throw .tooManyMicroBatches(perRank: perRank, worldSize: worldSize, limit: limit)
+    }
+    return chosen.first { unsafe agreed[$0] == Self.nonFinite }
+  }
+
+  /// The reduced tensors among those with arena indices in `range`, as positions in `tensors`.
+  private func indices(_ range: Range<Int>) -> Range<Int> {
+    var (first, last) = (0, tensors.count)
+    while first < last && tensors[first].index < range.lowerBound { first += 1 }
+    while last > first && tensors[last - 1].index >= range.upperBound { last -= 1 }
+    return first..<last
+  }
+
+  private func planes(of tensor: Tensor) -> ReductionKernels.Planes {
+    unsafe ReductionKernels.Planes(base: planes, offset: tensor.offset, stride: extent)
+  }
+
+  /// The least J with every magnitude of `pattern` or less under 2^(12J+11); ``nonFinite`` for an
+  /// infinity or NaN.
+  private static func exponent(_ pattern: Int32) -> Int32 {
+    if pattern >= 0x7f80_0000 { return nonFinite }
+    // The exponent field of a denormal reads as -127, which is below every J but the least anyway.
+    let exponent = (pattern >> 23) - 127
+    // Rounded down: the shift makes the dividend positive.
+    return max((exponent + 1 + 240) / 12 - 20, smallestExponent)
+  }
+}

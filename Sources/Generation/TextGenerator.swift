@@ -1,0 +1,107 @@
+import Kernels
+import Model
+import Tensors
+
+/// Why an answer ended.
+public enum FinishReason: String, Sendable {
+  /// The model said its end token.
+  case stop
+  /// The asked number of tokens was reached.
+  case length
+}
+
+/// An answer in tokens; the end token is left out.
+public struct GeneratedTokens: Sendable {
+  /// The new tokens.
+  public let tokens: [Int]
+  /// Why it ended.
+  public let finishReason: FinishReason
+}
+
+/// Continues a prompt token by token, with cached keys and values.
+///
+/// ```swift
+/// let generator = try TextGenerator(decoder: decoder, compute: compute, maximumLength: 512)
+/// let answer = generator.generate(
+///   prompt: [1, 17, 4], maximumNewTokens: 32, sampler: Sampler(), endTokens: [2])
+/// ```
+///
+/// The prompt goes through the model in one pass, each new token in one of its own. Virtual tokens
+/// and prefixes of an attached adapter enter with the prompt. The decoder must have its hooks; the
+/// generator prepares it for inference, so it cannot be training at the same time.
+public final class TextGenerator {
+  private let decoder: Decoder
+  private let compute: Compute
+  private let batch: TokenBatch
+  private let cache: KeyValueCache
+  private let logits: LogitsBuffer
+  private let lastRow = IndexBuffer(count: 1)
+
+  /// Most tokens of prompt and answer together.
+  public let maximumLength: Int
+
+  /// Prepares `decoder` for inference.
+  ///
+  /// - Parameter maximumLength: most tokens of prompt and answer together.
+  /// - Throws: `ModelError.tooManyPositions` where the model has fewer positions.
+  public init(decoder: Decoder, compute: Compute, maximumLength: Int) throws(ModelError) {
+    try decoder.checkPositions(tokens: maximumLength)
+    try decoder.prepare(
+      for: .inference, maximumTokens: maximumLength, maximumSequences: 1,
+      maximumLength: maximumLength)
+    self.decoder = decoder
+    self.compute = compute
+    self.maximumLength = maximumLength
+    batch = decoder.makeBatch(maximumTokens: maximumLength, maximumSequences: 1)
+    let c = decoder.configuration
+    cache = KeyValueCache(
+      blockCount: c.blockCount, keyValueSize: c.keyValueSize,
+      capacity: maximumLength + decoder.virtualTokenCount)
+    logits = LogitsBuffer(vocabularySize: c.vocabularySize)
+  }
+
+  /// Continues `prompt`, which must not be empty.
+  ///
+  /// - Parameters:
+  ///   - endTokens: tokens that end the answer.
+  ///   - onToken: called with each new token, for streaming; the end token is left out.
+  public func generate(
+    prompt: [Int], maximumNewTokens: Int, sampler: Sampler, endTokens: Set<Int>,
+    onToken: (Int) -> Void = { _ in }
+  ) -> GeneratedTokens {
+    precondition(!prompt.isEmpty, "a prompt without tokens")
+    cache.clear()
+    var tokens: [Int] = []
+    var next = prompt[...]
+    let room = max(0, min(maximumNewTokens, maximumLength - prompt.count))
+    for draw in 0..<room {
+      run(next)
+      let token = sampler.choose(from: logits.view, draw: draw)
+      if endTokens.contains(token) {
+        return GeneratedTokens(tokens: tokens, finishReason: .stop)
+      }
+      tokens.append(token)
+      onToken(token)
+      next = [token]
+    }
+    return GeneratedTokens(tokens: tokens, finishReason: .length)
+  }
+
+  /// One pass over new tokens; leaves the logits behind the last of them.
+  private func run(_ tokens: ArraySlice<Int>) {
+    let isFirst = cache.length == 0
+    batch.clear()
+    batch.beginSequence(startPosition: isFirst ? 0 : cache.length - decoder.virtualTokenCount)
+    for token in tokens { batch.append(token: token, isTarget: false) }
+    batch.endSequence()
+    lastRow.all[0] = batch.rowCount - 1
+    let pass = Pass(batch: batch, compute: compute, isTraining: false, cache: cache)
+    decoder.logits(pass, rows: lastRow.all, into: logits.view)
+  }
+}
+
+private final class LogitsBuffer {
+  private let buffer: FloatBuffer
+  var view: MatrixView { buffer.view(rows: 1, columns: buffer.count) }
+  init(vocabularySize: Int) { buffer = FloatBuffer(count: vocabularySize) }
+}

@@ -1,0 +1,113 @@
+import CHDF5
+import Glibc
+
+/// An open HDF5 file.
+///
+/// ```swift
+/// let file = try HDF5File(reading: "data.h5")
+/// let tokens = try file.root.dataset("train/tokens").read(UInt32.self)
+/// ```
+///
+/// Groups and datasets keep their file open. Not `Sendable`: one thread uses a file at a time.
+/// Files are neither locked (a network file system often cannot, and a private name is enough
+/// protection for what is being written) nor opened for change once they are complete.
+public final class HDF5File {
+  /// The path that it was opened by.
+  public let path: String
+  /// Reading or writing.
+  public let access: HDF5Access
+  /// Bytes of a file that was opened for reading.
+  public let byteCount: Int
+  let handle: HDF5Handle
+
+  /// Opens an existing file for reading.
+  ///
+  /// Throws `HDF5Error.cannotOpen`, `.notHDF5`, `.truncated` or `.callFailed`. The corresponding C
+  /// function is `H5Fopen`.
+  public init(reading path: String) throws(HDF5Error) {
+    let location = HDF5Location(file: path, object: "/", access: .reading)
+    // HDF5 opens a directory like a file and then fails to read it; a name says more.
+    var status = stat()
+    // Unsafe: both calls only read the path and fill `status`.
+    guard unsafe stat(path, &status) == 0, unsafe Glibc.access(path, R_OK) == 0 else {
+      throw .cannotOpen(file: path, access: .reading, reason: systemMessage(errno))
+    }
+    guard status.st_mode & S_IFMT != S_IFDIR else {
+      throw .cannotOpen(file: path, access: .reading, reason: "it is a directory")
+    }
+    let isHDF5 = try HDF5Call.check("H5Fis_hdf5", location) { unsafe H5Fis_hdf5(path) }
+    guard isHDF5 > 0 else { throw .notHDF5(file: path) }
+    let properties = try HDF5File.accessProperties(location)
+    self.path = path
+    access = .reading
+    byteCount = Int(status.st_size)
+    handle = try HDF5Handle("H5Fopen", location) {
+      unsafe H5Fopen(path, chdf5_read_only(), properties.id)
+    }
+  }
+
+  /// Creates a file, which must not be there yet.
+  ///
+  /// Metadata is written in the format of HDF5 1.8, in which it carries checksums; every h5py reads
+  /// it. Throws `HDF5Error.cannotOpen` or `.callFailed`. The corresponding C function is
+  /// `H5Fcreate`.
+  public init(creating path: String) throws(HDF5Error) {
+    let location = HDF5Location(file: path, object: "/", access: .writing)
+    // Created here first: the operating system's reason is clearer than HDF5's stack, and nobody
+    // else's file is overwritten. HDF5 then truncates the empty file.
+    let descriptor = unsafe open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
+    guard descriptor >= 0 else {
+      throw .cannotOpen(file: path, access: .writing, reason: systemMessage(errno))
+    }
+    guard Glibc.close(descriptor) == 0 else {
+      throw .cannotOpen(file: path, access: .writing, reason: systemMessage(errno))
+    }
+    let properties = try HDF5File.accessProperties(location)
+    _ = try HDF5Call.check("H5Pset_libver_bounds", location) {
+      H5Pset_libver_bounds(properties.id, H5F_LIBVER_V18, H5F_LIBVER_V18)
+    }
+    self.path = path
+    access = .writing
+    byteCount = 0
+    handle = try HDF5Handle("H5Fcreate", location) {
+      unsafe H5Fcreate(path, chdf5_truncate(), chdf5_default(), properties.id)
+    }
+  }
+
+  /// The group `/`.
+  public var root: HDF5Group {
+    get throws(HDF5Error) {
+      let location = HDF5Location(file: path, object: "/", access: access)
+      return HDF5Group(
+        handle: try HDF5Handle("H5Gopen2", location) {
+          unsafe H5Gopen2(handle.id, "/", chdf5_default())
+        },
+        file: self, location: location)
+    }
+  }
+
+  /// Hands everything written so far to the operating system.
+  ///
+  /// To be called before the file goes, since a deinitialiser cannot report what fails. The corresponding C function is `H5Fflush`.
+  public func flush() throws(HDF5Error) {
+    let location = HDF5Location(file: path, object: "/", access: access)
+    _ = try HDF5Call.check("H5Fflush", location) { H5Fflush(handle.id, H5F_SCOPE_GLOBAL) }
+  }
+
+  private static func accessProperties(_ location: HDF5Location) throws(HDF5Error) -> HDF5Handle {
+    let properties = try HDF5Handle("H5Pcreate", location) {
+      H5Pcreate(chdf5_file_access_class())
+    }
+    _ = try HDF5Call.check("H5Pset_file_locking", location) {
+      chdf5_set_no_file_locking(properties.id)
+    }
+    return properties
+  }
+}
+
+/// The operating system's words for an error number.
+func systemMessage(_ number: CInt) -> String {
+  // Unsafe: the message is copied at once; a race of two failing threads can only garble it.
+  guard let text = unsafe strerror(number) else { return "error \(number)" }
+  return unsafe String(cString: text)
+}

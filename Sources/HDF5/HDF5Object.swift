@@ -1,0 +1,166 @@
+import CHDF5
+
+/// A group or a dataset: something that has a place in a file and attributes.
+public class HDF5Object {
+  /// The file, open as long as the object lives.
+  public let file: HDF5File
+  /// Where it is.
+  public let location: HDF5Location
+  let handle: HDF5Handle
+
+  init(handle: consuming HDF5Handle, file: HDF5File, location: HDF5Location) {
+    self.handle = handle
+    self.file = file
+    self.location = location
+  }
+}
+
+/// A group: named groups and datasets.
+public final class HDF5Group: HDF5Object {
+  /// A member of a group.
+  public struct Member: Sendable, Hashable {
+    /// Its path from the group that was listed.
+    public let name: String
+    /// What it is.
+    public let kind: HDF5ObjectKind
+  }
+
+  /// No file of ours nests deeper; a loop of hard links would.
+  private static let depthLimit = 32
+
+  /// What is named `name`, or nil when there is nothing; `a/b` looks into `a`.
+  ///
+  /// The corresponding C functions are `H5Lexists`, `H5Oopen` and `H5Iget_type`.
+  public func kind(of name: String) throws(HDF5Error) -> HDF5ObjectKind? {
+    var path = ""
+    for part in name.split(separator: "/", omittingEmptySubsequences: true) {
+      path += path.isEmpty ? String(part) : "/\(part)"
+      let place = location.member(path)
+      let exists = try HDF5Call.check("H5Lexists", place) {
+        unsafe H5Lexists(handle.id, path, chdf5_default())
+      }
+      guard exists > 0 else { return nil }
+      let resolves = try HDF5Call.check("H5Oexists_by_name", place) {
+        unsafe H5Oexists_by_name(handle.id, path, chdf5_default())
+      }
+      guard resolves > 0 else { return .other }
+    }
+    return try kind(opening: path)
+  }
+
+  /// The group named `name`.
+  ///
+  /// Throws `missingObject` or `wrongKind` where there is none.
+  public func group(_ name: String) throws(HDF5Error) -> HDF5Group {
+    try require(.group, name)
+    let place = location.member(name)
+    return HDF5Group(
+      handle: try HDF5Handle("H5Gopen2", place) {
+        unsafe H5Gopen2(handle.id, name, chdf5_default())
+      }, file: file, location: place)
+  }
+
+  /// The dataset named `name`.
+  ///
+  /// Throws `missingObject` or `wrongKind` where there is none.
+  public func dataset(_ name: String) throws(HDF5Error) -> HDF5Dataset {
+    try require(.dataset, name)
+    let place = location.member(name)
+    return try HDF5Dataset(
+      opened: try HDF5Handle("H5Dopen2", place) {
+        unsafe H5Dopen2(handle.id, name, chdf5_default())
+      }, file: file, location: place)
+  }
+
+  /// Its members in the order of their names.
+  ///
+  /// The corresponding C functions are `H5Gget_info` and `H5Lget_name_by_idx`.
+  public func members() throws(HDF5Error) -> [Member] {
+    var info = H5G_info_t()
+    _ = try HDF5Call.check("H5Gget_info", location) { unsafe H5Gget_info(handle.id, &info) }
+    var members: [Member] = []
+    for index in 0..<info.nlinks {
+      let name = try memberName(index)
+      let kind = try kind(of: name) ?? .other
+      members.append(Member(name: name, kind: kind))
+    }
+    return members
+  }
+
+  /// Everything below it, groups before what they hold, each by its path from here.
+  public func allMembers() throws(HDF5Error) -> [Member] {
+    var found: [Member] = []
+    try collect(prefix: "", depth: 0, into: &found)
+    return found
+  }
+
+  /// Creates the group `name`, and those that `a/b` needs on the way.
+  ///
+  /// The corresponding C function is `H5Gcreate2`.
+  public func createGroup(_ name: String) throws(HDF5Error) -> HDF5Group {
+    let place = location.member(name)
+    let links = try intermediateGroups(place)
+    return HDF5Group(
+      handle: try HDF5Handle("H5Gcreate2", place) {
+        unsafe H5Gcreate2(handle.id, name, links.id, chdf5_default(), chdf5_default())
+      }, file: file, location: place)
+  }
+
+  /// A link creation list that makes missing groups on the way.
+  func intermediateGroups(_ place: HDF5Location) throws(HDF5Error) -> HDF5Handle {
+    let links = try HDF5Handle("H5Pcreate", place) { H5Pcreate(chdf5_link_create_class()) }
+    _ = try HDF5Call.check("H5Pset_create_intermediate_group", place) {
+      H5Pset_create_intermediate_group(links.id, 1)
+    }
+    return links
+  }
+
+  private func require(_ kind: HDF5ObjectKind, _ name: String) throws(HDF5Error) {
+    guard let found = try self.kind(of: name) else { throw .missingObject(location.member(name)) }
+    guard found == kind else {
+      throw .wrongKind(location.member(name), expected: kind, found: found)
+    }
+  }
+
+  private func kind(opening path: String) throws(HDF5Error) -> HDF5ObjectKind {
+    let place = location.member(path)
+    let object = try HDF5Handle("H5Oopen", place) {
+      unsafe H5Oopen(handle.id, path, chdf5_default())
+    }
+    let type = try HDF5Call.check("H5Iget_type", place) { H5Iget_type(object.id).rawValue }
+    switch H5I_type_t(rawValue: type) {
+    case H5I_GROUP: return .group
+    case H5I_DATASET: return .dataset
+    default: return .other
+    }
+  }
+
+  private func memberName(_ index: hsize_t) throws(HDF5Error) -> String {
+    let byName = H5_INDEX_NAME
+    let length = try HDF5Call.check("H5Lget_name_by_idx", location) {
+      unsafe H5Lget_name_by_idx(
+        handle.id, ".", byName, H5_ITER_INC, index, nil, 0, chdf5_default())
+    }
+    var bytes = [CChar](repeating: 0, count: length + 1)
+    _ = try HDF5Call.check("H5Lget_name_by_idx", location) {
+      unsafe H5Lget_name_by_idx(
+        handle.id, ".", byName, H5_ITER_INC, index, &bytes, bytes.count, chdf5_default())
+    }
+    return String(decoding: bytes.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
+  }
+
+  private func collect(
+    prefix: String, depth: Int, into found: inout [Member]
+  ) throws(HDF5Error) {
+    guard depth < HDF5Group.depthLimit else {
+      throw .nestedTooDeeply(location, limit: HDF5Group.depthLimit)
+    }
+    for member in try members() {
+      let path = prefix.isEmpty ? member.name : "\(prefix)/\(member.name)"
+      found.append(Member(name: path, kind: member.kind))
+      if member.kind == .group {
+        try group(member.name).collect(prefix: path, depth: depth + 1, into: &found)
+      }
+    }
+  }
+}

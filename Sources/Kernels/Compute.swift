@@ -1,0 +1,114 @@
+import CKernels
+import COpenBLAS
+import Tensors
+
+/// The threads that compute, a piece of memory for each, and the kernels this processor runs best.
+///
+/// ```swift
+/// let compute = Compute(threads: 4)
+/// compute.forEachBlock(rowBlocks) { block, worker in ... }
+/// ```
+///
+/// Kernels cut their work into blocks whose shapes depend on the problem only, and each block is one
+/// single-threaded computation, so that results do not depend on the number of threads to the last
+/// bit. OpenBLAS therefore runs with one thread; the threads are those of the pool here.
+///
+/// One instance belongs to one thread, the one that calls the kernels: it is not `Sendable`.
+/// It does not pin its threads.
+public final class Compute {
+  /// Floats of private memory a worker has: 2 MiB.
+  public static let scratchCount = 512 * 1024
+
+  /// Number of threads, the caller's among them.
+  public let threadCount: Int
+  /// The functions in C for this processor.
+  let kernels: UnsafePointer<ck_kernels>
+  /// Products with bf16 operands by oneDNN; nil where they are emulated.
+  let bfloat16Engine: BFloat16Engine?
+  private let pool: OpaquePointer
+  private let scratch: FloatBuffer
+
+  /// Starts `threads - 1` threads, which sleep while there is nothing to do.
+  ///
+  /// - Parameter instructionSet: `scalar`, `avx2`, `avx512` or `neon` instead of the best one.
+  ///   Where the processor cannot run it, the best one is taken.
+  public convenience init(threads: Int, instructionSet: String? = nil) {
+    self.init(
+      threads: threads, instructionSet: instructionSet,
+      bfloat16: Compute.hasNativeBFloat16 ? .oneDNN : .emulated)
+  }
+
+  /// Who computes products with bf16 operands.
+  package enum BFloat16Products {
+    /// The kernels here, with operands rounded to bf16 and widened again.
+    case emulated
+    /// oneDNN.
+    case oneDNN
+    /// oneDNN with operands rounded to bf16 and widened again: its path on any processor, for tests.
+    case oneDNNWithFloat32Operands
+  }
+
+  /// The same, with a choice of who computes products with bf16 operands.
+  package init(threads: Int, instructionSet: String? = nil, bfloat16: BFloat16Products) {
+    precondition(threads >= 1, "\(threads) threads")
+    openblas_set_num_threads(1)
+    guard let pool = ck_pool_create(CInt(threads)) else {
+      preconditionFailure("the system refused to start \(threads - 1) threads")
+    }
+    self.pool = pool
+    threadCount = threads
+    kernels = instructionSet.flatMap { ck_kernels_named($0) } ?? ck_kernels_best()
+    scratch = FloatBuffer(count: threads * Compute.scratchCount)
+    // What oneDNN refuses is emulated: slower, but the same arithmetic.
+    bfloat16Engine =
+      bfloat16 == .emulated
+      ? nil
+      : try? BFloat16Engine(
+        workers: threads, operandsAreFloat32: bfloat16 == .oneDNNWithFloat32Operands)
+  }
+
+  deinit { ck_pool_destroy(pool) }
+
+  /// The instruction set of the kernels: `scalar`, `avx2`, `avx512` or `neon`.
+  public var instructionSet: String { String(cString: kernels.pointee.name) }
+
+  /// Whether oneDNN has multiplied bf16 operands here, rather than refused.
+  package var usesOneDNN: Bool { bfloat16Engine?.hasMultiplied ?? false }
+
+  /// Whether this processor multiplies bf16 numbers natively.
+  public static var hasNativeBFloat16: Bool { ck_has_native_bf16() != 0 }
+
+  /// Calls `body` for every block in `0 ..< count`, on all threads, and returns when all are done.
+  ///
+  /// Blocks are handed out in ascending order to whoever is free; the calling thread takes part.
+  /// A call inside a block runs its blocks one after the other on the same worker, which then
+  /// shares that worker's scratch memory with the outer block. Nothing is allocated.
+  ///
+  /// - Parameter body: gets the block and the number of the worker that runs it, below
+  ///   `threadCount`. It must not depend on the worker but for scratch memory.
+  public func forEachBlock(_ count: Int, _ body: (_ block: Int, _ worker: Int) -> Void) {
+    precondition(count >= 0 && count <= Int32.max, "\(count) blocks")
+    runBlocks(pool, count, body)
+  }
+
+  /// The private memory of a worker, one row of `scratchCount` floats.
+  ///
+  /// It holds anything at first.
+  public func scratch(worker: Int) -> MatrixView {
+    scratch.view(
+      offset: worker * Compute.scratchCount, rows: 1, columns: Compute.scratchCount)
+  }
+}
+
+/// `ck_pool_run`, whose last two parameters are the two words of a Swift closure: imported by name,
+/// because a closure that does not escape cannot be handed to C in any other way without a box.
+@_silgen_name("ck_pool_run")
+private func runBlocks(_ pool: OpaquePointer, _ count: Int, _ body: (Int, Int) -> Void)
+
+/// Whole numbers of `step` that cover `count`.
+func blockCount(_ count: Int, _ step: Int) -> Int { (count + step - 1) / step }
+
+/// The part of `0 ..< count` that block number `block` of `step` covers.
+func blockRange(_ block: Int, _ step: Int, _ count: Int) -> Range<Int> {
+  block * step..<min((block + 1) * step, count)
+}

@@ -1,0 +1,145 @@
+import CKernels
+import Tensors
+
+// T rows, F columns.
+
+/// What happens element by element, row by row or column by column.
+public enum Elementwise {
+  /// `y += scale · x`.
+  ///
+  /// - Parameters:
+  ///   - x: what is added, [T, F].
+  ///   - y: what it is added to, [T, F].
+  ///   - scale: factor of `x`.
+  public static func add(
+    _ x: MatrixView, addingTo y: MatrixView, scale: Float = 1, on compute: Compute
+  ) {
+    requireShape(y, x.rows, x.columns, "y")
+    compute.forEachRows(x.rows, columns: x.columns) { rows in
+      let t = rows.lowerBound
+      compute.kernels.pointee.elementwise.add(
+        x.from(t), y.from(t), scale, rows.count, x.columns)
+    }
+  }
+
+  /// `x *= factor`, in place.
+  public static func scale(_ x: MatrixView, by factor: Float, on compute: Compute) {
+    compute.forEachRows(x.rows, columns: x.columns) { rows in
+      let t = rows.lowerBound
+      compute.kernels.pointee.elementwise.scale(
+        x.from(t), x.from(t), factor, rows.count, x.columns)
+    }
+  }
+
+  /// `y = x ⊙ l`, column by column.
+  ///
+  /// - Parameters:
+  ///   - x: input, [T, F].
+  ///   - l: factor of each column, [1, F].
+  ///   - y: result, [T, F]; may be `x`.
+  public static func scaleColumns(
+    _ x: MatrixView, by l: MatrixView, into y: MatrixView, on compute: Compute
+  ) {
+    requireShape(l, 1, x.columns, "l")
+    requireShape(y, x.rows, x.columns, "y")
+    compute.forEachRows(x.rows, columns: x.columns) { rows in
+      let t = rows.lowerBound
+      compute.kernels.pointee.elementwise.scale_columns(
+        x.from(t), l.base, y.from(t), rows.count, x.columns)
+    }
+  }
+
+  /// `y[t, c] = x[t, c] · f[t]`, row by row.
+  ///
+  /// - Parameters:
+  ///   - x: input, [T, F].
+  ///   - f: factor of each row, [T, 1].
+  ///   - y: result, [T, F]; may be `x`.
+  public static func scaleRows(
+    _ x: MatrixView, by f: MatrixView, into y: MatrixView, on compute: Compute
+  ) {
+    requireShape(f, x.rows, 1, "f")
+    requireShape(y, x.rows, x.columns, "y")
+    compute.forEachRows(x.rows, columns: x.columns) { rows in
+      let t = rows.lowerBound
+      compute.kernels.pointee.elementwise.scale_rows(
+        x.from(t), f.from(t), y.from(t), rows.count, x.columns)
+    }
+  }
+
+  /// `dl += Σ_t dy ⊙ x`, the gradient of a factor or offset per column.
+  ///
+  /// - Parameters:
+  ///   - dy: gradient, [T, F].
+  ///   - x: factor of the gradient, [T, F]; `nil` counts as 1.
+  ///   - dl: added to, [1, F].
+  public static func addColumnSums(
+    of dy: MatrixView, times x: MatrixView? = nil, addingTo dl: MatrixView, on compute: Compute
+  ) {
+    ColumnSums.add(of: dy, times: x, to: dl, on: compute)
+  }
+
+  /// `y[i] = x[rows[i]]`.
+  ///
+  /// - Parameters:
+  ///   - x: source, [T, F].
+  ///   - rows: row numbers below T, n of them.
+  ///   - y: result, [n, F].
+  public static func gatherRows(
+    _ x: MatrixView, rows: IndexView, into y: MatrixView, on compute: Compute
+  ) {
+    requireShape(y, rows.count, x.columns, "y")
+    compute.forEachRows(rows.count, columns: x.columns) { block in
+      for i in block {
+        let row = checked(rows[i], in: x)
+        (y.base + i * y.rowStride).update(from: x.base + row * x.rowStride, count: x.columns)
+      }
+    }
+  }
+
+  /// `x[rows[i]] = y[i]`; the other rows of `x` stay.
+  ///
+  /// - Parameters:
+  ///   - y: source, [n, F].
+  ///   - rows: row numbers below T, n different ones.
+  ///   - x: result, [T, F].
+  public static func scatterRows(
+    _ y: MatrixView, rows: IndexView, into x: MatrixView, on compute: Compute
+  ) {
+    requireShape(y, rows.count, x.columns, "y")
+    compute.forEachRows(rows.count, columns: x.columns) { block in
+      for i in block {
+        let row = checked(rows[i], in: x)
+        (x.base + row * x.rowStride).update(from: y.base + i * y.rowStride, count: x.columns)
+      }
+    }
+  }
+
+  /// `x[rows[i]] += y[i]`, the backward of `gatherRows`; a row may be named more than once.
+  ///
+  /// - Parameters:
+  ///   - y: source, [n, F].
+  ///   - rows: row numbers below T, n of them.
+  ///   - x: added to, [T, F].
+  public static func scatterRows(
+    _ y: MatrixView, rows: IndexView, addingTo x: MatrixView, on compute: Compute
+  ) {
+    requireShape(y, rows.count, x.columns, "y")
+    // By columns, so that rows named twice are added in order whatever the number of threads.
+    let width = 256
+    compute.forEachBlock(blockCount(x.columns, width)) { block, _ in
+      let columns = blockRange(block, width, x.columns)
+      for i in 0..<rows.count {
+        let row = checked(rows[i], in: x)
+        compute.kernels.pointee.elementwise.add(
+          y.from(i, column: columns.lowerBound), x.from(row, column: columns.lowerBound), 1, 1,
+          columns.count)
+      }
+    }
+  }
+
+  private static func checked(_ row: Int, in x: MatrixView) -> Int {
+    precondition(row >= 0 && row < x.rows, "row \(row) of a matrix of \(x.rows)")
+    return row
+  }
+}

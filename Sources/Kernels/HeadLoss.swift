@@ -1,0 +1,114 @@
+import CKernels
+import Tensors
+
+/// The head and the cross-entropy in one pass: `Σ_t -log softmax(h_t Wᵀ + b)[target_t]`, and its
+/// gradients, chunk by chunk of the rows that count.
+///
+/// n counted rows, H hidden, V vocabulary. Logits exist for `chunkRows` rows at a time, in memory
+/// that the workspace reserves, and turn into their own gradient there. Losses are summed in
+/// `Double` in the order of the rows; the gradient is that of the *sum*, not of a mean.
+public enum HeadLoss {
+  /// Rows whose logits exist at a time: as many as a product needs to run near its peak.
+  public static let chunkRows = 256
+
+  /// Floats of scratch memory the workspace reserves for the loss.
+  public static func scratchCount(vocabularySize: Int) -> Int {
+    chunkRows * (vocabularySize + 4)
+  }
+
+  /// The sum of the rows' cross-entropies in nats, and its gradients.
+  ///
+  /// - Parameters:
+  ///   - hidden: rows that count, after the final norm, [n, H].
+  ///   - targets: n ids below V.
+  ///   - weight: the head, H features to V.
+  ///   - bias: [1, V].
+  ///   - dHidden: gradient of hidden, [n, H], overwritten; nil when only the loss is wanted.
+  ///   - dWeight: gradient of the head in its stored layout, added to; nil when it is frozen.
+  ///   - dBias: [1, V], added to.
+  ///   - scratch: at least `scratchCount` floats end to end.
+  ///   - arithmetic: that of the two products with the head.
+  public static func forward(
+    _ hidden: MatrixView, targets: IndexView, weight: WeightMatrix, bias: MatrixView?,
+    dHidden: MatrixView?, dWeight: MatrixView?, dBias: MatrixView?, scratch: MatrixView,
+    arithmetic: Arithmetic = .float32, on compute: Compute
+  ) -> Double {
+    var correct = 0
+    return forward(
+      hidden, targets: targets, weight: weight, bias: bias, dHidden: dHidden, dWeight: dWeight,
+      dBias: dBias, scratch: scratch, correct: &correct, arithmetic: arithmetic, on: compute)
+  }
+
+  /// The same, and counts the rows whose greatest logit is the target's.
+  ///
+  /// - Parameter correct: the number of such rows is added to it.
+  public static func forward(
+    _ hidden: MatrixView, targets: IndexView, weight: WeightMatrix, bias: MatrixView?,
+    dHidden: MatrixView?, dWeight: MatrixView?, dBias: MatrixView?, scratch: MatrixView,
+    correct: inout Int, arithmetic: Arithmetic = .float32, on compute: Compute
+  ) -> Double {
+    let vocabulary = weight.outputSize
+    precondition(
+      hidden.columns == weight.inputSize && hidden.rows == targets.count,
+      """
+      hidden is [\(hidden.rows), \(hidden.columns)] with \(targets.count) targets; the head \
+      carries \(weight.inputSize) features to \(vocabulary)
+      """)
+    precondition(
+      scratch.isContiguous && scratch.count >= scratchCount(vocabularySize: vocabulary),
+      "scratch of \(scratch.count) floats; \(scratchCount(vocabularySize: vocabulary)) are needed")
+    if let dHidden {
+      precondition(
+        dHidden.rows == hidden.rows && dHidden.columns == hidden.columns,
+        """
+        dHidden is [\(dHidden.rows), \(dHidden.columns)], hidden [\(hidden.rows), \
+        \(hidden.columns)]
+        """)
+    }
+    let wantsGradient = dHidden != nil || dWeight != nil || dBias != nil
+    let rowResults = UnsafeMutableRawPointer(scratch.base + chunkRows * vocabulary)
+    var sum = 0.0
+    for chunk in 0..<blockCount(hidden.rows, chunkRows) {
+      let rows = blockRange(chunk, chunkRows, hidden.rows)
+      let input = hidden.rows(rows)
+      let logits = MatrixView(base: scratch.base, rows: rows.count, columns: vocabulary)
+      Linear.forward(
+        input, weight: weight, bias: bias, into: logits, arithmetic: arithmetic, on: compute)
+      crossEntropies(
+        logits, targets.slice(rows), gradient: wantsGradient, into: rowResults, on: compute)
+      for row in 0..<rows.count {
+        sum += rowResults.loadUnaligned(fromByteOffset: 16 * row, as: Double.self)
+        correct += Int(rowResults.loadUnaligned(fromByteOffset: 16 * row + 8, as: Int32.self))
+      }
+      if let dHidden {
+        Linear.backwardInput(
+          logits, weight: weight, into: dHidden.rows(rows), arithmetic: arithmetic, on: compute)
+      }
+      if let dWeight {
+        Linear.backwardWeight(
+          logits, input: input, addingTo: dWeight, layout: weight.layout, on: compute)
+      }
+      if let dBias { Linear.backwardBias(logits, addingTo: dBias, on: compute) }
+    }
+    return sum
+  }
+
+  /// Turns logits into their gradient, and writes each row's loss (`Double`) and whether it was
+  /// right (`Int32`) to 16 bytes of `results`.
+  private static func crossEntropies(
+    _ logits: MatrixView, _ targets: IndexView, gradient: Bool,
+    into results: UnsafeMutableRawPointer, on compute: Compute
+  ) {
+    compute.forEachBlock(logits.rows) { row, _ in
+      let target = targets[row]
+      precondition(
+        target >= 0 && target < logits.columns, "target \(target) of \(logits.columns)")
+      var right: CInt = 0
+      let loss = compute.kernels.pointee.linear.cross_entropy(
+        logits.base + row * logits.rowStride, Int64(logits.columns), Int64(target),
+        gradient ? 1 : 0, &right)
+      results.storeBytes(of: loss, toByteOffset: 16 * row, as: Double.self)
+      results.storeBytes(of: right, toByteOffset: 16 * row + 8, as: Int32.self)
+    }
+  }
+}

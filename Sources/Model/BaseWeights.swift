@@ -1,0 +1,135 @@
+import Kernels
+import Safetensors
+import Tensors
+
+/// Hands out a base's tensors by name and shape, and knows which nobody asked for.
+///
+/// Matrices are used where they are mapped; vectors are copied to f32. Names are the canonical ones of
+/// the full causal model; files saved from the bare decoder lack the first component
+/// (`h.0.…` for `transformer.h.0.…`), which is tried next.
+final class BaseWeights {
+  /// The files, which whoever uses a weight must keep.
+  let files: WeightFiles
+  private var asked: Set<String> = []
+  private(set) var parameters: [Parameter] = []
+  private var hash = FingerprintHash()
+
+  init(_ files: WeightFiles) { self.files = files }
+
+  /// A projection's weight or a table, [rows, columns] as stored.
+  func matrix(
+    _ name: String, outputSize: Int, inputSize: Int,
+    layout: WeightMatrix.Layout = .outputMajor, hint: (_ found: [Int]) -> String = { _ in "" }
+  ) throws(ModelError) -> Parameter {
+    let shape =
+      layout == .outputMajor ? [outputSize, inputSize] : [inputSize, outputSize]
+    let tensor = try self.tensor(name, shape: shape, hint: hint)
+    let weight: WeightMatrix
+    do {
+      weight = try tensor.weight(
+        inputSize: inputSize, outputSize: outputSize, layout: layout)
+    } catch {
+      throw .unreadableWeights(error)
+    }
+    let parameter = Parameter(name: name, shape: shape, weight: weight)
+    parameters.append(parameter)
+    return parameter
+  }
+
+  /// A bias or a norm's factor, [count].
+  func vector(_ name: String, count: Int) throws(ModelError) -> Parameter {
+    let tensor = try self.tensor(name, shape: [count], hint: { _ in "" })
+    let storage = VectorStorage(count: count)
+    do {
+      try tensor.copyFloats(into: storage.view)
+    } catch {
+      throw .unreadableWeights(error)
+    }
+    let parameter = Parameter(name: name, vector: storage)
+    parameters.append(parameter)
+    return parameter
+  }
+
+  /// Refuses files with tensors that the architecture has no place for.
+  ///
+  /// - Parameter ignoring: endings of buffers that some versions of transformers saved along.
+  func finish(ignoring: [String]) throws(ModelError) {
+    let extra = files.names.filter { name in
+      !asked.contains(name) && !ignoring.contains { name.hasSuffix($0) }
+    }
+    if !extra.isEmpty { throw .unexpectedTensors(names: extra.sorted(), path: files.directory) }
+  }
+
+  /// Looks for NaN and infinities in every `count`-th tensor from `part` on, so that the ranks of a
+  /// node can share the work.
+  func checkFinite(part: Int, of count: Int) throws(ModelError) {
+    for (index, name) in asked.sorted().enumerated() where index % count == part {
+      let element: Int?
+      let tensor: SafetensorsTensor
+      do throws(SafetensorsError) {
+        tensor = try files.tensor(named: name)
+        element = try tensor.firstNonFinite()
+      } catch {
+        throw .unreadableWeights(error)
+      }
+      if let element {
+        throw .nonFiniteTensor(name: name, file: tensor.path, index: element)
+      }
+    }
+  }
+
+  /// A hash of every tensor's name, shape, type and sampled bytes.
+  var fingerprint: String { hash.text }
+
+  private func tensor(_ name: String, shape: [Int], hint: (_ found: [Int]) -> String)
+    throws(ModelError) -> SafetensorsTensor
+  {
+    let bare = name.split(separator: ".", maxSplits: 1).last.map(String.init) ?? name
+    let stored = files.contains(name) ? name : bare
+    guard files.contains(stored) else {
+      let last = name.split(separator: ".").suffix(2).joined(separator: ".")
+      let similar = files.names.filter { $0.hasSuffix(last) }.sorted().prefix(3)
+      throw .missingTensor(name: name, path: files.directory, similar: Array(similar))
+    }
+    let tensor: SafetensorsTensor
+    do {
+      tensor = try files.tensor(named: stored)
+    } catch {
+      throw .unreadableWeights(error)
+    }
+    guard tensor.shape == shape else {
+      throw .misshapenTensor(
+        name: stored, file: tensor.path, found: tensor.shape, expected: shape,
+        hint: hint(tensor.shape))
+    }
+    if asked.insert(stored).inserted {
+      hash.add(stored)
+      hash.add("\(tensor.shape) \(tensor.storedType.rawValue)")
+      hash.add(tensor.sampledHash())
+    }
+    return tensor
+  }
+}
+
+/// A 64-bit FNV-1a hash over names and numbers.
+struct FingerprintHash {
+  private var value: UInt64 = 0xcbf2_9ce4_8422_2325
+
+  mutating func add(_ text: String) {
+    for byte in text.utf8 { add(byte) }
+    add(UInt8(0))
+  }
+
+  mutating func add(_ number: UInt64) {
+    for shift in stride(from: 0, to: 64, by: 8) { add(UInt8(truncatingIfNeeded: number >> shift)) }
+  }
+
+  private mutating func add(_ byte: UInt8) {
+    value = (value ^ UInt64(byte)) &* 0x0000_0100_0000_01b3
+  }
+
+  var text: String {
+    let hex = String(value, radix: 16)
+    return String(repeating: "0", count: 16 - hex.count) + hex
+  }
+}

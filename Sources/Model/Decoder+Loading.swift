@@ -1,0 +1,81 @@
+import Kernels
+import Safetensors
+import Tensors
+
+extension Decoder {
+  /// Reads a Hugging Face model directory: `config.json` and its safetensors, mapped, not copied.
+  ///
+  /// - Parameters:
+  ///   - directory: the model directory.
+  ///   - arithmetic: arithmetic of products with frozen weights.
+  ///   - finiteCheck: which share of the tensors is searched for NaN and infinities; the ranks of a
+  ///     node divide them. `of: 0` searches none.
+  /// - Throws: `ModelError` naming the field or the tensor that is missing, extra, misshapen,
+  ///   non-finite or unsupported.
+  public convenience init(
+    directory: String, arithmetic: Arithmetic = .float32,
+    finiteCheck: (part: Int, of: Int) = (0, 1)
+  ) throws(ModelError) {
+    let configuration = try DecoderConfiguration(directory: directory)
+    let files: WeightFiles
+    do {
+      files = try WeightFiles(directory: directory)
+    } catch {
+      throw .unreadableWeights(error)
+    }
+    let weights = BaseWeights(files)
+    let parts =
+      configuration.family == .gpt2
+      ? try Self.gpt2Parts(weights, configuration, arithmetic)
+      : try Self.llamaParts(weights, configuration, arithmetic)
+    if finiteCheck.of > 0 {
+      try weights.checkFinite(part: finiteCheck.part, of: finiteCheck.of)
+    }
+    self.init(
+      configuration: configuration, directory: directory, arithmetic: arithmetic,
+      fingerprint: weights.fingerprint, parts: parts)
+  }
+}
+
+/// Makes projections and norms out of named tensors, and numbers the sites.
+struct LayerBuilder {
+  let weights: BaseWeights
+  let configuration: DecoderConfiguration
+  let arithmetic: Arithmetic
+  private var siteCount = 0
+
+  init(_ weights: BaseWeights, _ configuration: DecoderConfiguration, _ arithmetic: Arithmetic) {
+    self.weights = weights
+    self.configuration = configuration
+    self.arithmetic = arithmetic
+  }
+
+  mutating func linear(
+    _ path: String, block: Int, from inputSize: Int, to outputSize: Int, bias: Bool,
+    layout: WeightMatrix.Layout = .outputMajor, hint: (_ found: [Int]) -> String = { _ in "" }
+  ) throws(ModelError) -> LinearLayer {
+    let weight = try weights.matrix(
+      path + ".weight", outputSize: outputSize, inputSize: inputSize, layout: layout, hint: hint)
+    let biasVector = bias ? try weights.vector(path + ".bias", count: outputSize) : nil
+    defer { siteCount += 1 }
+    return LinearLayer(
+      path: path, block: block, weight: weight, bias: biasVector, arithmetic: arithmetic,
+      siteIndex: siteCount)
+  }
+
+  func norm(_ path: String, size: Int, bias: Bool = false) throws(ModelError) -> NormLayer {
+    NormLayer(
+      path: path, weight: try weights.vector(path + ".weight", count: size),
+      bias: bias ? try weights.vector(path + ".bias", count: size) : nil,
+      epsilon: configuration.normEpsilon)
+  }
+
+  func core(block: Int) -> AttentionCore {
+    AttentionCore(
+      shape: AttentionShape(
+        headCount: configuration.headCount, keyValueHeadCount: configuration.keyValueHeadCount,
+        headDim: configuration.headDim, scale: Float(configuration.attentionScales[block]),
+        window: configuration.windows[block]),
+      block: block)
+  }
+}

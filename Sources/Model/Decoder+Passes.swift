@@ -1,0 +1,158 @@
+import Kernels
+import Tensors
+
+extension Decoder {
+  /// Forward and backward of a micro-batch.
+  ///
+  /// - Returns: the sum of cross-entropies over the scored tokens. The gradients of that *sum* are
+  ///   added to what trains; dividing by the global batch's count is the caller's business.
+  public func forwardBackward(_ pass: Pass) -> LossSum {
+    let memory = prepared(training: true)
+    guard pass.batch.targetCount > 0 else { return LossSum() }
+    forward(pass, memory)
+    let sum = score(pass, memory, isBackward: true)
+    onGradientsReady?(.head)
+    backward(pass, memory)
+    return sum
+  }
+
+  /// Forward of a micro-batch and its loss.
+  public func evaluate(_ pass: Pass) -> LossSum {
+    let memory = prepared(training: false)
+    guard pass.batch.targetCount > 0 else { return LossSum() }
+    forward(pass, memory)
+    return score(pass, memory, isBackward: false)
+  }
+
+  /// Logits of the rows in `rows` into `logits`, [rows, vocabulary].
+  ///
+  /// With a cache in the pass, the batch's one sequence continues it.
+  public func logits(_ pass: Pass, rows: IndexView, into logits: MatrixView) {
+    let memory = prepared(training: false)
+    forward(pass, memory)
+    let scored = memory.scored(rows: rows.count)
+    let normed = memory.scoredNormed(rows: rows.count)
+    Elementwise.gatherRows(
+      memory.stream(parts.blocks.count, rows: pass.rowCount), rows: rows, into: scored,
+      on: pass.compute)
+    parts.finalNorm.forward(
+      scored, into: normed, statistics: memory.scoredStatistics(rows: rows.count),
+      on: pass.compute)
+    Linear.forward(
+      normed, weight: parts.head.weight, bias: nil, into: logits,
+      arithmetic: parts.head.arithmetic(arithmetic), on: pass.compute)
+    pass.cache?.advance(by: pass.rowCount)
+  }
+
+  // MARK: Forward
+
+  private func forward(_ pass: Pass, _ memory: DecoderMemory) {
+    embed(pass, into: memory.stream(0, rows: pass.rowCount))
+    for (index, block) in parts.blocks.enumerated() {
+      block.forward(
+        memory.stream(index, rows: pass.rowCount),
+        into: memory.stream(index + 1, rows: pass.rowCount), pass)
+    }
+  }
+
+  /// Virtual rows, then each token's embedding, sequence by sequence; learned positions on top.
+  private func embed(_ pass: Pass, into x: MatrixView) {
+    let batch = pass.batch
+    for sequence in 0..<batch.sequenceCount {
+      let (rows, virtual, tokens) = sequenceRanges(batch, sequence)
+      if !virtual.isEmpty, let embeddingHook {
+        x.rows(virtual).copy(from: embeddingHook.rows)
+      }
+      Embedding.forward(
+        batch.tokens.slice(tokens), table: parts.embedding.weight,
+        into: x.rows(virtual.upperBound..<rows.upperBound), on: pass.compute)
+    }
+    if let positions = parts.positions {
+      Embedding.forward(
+        batch.positions, table: positions.weight, into: x, adding: true, on: pass.compute)
+    }
+  }
+
+  /// Rows of a sequence, its virtual rows, and its tokens.
+  private func sequenceRanges(_ batch: TokenBatch, _ sequence: Int)
+    -> (rows: Range<Int>, virtual: Range<Int>, tokens: Range<Int>)
+  {
+    let rows = batch.rowOffsets[sequence]..<batch.rowOffsets[sequence + 1]
+    let tokens = batch.tokenOffsets[sequence]..<batch.tokenOffsets[sequence + 1]
+    return (rows, rows.lowerBound..<(rows.upperBound - tokens.count), tokens)
+  }
+
+  // MARK: Loss
+
+  /// Final norm, head and cross-entropy of the scored rows alone.
+  private func score(_ pass: Pass, _ memory: DecoderMemory, isBackward: Bool) -> LossSum {
+    let (batch, compute) = (pass.batch, pass.compute)
+    let count = batch.targetCount
+    let last = memory.stream(parts.blocks.count, rows: pass.rowCount)
+    let (scored, normed) = (memory.scored(rows: count), memory.scoredNormed(rows: count))
+    let statistics = memory.scoredStatistics(rows: count)
+    Elementwise.gatherRows(last, rows: batch.scoredRows, into: scored, on: compute)
+    parts.finalNorm.forward(scored, into: normed, statistics: statistics, on: compute)
+
+    var sum = LossSum()
+    sum.targetCount = count
+    let dNormed = isBackward ? memory.dScored(rows: count) : nil
+    sum.loss = HeadLoss.forward(
+      normed, targets: batch.targets, weight: parts.head.weight, bias: nil, dHidden: dNormed,
+      dWeight: isBackward ? parts.head.gradient : nil, dBias: nil, scratch: memory.head,
+      correct: &sum.correctCount, arithmetic: parts.head.arithmetic(arithmetic), on: compute)
+    guard let dNormed else { return sum }
+
+    // The normalised rows are not needed any more; their memory takes the gradient.
+    parts.finalNorm.backward(
+      dNormed, input: scored, statistics: statistics, into: normed, adding: false, on: compute)
+    let gradient = memory.gradient(rows: pass.rowCount)
+    gradient.fill(0)
+    Elementwise.scatterRows(normed, rows: batch.scoredRows, addingTo: gradient, on: compute)
+    return sum
+  }
+
+  // MARK: Backward
+
+  private func backward(_ pass: Pass, _ memory: DecoderMemory) {
+    let rows = pass.rowCount
+    let gradient = memory.gradient(rows: rows)
+    let recomputes = memory.mode == .training(recomputesActivations: true)
+    for index in parts.blocks.indices.reversed() where index >= lowestTrainedBlock {
+      let block = parts.blocks[index]
+      let x = memory.stream(index, rows: rows)
+      if recomputes { block.forward(x, into: memory.stream(index + 1, rows: rows), pass) }
+      block.backward(
+        gradient, input: x, isNeeded: index > lowestTrainedBlock || isEmbeddingTrained, pass)
+      onGradientsReady?(.block(index))
+    }
+    if isEmbeddingTrained { backwardEmbedding(gradient, pass) }
+    onGradientsReady?(.embedding)
+  }
+
+  private func backwardEmbedding(_ dx: MatrixView, _ pass: Pass) {
+    let batch = pass.batch
+    if let gradient = parts.positions?.gradient {
+      Embedding.backward(
+        dx, tokens: batch.positions, addingTo: gradient, on: pass.compute)
+    }
+    for sequence in 0..<batch.sequenceCount {
+      let (rows, virtual, tokens) = sequenceRanges(batch, sequence)
+      if !virtual.isEmpty, let embeddingHook {
+        embeddingHook.addGradient(dx.rows(virtual), on: pass.compute)
+      }
+      if let gradient = parts.embedding.gradient {
+        Embedding.backward(
+          dx.rows(virtual.upperBound..<rows.upperBound), tokens: batch.tokens.slice(tokens),
+          addingTo: gradient, on: pass.compute)
+      }
+    }
+  }
+
+  private func prepared(training: Bool) -> DecoderMemory {
+    guard let memory, !training || memory.mode.isTraining else {
+      preconditionFailure("the decoder was not prepared for this kind of pass")
+    }
+    return memory
+  }
+}

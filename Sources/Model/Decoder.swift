@@ -1,0 +1,236 @@
+import Kernels
+import Safetensors
+import Tensors
+
+/// What a pass over a micro-batch says of its scored tokens.
+public struct LossSum: Sendable {
+  /// Sum of the cross-entropies, in nats.
+  public var loss = 0.0
+  /// Number of scored tokens.
+  public var targetCount = 0
+  /// How many of them the model would have chosen.
+  public var correctCount = 0
+
+  /// Nothing scored.
+  public init() {}
+
+  /// Adds another pass.
+  public static func += (sum: inout LossSum, other: LossSum) {
+    sum.loss += other.loss
+    sum.targetCount += other.targetCount
+    sum.correctCount += other.correctCount
+  }
+}
+
+/// What a decoder's memory is planned for.
+public enum DecoderMode: Sendable, Hashable {
+  /// Forward and backward; activations are kept, or only each block's input.
+  case training(recomputesActivations: Bool)
+  /// Forward alone: all blocks share their memory.
+  case inference
+
+  var isTraining: Bool { self != .inference }
+}
+
+/// Tensors whose gradients backward has finished.
+public enum GradientGroup: Sendable, Hashable {
+  /// Everything above the blocks: final norm and head.
+  case head
+  /// One block.
+  case block(Int)
+  /// Everything below the blocks.
+  case embedding
+}
+
+/// A decoder-only transformer with explicit forward and backward, and places for hooks.
+///
+/// ```swift
+/// let decoder = try Decoder(directory: "SmolLM-135M", arithmetic: .float32)
+/// try decoder.attach(hooks)
+/// try decoder.prepare(
+///   for: .training(recomputesActivations: false), maximumTokens: 256, maximumSequences: 1)
+/// let sum = decoder.forwardBackward(Pass(batch: batch, compute: compute, isTraining: true))
+/// ```
+///
+/// The base stays where its files are mapped and is never written. The decoder knows sites and
+/// hooks, not methods; ranks are none of its business.
+public final class Decoder {
+  /// What `config.json` says.
+  public let configuration: DecoderConfiguration
+  /// Where the model was read from.
+  public let directory: String
+  /// Arithmetic of products with frozen weights.
+  public let arithmetic: Arithmetic
+  /// A hash of the configuration and of every weight's name, shape, type and bytes sampled.
+  public let fingerprint: String
+
+  private(set) var parts: DecoderParts
+  private(set) var embeddingHook: (any EmbeddingHook)?
+  /// Called during backward when the gradients of a group are complete for this micro-batch.
+  public var onGradientsReady: ((GradientGroup) -> Void)?
+
+  /// The lowest block that backward must reach; `blockCount` if it reaches none.
+  private(set) var lowestTrainedBlock = 0
+  /// Whether backward goes on below the blocks.
+  private(set) var isEmbeddingTrained = false
+  var memory: DecoderMemory?
+  private var owners: [AnyObject] = []
+
+  init(
+    configuration: DecoderConfiguration, directory: String, arithmetic: Arithmetic,
+    fingerprint: String, parts: DecoderParts
+  ) {
+    self.configuration = configuration
+    self.directory = directory
+    self.arithmetic = arithmetic
+    self.fingerprint = fingerprint
+    self.parts = parts
+  }
+
+  /// Every tensor of the base, in the order of the architecture.
+  public var parameters: [Parameter] { parts.parameters }
+  /// Number of weights in the base; a tied head counts once.
+  public var parameterCount: Int {
+    parts.parameters.reduce(0) { $0 + $1.shape.reduce(1, *) }
+  }
+  /// Every projection of the blocks, block after block.
+  public var linearLayers: [LinearLayer] { parts.blocks.flatMap(\.linearLayers) }
+  /// Rows in front of every sequence that stand for no token.
+  public var virtualTokenCount: Int { embeddingHook?.virtualTokenCount ?? 0 }
+  /// Positions that a joint prefix takes.
+  public var positionOffset: Int {
+    parts.blocks.lazy.compactMap { $0.core.hook }.first { $0.mode == .joint }?.prefixLength ?? 0
+  }
+
+  /// Attaches a method's hooks: once, and before `prepare`.
+  ///
+  /// - Throws: `ModelError.unknownSite` where the model has no such place.
+  public func attach(_ hooks: HookSet) throws(ModelError) {
+    let layers = Dictionary(uniqueKeysWithValues: linearLayers.map { ($0.path, $0) })
+    for (path, hook) in hooks.linear {
+      guard let layer = layers[path] else {
+        throw .unknownSite(name: path, known: parts.blocks[0].linearLayers.map(\.path))
+      }
+      precondition(layer.hook == nil, "\(path) has a hook already")
+      layer.attach(hook)
+    }
+    for (site, hook) in hooks.sublayer {
+      try checkBlock(site.block)
+      parts.blocks[site.block].sublayerSites.attach(hook, to: site.sublayer)
+    }
+    for (block, hook) in hooks.attention {
+      try checkBlock(block)
+      parts.blocks[block].core.attach(hook)
+    }
+    if let hook = hooks.embedding { embeddingHook = hook }
+  }
+
+  /// Keeps an object alive as long as the decoder: hooks and trained parameters hold views of memory
+  /// that somebody must own.
+  public func retain(_ owner: AnyObject) { owners.append(owner) }
+
+  /// Trains a tensor of the base: its values move to `values`, its gradient is added to `gradient`.
+  ///
+  /// - Throws: `ModelError.unknownSite` where the base has no tensor of that name.
+  public func train(parameter name: String, values: MatrixView, gradient: MatrixView)
+    throws(ModelError)
+  {
+    guard let parameter = trainableBaseParameters.first(where: { $0.name == name }) else {
+      throw .unknownSite(name: name, known: parts.parameters.prefix(8).map(\.name))
+    }
+    if parameter.name == Self.tiedHeadName { parts.head = parameter }
+    parameter.train(values: values, gradient: gradient)
+  }
+
+  /// Everything that can train.
+  ///
+  /// That is the base's tensors and, where it is tied, a head of its own that
+  /// starts as the embedding table. Training that head leaves the embedding alone.
+  public var trainableBaseParameters: [Parameter] {
+    guard configuration.tiesEmbeddings else { return parts.parameters }
+    let head = Parameter(
+      name: Self.tiedHeadName, shape: parts.embedding.shape, weight: parts.embedding.weight)
+    return parts.parameters + [head]
+  }
+
+  private static let tiedHeadName = "lm_head.weight"
+
+  /// Plans and allocates the memory of a pass; hooks and trained parameters must be attached before.
+  ///
+  /// - Parameters:
+  ///   - maximumTokens: real tokens of the largest micro-batch.
+  ///   - maximumSequences: sequences of the largest micro-batch.
+  ///   - maximumLength: tokens of the longest sequence, cached ones included; as many as the largest
+  ///     micro-batch has where it is not given.
+  /// - Returns: what was reserved, for the log.
+  @discardableResult
+  public func prepare(
+    for mode: DecoderMode, maximumTokens: Int, maximumSequences: Int, maximumLength: Int? = nil
+  ) throws(ModelError) -> WorkspacePlan {
+    let rows = maximumTokens + maximumSequences * virtualTokenCount
+    let positions = (maximumLength ?? maximumTokens) + virtualTokenCount + positionOffset
+    if configuration.family == .gpt2 && maximumLength != nil {
+      try checkPositions(tokens: maximumLength ?? maximumTokens)
+    }
+    findWhatTrains()
+    var plan = WorkspacePlan()
+    let memory = DecoderMemory(
+      &plan, self, mode: mode, rows: rows, targets: maximumTokens, positions: positions)
+    self.memory = memory
+    return plan
+  }
+
+  /// A batch that fits this decoder's virtual tokens and prefix.
+  public func makeBatch(maximumTokens: Int, maximumSequences: Int) -> TokenBatch {
+    TokenBatch(
+      maximumTokens: maximumTokens, maximumSequences: maximumSequences,
+      virtualTokenCount: virtualTokenCount, positionOffset: positionOffset)
+  }
+
+  /// Checks that sequences of so many tokens fit the model's positions.
+  ///
+  /// Learned positions end; rotary ones go on, but a model is not trained beyond its maximum.
+  public func checkPositions(tokens: Int) throws(ModelError) {
+    let needed = tokens + virtualTokenCount + positionOffset
+    if needed > configuration.maximumPositions {
+      throw .tooManyPositions(
+        needed: needed, available: configuration.maximumPositions,
+        what: virtualTokenCount + positionOffset > 0
+          ? "A sequence of \(tokens) tokens and \(virtualTokenCount + positionOffset) virtual ones"
+          : "A sequence of \(tokens) tokens")
+    }
+  }
+
+  private func findWhatTrains() {
+    isEmbeddingTrained =
+      embeddingHook != nil || parts.embedding.isTrainable
+      || (parts.positions?.isTrainable ?? false)
+    lowestTrainedBlock =
+      isEmbeddingTrained
+      ? 0 : parts.blocks.firstIndex { $0.isTrained } ?? parts.blocks.count
+  }
+
+  private func checkBlock(_ block: Int) throws(ModelError) {
+    if block < 0 || block >= parts.blocks.count {
+      throw .unknownSite(name: "block \(block)", known: ["blocks 0 to \(parts.blocks.count - 1)"])
+    }
+  }
+}
+
+/// The parts of a decoder, whatever its family.
+struct DecoderParts {
+  /// Keeps the mapped files, in which frozen weights lie.
+  let files: WeightFiles
+  /// All tensors.
+  let parameters: [Parameter]
+  /// Token embeddings, [vocabulary, hidden].
+  let embedding: Parameter
+  /// Learned positions, [positions, hidden]; GPT-2's.
+  let positions: Parameter?
+  /// The blocks, lowest first.
+  let blocks: [any DecoderBlock]
+  /// The norm above them.
+  let finalNorm: NormLayer
+  /// The head, [vocabulary, hidden]; the embedding itself where they are tied.
+  var head: Parameter
+}

@@ -1,0 +1,159 @@
+import Foundation
+import JSON
+import Kernels
+
+/// The architectures that can be read.
+public enum ModelFamily: String, Sendable, CaseIterable {
+  /// Llama 2/3, SmolLM, TinyLlama and their like.
+  case llama
+  /// Mistral 7B: Llama with a sliding window.
+  case mistral
+  /// Qwen2 and Qwen2.5: Llama with biases on q, k and v.
+  case qwen2
+  /// Qwen3: Llama with a norm on each head's queries and keys.
+  case qwen3
+  /// GPT-2: LayerNorm, learned positions, fused and transposed projections.
+  case gpt2
+}
+
+/// How rotary positions are stretched.
+public enum RotaryScaling: Sendable, Hashable {
+  /// As trained.
+  case none
+  /// Every frequency divided by `factor`.
+  case linear(factor: Double)
+  /// Llama 3.1's: low frequencies divided, high ones kept, a ramp between.
+  case llama3(factor: Double, lowFactor: Double, highFactor: Double, originalPositions: Int)
+}
+
+/// What `config.json` says of a decoder, in the field's words.
+///
+/// Every field that changes what the model computes is honoured or refused by name; the frozen
+/// base's own dropouts are not applied. `unrecognized` lists what was neither known nor empty.
+public struct DecoderConfiguration: Sendable {
+  /// The architecture.
+  public var family: ModelFamily
+  /// Rows of the embedding table.
+  public var vocabularySize: Int
+  /// Width of the residual stream.
+  public var hiddenSize: Int
+  /// Width of the feed-forward network.
+  public var intermediateSize: Int
+  /// Number of blocks.
+  public var blockCount: Int
+  /// Query heads.
+  public var headCount: Int
+  /// Key and value heads.
+  public var keyValueHeadCount: Int
+  /// Features of a head.
+  public var headDim: Int
+  /// Most positions.
+  public var maximumPositions: Int
+  /// Added to the variance in norms.
+  public var normEpsilon: Double
+  /// The feed-forward's non-linearity.
+  public var activation: ActivationFunction
+  /// Whether the head is the embedding table.
+  public var tiesEmbeddings: Bool
+  /// Biases on q, k, v.
+  public var queryKeyValueBias: Bool
+  /// Bias on the attention's output projection.
+  public var outputBias: Bool
+  /// Biases in the feed-forward network.
+  public var feedForwardBias: Bool
+  /// Per-head norms of queries and keys.
+  public var queryKeyNorm: Bool
+  /// Sliding window of each block; 0 = none.
+  public var windows: [Int]
+  /// Base of the rotary frequencies.
+  public var rotaryTheta: Double
+  /// Their stretching.
+  public var rotaryScaling: RotaryScaling
+  /// Factor on attention scores for each block.
+  public var attentionScales: [Double]
+  /// End tokens that the configuration names.
+  public var endTokens: [Int]
+  /// Fields that were neither known nor empty.
+  public var unrecognized: [String]
+
+  /// Features of the queries.
+  public var querySize: Int { headCount * headDim }
+  /// Features of the keys, and of the values.
+  public var keyValueSize: Int { keyValueHeadCount * headDim }
+
+  /// Reads a model directory's `config.json`.
+  public init(directory: String) throws(ModelError) {
+    let path = directory + "/config.json"
+    let data: Data
+    do {
+      data = try Data(contentsOf: URL(fileURLWithPath: path))
+    } catch {
+      let exists = FileManager.default.fileExists(atPath: path)
+      throw .unreadableFile(path: path, reason: exists ? "it cannot be opened" : "no such file")
+    }
+    let value: JSONValue
+    do {
+      value = try JSONValue(parsing: data)
+    } catch {
+      throw .malformedConfiguration(path: path, reason: "\(error)")
+    }
+    try self.init(value, path: path)
+  }
+
+  /// Interprets a configuration.
+  ///
+  /// - Parameter path: where it came from, for messages.
+  public init(_ value: JSONValue, path: String = "config.json") throws(ModelError) {
+    guard value.object != nil else {
+      throw .malformedConfiguration(path: path, reason: "it is not an object")
+    }
+    let fields = ConfigurationFields(value, path: path)
+    let type = try fields.string("model_type")
+    guard let family = ModelFamily(rawValue: type) else {
+      throw .unsupportedModelType(found: type, path: path)
+    }
+    self =
+      family == .gpt2
+      ? try Self.gpt2(fields) : try Self.llama(fields, family: family)
+    unrecognized = fields.unread
+    try validate(path: path)
+  }
+
+  init(family: ModelFamily) {
+    self.family = family
+    (vocabularySize, hiddenSize, intermediateSize, blockCount) = (0, 0, 0, 0)
+    (headCount, keyValueHeadCount, headDim, maximumPositions) = (0, 0, 0, 0)
+    normEpsilon = 1e-6
+    activation = .silu
+    tiesEmbeddings = false
+    (queryKeyValueBias, outputBias, feedForwardBias, queryKeyNorm) = (false, false, false, false)
+    windows = []
+    rotaryTheta = 10_000
+    rotaryScaling = .none
+    attentionScales = []
+    endTokens = []
+    unrecognized = []
+  }
+
+  private func validate(path: String) throws(ModelError) {
+    for (name, value) in [
+      ("vocab_size", vocabularySize), ("hidden_size", hiddenSize),
+      ("intermediate_size", intermediateSize), ("num_hidden_layers", blockCount),
+      ("num_attention_heads", headCount), ("num_key_value_heads", keyValueHeadCount),
+      ("head_dim", headDim), ("max_position_embeddings", maximumPositions),
+    ] where value < 1 || value > 1 << 28 {
+      throw .unsupportedField(
+        name: name, value: "\(value)", expected: "a positive whole number", path: path)
+    }
+    if headCount % keyValueHeadCount != 0 {
+      throw .inconsistentFields(
+        "num_attention_heads \(headCount) is not a multiple of num_key_value_heads "
+          + "\(keyValueHeadCount)", path: path)
+    }
+    if family != .gpt2 && headDim % 2 != 0 {
+      throw .unsupportedField(
+        name: "head_dim", value: "\(headDim)", expected: "an even number (rotary pairs)",
+        path: path)
+    }
+  }
+}

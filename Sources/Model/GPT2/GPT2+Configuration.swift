@@ -1,0 +1,35 @@
+import JSON
+
+extension DecoderConfiguration {
+  /// Reads the fields of `GPT2Config`.
+  static func gpt2(_ fields: ConfigurationFields) throws(ModelError) -> Self {
+    var c = Self(family: .gpt2)
+    c.vocabularySize = try fields.int("vocab_size")
+    c.hiddenSize = try fields.int("n_embd")
+    c.blockCount = try fields.int("n_layer")
+    c.headCount = try fields.int("n_head")
+    c.intermediateSize = try fields.int("n_inner", default: 4 * c.hiddenSize)
+    c.keyValueHeadCount = c.headCount
+    guard c.headCount > 0, c.hiddenSize % c.headCount == 0 else {
+      throw .inconsistentFields(
+        "n_embd \(c.hiddenSize) is not a multiple of n_head \(c.headCount)", path: fields.path)
+    }
+    c.headDim = c.hiddenSize / c.headCount
+    c.maximumPositions = try fields.int("n_positions", default: 1024)
+    c.normEpsilon = try fields.double("layer_norm_epsilon", default: 1e-5)
+    c.activation = try fields.activation("activation_function", default: "gelu_new")
+    c.tiesEmbeddings = try fields.bool("tie_word_embeddings", default: true)
+    (c.queryKeyValueBias, c.outputBias, c.feedForwardBias) = (true, true, true)
+    c.endTokens = fields.endTokens()
+    try fields.refuse("add_cross_attention", expected: "false")
+    try fields.refuse("quantization_config", expected: "an unquantised model")
+
+    let scales = try fields.bool("scale_attn_weights", default: true)
+    let byLayer = try fields.bool("scale_attn_by_inverse_layer_idx", default: false)
+    c.windows = Array(repeating: 0, count: max(c.blockCount, 0))
+    c.attentionScales = (0..<max(c.blockCount, 0)).map { block in
+      (scales ? 1 / Double(c.headDim).squareRoot() : 1) / (byLayer ? Double(block + 1) : 1)
+    }
+    return c
+  }
+}

@@ -1,0 +1,101 @@
+import Kernels
+import Tensors
+
+/// What a linear hook is given with each call.
+public struct LinearPass {
+  /// The projection, whose frozen product the hook may use.
+  public let layer: LinearLayer
+  /// What forward keeps for backward, [tokens, savedColumns].
+  public let saved: MatrixView
+  /// Memory that is dead after the call, [tokens, scratchColumns].
+  public let scratch: MatrixView
+  /// Random numbers of this site in this pass.
+  public let random: CounterRandom
+  /// The pass over the micro-batch.
+  public let pass: Pass
+
+  /// Threads and kernels.
+  public var compute: Compute { pass.compute }
+  /// Whether dropout applies.
+  public var isTraining: Bool { pass.isTraining }
+
+  /// A part of the scratch without gaps between its rows, [tokens, columns].
+  ///
+  /// - Parameter after: columns of the parts before it.
+  public func scratchPart(after: Int = 0, columns: Int) -> MatrixView {
+    let rows = pass.rowCount
+    let flat = scratch.reshaped(rows: 1, columns: scratch.count)
+    return flat.columns((rows * after)..<(rows * (after + columns)))
+      .reshaped(rows: rows, columns: columns)
+  }
+}
+
+/// A change to one projection, on its input side, its output side, or both.
+///
+/// With `x` the input, the hooked projection is `y = output(base(input(x)), x)`. The model calls
+///
+/// 1. `replaceInput` if `replacesInput`, and multiplies what it returns by the frozen weight;
+/// 2. `forward`, which changes `y` in place;
+///
+/// and in backward, upside down,
+///
+/// 3. `backwardOutput`, which turns the gradient of `y` in place into the gradient of the frozen
+///    product's result, and may keep what it needs in `scratch` until the next call;
+/// 4. `backwardReplacedInput` if `replacesInput`, which turns the gradient of the replaced input in
+///    place into the gradient of `x`;
+/// 5. `backwardInput`, which adds the hook's own contribution to the gradient of `x`.
+///
+/// Steps 4 and 5 come with `dx == nil` where nothing below trains.
+public protocol LinearHook: AnyObject {
+  /// Floats a token that forward keeps for backward.
+  var savedColumns: Int { get }
+  /// Floats a token that a call needs while it runs.
+  var scratchColumns: Int { get }
+  /// Whether the hook puts something else in place of the projection's input.
+  var replacesInput: Bool { get }
+  /// Whether backward reads the projection's input.
+  var readsInput: Bool { get }
+  /// Whether `backwardOutput` changes the gradient of the result; a block then hands it a copy where
+  /// the residual stream still needs the original.
+  var changesOutputGradient: Bool { get }
+  /// Whether backward needs the gradient of the frozen product's input even where nothing below
+  /// trains.
+  var needsInputGradient: Bool { get }
+
+  /// Writes the replaced input. - Parameter x: the projection's input, [tokens, in].
+  func replaceInput(_ x: MatrixView, into replaced: MatrixView, _ pass: LinearPass)
+  /// Changes the projection's result `y`, [tokens, out], in place.
+  func forward(input x: MatrixView, output y: MatrixView, _ pass: LinearPass)
+  /// Turns the gradient of the result into that of the frozen product, in place, and adds to the
+  /// hook's parameter gradients.
+  func backwardOutput(_ dy: MatrixView, input x: MatrixView, _ pass: LinearPass)
+  /// Turns the gradient of the replaced input into that of the input, in place, [tokens, in].
+  func backwardReplacedInput(_ dx: MatrixView, input x: MatrixView, _ pass: LinearPass)
+  /// Adds the hook's own contribution to the gradient of the input.
+  ///
+  /// - Parameters:
+  ///   - dy: what `backwardOutput` left, [tokens, out].
+  ///   - x: the projection's input, [tokens, in].
+  ///   - dx: the gradient of the input so far, [tokens, in]; nil where nobody needs it.
+  func backwardInput(
+    _ dy: MatrixView, input x: MatrixView, addingTo dx: MatrixView?, _ pass: LinearPass)
+}
+
+extension LinearHook {
+  /// Most hooks need no scratch.
+  public var scratchColumns: Int { 0 }
+  /// Most hooks leave the input alone.
+  public var replacesInput: Bool { false }
+  /// The safe assumption; a hook that only reads the gradient spares a copy.
+  public var changesOutputGradient: Bool { true }
+  /// Most hooks are content with what they saved.
+  public var needsInputGradient: Bool { false }
+  /// Never called unless `replacesInput`.
+  public func replaceInput(_ x: MatrixView, into replaced: MatrixView, _ pass: LinearPass) {}
+  /// Never called unless `replacesInput`.
+  public func backwardReplacedInput(_ dx: MatrixView, input x: MatrixView, _ pass: LinearPass) {}
+  /// A hook without a branch of its own adds nothing.
+  public func backwardInput(
+    _ dy: MatrixView, input x: MatrixView, addingTo dx: MatrixView?, _ pass: LinearPass
+  ) {}
+}

@@ -1,0 +1,50 @@
+import Kernels
+import Tensors
+
+/// The two halves of a block.
+public enum Sublayer: Sendable, Hashable, CaseIterable {
+  /// Attention and its output projection.
+  case attention
+  /// The feed-forward network.
+  case feedForward
+}
+
+/// What a sublayer hook is given with each call.
+public struct SublayerPass {
+  /// What forward keeps for backward, [tokens, savedColumns].
+  public let saved: MatrixView
+  /// Memory that is dead after the call, [tokens, scratchColumns].
+  public let scratch: MatrixView
+  /// Random numbers of this site in this pass.
+  public let random: CounterRandom
+  /// The pass over the micro-batch.
+  public let pass: Pass
+
+  /// Threads and kernels.
+  public var compute: Compute { pass.compute }
+  /// Whether dropout applies.
+  public var isTraining: Bool { pass.isTraining }
+
+  /// A part of the scratch without gaps between its rows, [tokens, columns].
+  ///
+  /// - Parameter after: columns of the parts before it.
+  public func scratchPart(after: Int = 0, columns: Int) -> MatrixView {
+    let rows = pass.rowCount
+    let flat = scratch.reshaped(rows: 1, columns: scratch.count)
+    return flat.columns((rows * after)..<(rows * (after + columns)))
+      .reshaped(rows: rows, columns: columns)
+  }
+}
+
+/// A change to what a sublayer gives, before the block adds it to the residual stream.
+public protocol SublayerHook: AnyObject {
+  /// Floats a token that forward keeps for backward.
+  var savedColumns: Int { get }
+  /// Floats a token that a call needs while it runs.
+  var scratchColumns: Int { get }
+  /// Changes the sublayer's result, [tokens, hidden], in place.
+  func forward(_ h: MatrixView, _ pass: SublayerPass)
+  /// Turns the gradient of the changed result in place into that of the sublayer's own, and adds to
+  /// the hook's parameter gradients.
+  func backward(_ dh: MatrixView, _ pass: SublayerPass)
+}

@@ -1,0 +1,72 @@
+import Kernels
+import Tensors
+
+/// A normalisation of the base: RMSNorm, or GPT-2's LayerNorm where there is a bias.
+///
+/// It keeps two numbers a row from forward to backward: the mean (LayerNorm) and the inverse of the
+/// deviation.
+public final class NormLayer {
+  /// Module path.
+  public let path: String
+  /// The factor, [1, n].
+  public let weight: Parameter
+  /// LayerNorm's bias, [1, n].
+  public let bias: Parameter?
+  private let epsilon: Float
+
+  init(path: String, weight: Parameter, bias: Parameter?, epsilon: Double) {
+    self.path = path
+    self.weight = weight
+    self.bias = bias
+    self.epsilon = Float(epsilon)
+  }
+
+  /// Whether it trains.
+  public var isTrained: Bool { weight.isTrainable || (bias?.isTrainable ?? false) }
+
+  /// Columns of the statistics that forward keeps.
+  static let statisticsColumns = 2
+
+  /// Normalises the rows of `x` into `y`, keeping `statistics` [rows, 2] for backward.
+  func forward(_ x: MatrixView, into y: MatrixView, statistics: MatrixView, on compute: Compute) {
+    guard let weightVector = weight.vector else { preconditionFailure("\(path) is not a vector") }
+    let (mean, inverse) = split(statistics, rows: x.rows)
+    if let bias = bias?.vector {
+      LayerNorm.forward(
+        x, weight: weightVector, bias: bias, epsilon: epsilon, into: y, mean: mean,
+        inverseDeviation: inverse, on: compute)
+    } else {
+      RMSNorm.forward(
+        x, weight: weightVector, epsilon: epsilon, into: y, inverseRMS: inverse, on: compute)
+    }
+  }
+
+  /// Backward of `forward`, adding to `dx` if `adding`.
+  func backward(
+    _ dy: MatrixView, input x: MatrixView, statistics: MatrixView, into dx: MatrixView,
+    adding: Bool, on compute: Compute
+  ) {
+    guard let weightVector = weight.vector else { preconditionFailure("\(path) is not a vector") }
+    let (mean, inverse) = split(statistics, rows: x.rows)
+    let dWeight = weight.gradient.map { $0.reshaped(rows: 1, columns: $0.count) }
+    if bias != nil {
+      let dBias = bias?.gradient.map { $0.reshaped(rows: 1, columns: $0.count) }
+      LayerNorm.backward(
+        dy, input: x, weight: weightVector, mean: mean, inverseDeviation: inverse, into: dx,
+        adding: adding, dWeight: dWeight, dBias: dBias, on: compute)
+    } else {
+      RMSNorm.backward(
+        dy, input: x, weight: weightVector, inverseRMS: inverse, into: dx, adding: adding,
+        dWeight: dWeight, on: compute)
+    }
+  }
+
+  /// The two columns of statistics, each [rows, 1] without gaps.
+  private func split(_ statistics: MatrixView, rows: Int) -> (MatrixView, MatrixView) {
+    let flat = statistics.reshaped(rows: 1, columns: statistics.count)
+    return (
+      flat.columns(0..<rows).reshaped(rows: rows, columns: 1),
+      flat.columns(rows..<(2 * rows)).reshaped(rows: rows, columns: 1)
+    )
+  }
+}

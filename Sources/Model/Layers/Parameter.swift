@@ -1,0 +1,69 @@
+import Kernels
+import Tensors
+
+/// One tensor of the base: frozen where it lies in its file, or trained in the arena.
+///
+/// A tied head and embedding table are one `Parameter`, so that training it adds both gradients.
+public final class Parameter {
+  /// The tensor's name in the weight files.
+  public let name: String
+  /// Its dimensions as stored.
+  public let shape: [Int]
+  /// The values, as a matrix.
+  ///
+  /// Vectors are [1, n] in f32.
+  public private(set) var weight: WeightMatrix
+  /// The values of a vector, [1, n]; nil for a matrix.
+  public private(set) var vector: MatrixView?
+  /// Where its gradient is summed; nil while it is frozen, which then costs nothing.
+  public private(set) var gradient: MatrixView?
+  /// Keeps a vector's f32 copy alive.
+  private let copy: VectorStorage?
+
+  /// A frozen matrix, used where it lies.
+  init(name: String, shape: [Int], weight: WeightMatrix) {
+    self.name = name
+    self.shape = shape
+    self.weight = weight
+    vector = nil
+    copy = nil
+  }
+
+  /// A frozen vector; vectors are few and small, so they are copied to f32 once.
+  init(name: String, vector storage: VectorStorage) {
+    self.name = name
+    shape = [storage.view.columns]
+    copy = storage
+    vector = storage.view
+    weight = WeightMatrix(storage.view)
+  }
+
+  /// Whether it trains.
+  public var isTrainable: Bool { gradient != nil }
+
+  /// The arithmetic of products with it: a trained weight is always multiplied in f32.
+  func arithmetic(_ frozen: Arithmetic) -> Arithmetic { isTrainable ? .float32 : frozen }
+
+  /// Lets the parameter live in the arena from now on; its present values are copied there.
+  func train(values: MatrixView, gradient: MatrixView) {
+    if let vector {
+      values.copy(from: vector.reshaped(rows: values.rows, columns: values.columns))
+      self.vector = values.reshaped(rows: 1, columns: values.count)
+    } else {
+      weight.copyValues(into: values)
+    }
+    weight = WeightMatrix(values, layout: weight.layout)
+    self.gradient = gradient
+  }
+}
+
+/// The owner of a vector's f32 values.
+final class VectorStorage {
+  private let buffer: FloatBuffer
+  let view: MatrixView
+
+  init(count: Int) {
+    buffer = FloatBuffer(count: count)
+    view = buffer.view(rows: 1, columns: count)
+  }
+}

@@ -1,0 +1,44 @@
+import Model
+import Tensors
+
+/// What PEFT puts in front of a module's path in its weight files.
+let huggingFacePrefix = "base_model.model."
+
+/// A tensor's module: its name without the last component.
+func modulePath(_ name: String) -> String {
+  name.split(separator: ".").dropLast().joined(separator: ".")
+}
+
+extension PEFTMethod {
+  /// Copies every tensor of `tensors` to the arena's slot of the same name.
+  ///
+  /// - Throws: `PEFTError` where one is missing, misshapen or has no place.
+  func loadAll(_ tensors: [NamedTensor], into arena: ParameterArena, source: String)
+    throws(PEFTError)
+  {
+    var missing = Set(arena.slots.filter { $0.role.isOptimized }.map(\.name))
+    var unexpected: [String] = []
+    for tensor in tensors {
+      guard let slot = arena.slot(named: tensor.name) else {
+        unexpected.append(tensor.name)
+        continue
+      }
+      guard tensor.shape == slot.shape else {
+        throw .misshapenTensor(name: tensor.name, found: tensor.shape, expected: slot.shape)
+      }
+      arena.values(slot).assign(tensor.values)
+      missing.remove(tensor.name)
+    }
+    if let name = missing.sorted().first { throw .missingTensor(name: name, source: source) }
+    if !unexpected.isEmpty {
+      throw .unexpectedTensors(names: unexpected.sorted(), source: source)
+    }
+  }
+
+  /// Every optimised tensor of the arena, by name.
+  func storedTensors(of arena: ParameterArena) -> [NamedTensor] {
+    arena.slots.filter { $0.role.isOptimized }.map { slot in
+      NamedTensor(name: slot.name, shape: slot.shape, values: arena.values(slot).elements)
+    }
+  }
+}

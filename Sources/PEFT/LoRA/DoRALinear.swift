@@ -1,0 +1,196 @@
+import Kernels
+import Model
+import Tensors
+
+/// DoRA's magnitudes at one projection: arXiv:2402.09353 (Liu and others, 2024).
+///
+///     f = m / c        c_o = ‖W_o + s·(B A)_o‖₂      over the inputs of output o
+///
+/// c follows A and B but is a constant in backward. Its square is
+/// `‖W_o‖² + 2s·B_o·(W Aᵀ)_o + s²·B_o (A Aᵀ) B_oᵀ`, so B A is never formed; it is made once a step.
+final class DoRAMagnitude {
+  private let tensors: LoRATensors
+  private let magnitude: TrainedMatrix  // m [out]
+  private let layer: LinearLayer
+  private let scaling: Double
+  private let weightSquares: [Double]  // ‖W_o‖²
+  private let factorBuffer: FloatBufferOwner  // f [1, out]
+  private let inverseBuffer: FloatBufferOwner  // 1/c [1, out]
+  private let sums: FloatBufferOwner  // [1, out]
+  private let weightProduct: FloatBufferOwner  // (W Aᵀ)ᵀ [R, out]
+  private let gram: FloatBufferOwner  // A Aᵀ [R, R]
+  private let gramProduct: FloatBufferOwner  // B A Aᵀ [out, R]
+
+  init(_ magnitude: TrainedMatrix, tensors: LoRATensors, scaling: Double, layer: LinearLayer) {
+    self.magnitude = magnitude
+    self.tensors = tensors
+    self.scaling = scaling
+    self.layer = layer
+    let (rank, out) = (tensors.a.values.rows, layer.outputSize)
+    weightSquares = MagnitudeScaling.squaredNorms(
+      of: layer.weight.weight, on: Compute(threads: 1))
+    factorBuffer = FloatBufferOwner(rows: 1, columns: out)
+    inverseBuffer = FloatBufferOwner(rows: 1, columns: out)
+    sums = FloatBufferOwner(rows: 1, columns: out)
+    weightProduct = FloatBufferOwner(rows: rank, columns: out)
+    gram = FloatBufferOwner(rows: rank, columns: rank)
+    gramProduct = FloatBufferOwner(rows: out, columns: rank)
+  }
+
+  /// f, [1, out].
+  var factor: MatrixView { factorBuffer.view }
+
+  /// Makes c and f of the present values.
+  ///
+  /// - Parameter startsThere: sets m to c, so that f is exactly 1.
+  func update(startsThere: Bool = false, on compute: Compute) {
+    let (a, b) = (tensors.a.values, tensors.b.values)
+    Linear.forward(
+      a, weight: layer.weight.weight, bias: nil, into: weightProduct.view, arithmetic: .float32,
+      on: compute)
+    Product.multiply(a, by: a, transposed: true, into: gram.view, on: compute)
+    Product.multiply(b, by: gram.view, into: gramProduct.view, on: compute)
+    let m = magnitude.values
+    for o in 0..<b.rows {
+      var linear = 0.0
+      var square = 0.0
+      for r in 0..<b.columns {
+        linear += Double(b[o, r]) * Double(weightProduct.view[r, o])
+        square += Double(b[o, r]) * Double(gramProduct.view[o, r])
+      }
+      let squared = weightSquares[o] + 2 * scaling * linear + scaling * scaling * square
+      let c = Float(max(squared, Double(Float.leastNormalMagnitude)).squareRoot())
+      if startsThere { m[0, o] = c }
+      inverseBuffer.view[0, o] = 1 / c
+      factor[0, o] = m[0, o] / c
+    }
+  }
+
+  /// Adds the gradient of m: `dm += Σ dy ⊙ z / c`.
+  func addGradient(_ dy: MatrixView, z: MatrixView, on compute: Compute) {
+    sums.view.fill(0)
+    Elementwise.addColumnSums(of: dy, times: z, addingTo: sums.view, on: compute)
+    Elementwise.scaleColumns(sums.view, by: inverseBuffer.view, into: sums.view, on: compute)
+    Elementwise.add(sums.view, addingTo: magnitude.gradient, on: compute)
+  }
+}
+
+/// DoRA at one projection: LoRA with a trained length for every output.
+///
+///     u = x̃ Aᵀ    z = x̃ Wᵀ + s·u Bᵀ                       both kept
+///     y = base(x) + s·u Bᵀ + (f − 1) ⊙ z                    f = m/c
+///
+/// where x̃ is the dropped input; without dropout y = f ⊙ z + b, and with it PEFT leaves the base's
+/// own term undropped. Backwards, with `dy` the gradient of `y` and c held fixed,
+///
+///     dm += Σ dy ⊙ z / c     dz = f ⊙ dy     du = s·dz B     dB += s·dzᵀ u     dA += duᵀ x̃
+///     dx += dz W + du A                                      without dropout
+///     dx += dy W + dropout'((dz − dy) W + du A)              with
+final class DoRALinear: LinearHook {
+  private let tensors: LoRATensors
+  private let magnitude: DoRAMagnitude
+  private let scaling: Float
+  private let dropout: Float
+  private let rank: Int
+  private let inputSize: Int
+  private let outputSize: Int
+
+  init(tensors: LoRATensors, magnitude: DoRAMagnitude, scaling: Double, dropout: Double) {
+    self.tensors = tensors
+    self.magnitude = magnitude
+    self.scaling = Float(scaling)
+    self.dropout = Float(dropout)
+    rank = tensors.a.values.rows
+    inputSize = tensors.a.values.columns
+    outputSize = tensors.b.values.rows
+  }
+
+  var savedColumns: Int { rank + outputSize }
+  var scratchColumns: Int { rank + (dropout > 0 ? inputSize + outputSize : 0) }
+  var readsInput: Bool { true }
+
+  func forward(input x: MatrixView, output y: MatrixView, _ pass: LinearPass) {
+    let (u, z) = saved(pass)
+    let input = droppedInput(x, pass)
+    Product.multiply(input, by: tensors.a.values, transposed: true, into: u, on: pass.compute)
+    Product.multiply(
+      u, by: tensors.b.values, transposed: true, into: z, scale: scaling, on: pass.compute)
+    var product: MatrixView?
+    if isDropping(pass) {
+      let w = outputScratch(pass)
+      Linear.forward(
+        input, weight: pass.layer.weight.weight, bias: nil, into: w,
+        arithmetic: pass.layer.arithmetic, on: pass.compute)
+      product = w
+    }
+    MagnitudeScaling.forward(
+      y, product: product, bias: pass.layer.bias?.vector, branch: z, factor: magnitude.factor,
+      on: pass.compute)
+  }
+
+  func backwardOutput(_ dy: MatrixView, input x: MatrixView, _ pass: LinearPass) {
+    let (u, z) = saved(pass)
+    let du = branchGradient(pass)
+    magnitude.addGradient(dy, z: z, on: pass.compute)
+    // Without dropout the frozen product gets the scaled gradient; with it, its own.
+    let dz = isDropping(pass) ? outputScratch(pass) : dy
+    Elementwise.scaleColumns(dy, by: magnitude.factor, into: dz, on: pass.compute)
+    Product.multiply(dz, by: tensors.b.values, into: du, scale: scaling, on: pass.compute)
+    Product.multiply(
+      dz, transposed: true, by: u, into: tensors.b.gradient, scale: scaling, adding: true,
+      on: pass.compute)
+    Product.multiply(
+      du, transposed: true, by: droppedInput(x, pass), into: tensors.a.gradient, adding: true,
+      on: pass.compute)
+  }
+
+  func backwardInput(
+    _ dy: MatrixView, input x: MatrixView, addingTo dx: MatrixView?, _ pass: LinearPass
+  ) {
+    guard let dx else { return }
+    let du = branchGradient(pass)
+    guard isDropping(pass) else {
+      return Product.multiply(du, by: tensors.a.values, into: dx, adding: true, on: pass.compute)
+    }
+    let (dInput, dz) = (inputScratch(pass), outputScratch(pass))
+    Elementwise.add(dy, addingTo: dz, scale: -1, on: pass.compute)
+    pass.layer.baseBackward(dz, into: dInput, adding: false, on: pass.compute)
+    Product.multiply(du, by: tensors.a.values, into: dInput, adding: true, on: pass.compute)
+    Elementwise.dropout(
+      dInput, into: dInput, probability: dropout, random: pass.random, on: pass.compute)
+    Elementwise.add(dInput, addingTo: dx, on: pass.compute)
+  }
+
+  private func isDropping(_ pass: LinearPass) -> Bool { dropout > 0 && pass.isTraining }
+
+  private func droppedInput(_ x: MatrixView, _ pass: LinearPass) -> MatrixView {
+    guard isDropping(pass) else { return x }
+    let dropped = inputScratch(pass)
+    Elementwise.dropout(
+      x, into: dropped, probability: dropout, random: pass.random, on: pass.compute)
+    return dropped
+  }
+
+  /// u [tokens, R] and z [tokens, out].
+  private func saved(_ pass: LinearPass) -> (u: MatrixView, z: MatrixView) {
+    let rows = pass.pass.rowCount
+    let flat = pass.saved.reshaped(rows: 1, columns: pass.saved.count)
+    let split = rows * rank
+    return (
+      flat.columns(0..<split).reshaped(rows: rows, columns: rank),
+      flat.columns(split..<flat.columns).reshaped(rows: rows, columns: outputSize)
+    )
+  }
+
+  private func branchGradient(_ pass: LinearPass) -> MatrixView {
+    pass.scratchPart(columns: rank)
+  }
+
+  private func inputScratch(_ pass: LinearPass) -> MatrixView {
+    pass.scratchPart(after: rank, columns: inputSize)
+  }
+
+  private func outputScratch(_ pass: LinearPass) -> MatrixView {
+    pass.scratchPart(after: rank + inputSize, columns: outputSize)
+  }
+}

@@ -1,0 +1,150 @@
+import JSON
+import Model
+
+/// How LoRA's tensors start.
+enum LoRAInitialization: Sendable, Hashable {
+  /// A ~ U(±1/√in), B = 0.
+  case kaiming
+  /// A ~ N(0, 1/R²), B = 0.
+  case gaussian
+  /// A ~ U(±1/√in), B ~ U(±1/√R): not an identity.
+  case random
+}
+
+/// LoRA's fields, as `LoraConfig` of Hugging Face PEFT 0.21 names them.
+struct LoRAConfiguration {
+  var r: Int
+  var alpha: Double
+  var dropout: Double
+  var bias: String
+  var usesRSLoRA: Bool
+  var hasBias: Bool
+  /// `use_dora`.
+  var usesDoRA: Bool
+  /// `loraplus_lr_ratio`: LoRA+'s factor on the learning rate of B; ours, and in no file of PEFT's.
+  var plusRatio: Double
+  var rankPattern: [String: Double]
+  var alphaPattern: [String: Double]
+  var targeting: ModuleTargeting
+  var modulesToSave: [String]
+  var initialization: LoRAInitialization
+  /// Fields that are kept as given and change nothing.
+  var qaloraGroupSize: Int
+
+  /// Reads and checks every field; what would change the mathematics and is not built is refused.
+  init(_ options: MethodOptions) throws(PEFTError) {
+    try options.readCommon(peftType: "LORA")
+    r = try options.int("r", default: 8)
+    alpha = try options.double("lora_alpha", default: 8)
+    dropout = try options.double("lora_dropout", default: 0, in: 0...0.999)
+    bias = try options.word("bias", default: "none", of: ["none", "all", "lora_only"])
+    usesRSLoRA = try options.bool("use_rslora", default: false)
+    hasBias = try options.bool("lora_bias", default: false)
+    usesDoRA = try options.bool("use_dora", default: false)
+    plusRatio = try options.double("loraplus_lr_ratio", default: 1, in: 1e-6...1e6)
+    rankPattern = try options.numbers("rank_pattern")
+    alphaPattern = try options.numbers("alpha_pattern")
+    targeting = try ModuleTargeting(options)
+    modulesToSave = try options.strings("modules_to_save") ?? []
+    // PEFT corrects a wrong value from the layer's type and saves the corrected one; so do we.
+    _ = try options.bool("fan_in_fan_out", default: false)
+    switch options.value("init_lora_weights") ?? .bool(true) {
+    case .bool(true), .string("true"): initialization = .kaiming
+    case .bool(false), .string("false"): initialization = .random
+    case .string("gaussian"): initialization = .gaussian
+    // These leave the base alone; on loading, their tensors are in the file.
+    case .string("orthogonal"), .string("eva"), .string("mica"): initialization = .kaiming
+    case let other:
+      throw options.wrong("init_lora_weights", other, "true, false, gaussian")
+    }
+    qaloraGroupSize = try options.int("qalora_group_size", default: 16)
+    options.ignore("megatron_core", "eva_config")
+    try options.refuse(
+      "loftq_config", "trainable_token_indices", "target_parameters", "layer_replication",
+      "megatron_config", "alora_invocation_tokens", "arrow_config", "corda_config",
+      "lora_ga_config", "kasa_config", "velora_config", "monteclora_config", "use_bdlora",
+      "use_qalora", "ensure_weight_tying", expected: "null or false")
+    try options.finish()
+    if usesDoRA && hasBias {
+      throw .inconsistentFields(
+        "use_dora and lora_bias are both set, which PEFT does not allow", source: options.source)
+    }
+    for (name, pattern) in [("rank_pattern", rankPattern), ("alpha_pattern", alphaPattern)] {
+      for (key, value) in pattern where name == "rank_pattern" && Int(exactly: value) ?? 0 < 1 {
+        throw .unsupportedField(
+          name: "\(name).\(key)", value: "\(value)", expected: "a positive whole number",
+          source: options.source)
+      }
+    }
+  }
+
+  /// The rank for a projection.
+  func rank(_ path: String) throws(PEFTError) -> Int {
+    try matching(path, rankPattern, "rank_pattern").map { Int($0) } ?? r
+  }
+
+  /// The factor on the low-rank branch: α/R, or α/√R with rank-stabilised LoRA (Kalajdzievski 2023,
+  /// arXiv:2312.03732).
+  func scaling(_ path: String) throws(PEFTError) -> Double {
+    let alpha = try matching(path, alphaPattern, "alpha_pattern") ?? self.alpha
+    let rank = Double(try self.rank(path))
+    return usesRSLoRA ? alpha / rank.squareRoot() : alpha / rank
+  }
+
+  /// The value whose key matches a path: `(.*\.)?(key)$`, as PEFT's `get_pattern_key`.
+  ///
+  /// PEFT takes the first match in the dictionary's order, which its own files do not keep; where two
+  /// keys with different values match, the result would depend on it, so that is refused.
+  private func matching(_ path: String, _ pattern: [String: Double], _ field: String)
+    throws(PEFTError) -> Double?
+  {
+    var found: (key: String, value: Double)?
+    for (key, value) in pattern.sorted(by: { $0.key < $1.key }) {
+      guard try ModuleTargeting.wholeMatch(path, "(.*\\.)?(\(key))") else { continue }
+      if let found, found.value != value {
+        throw .inconsistentFields(
+          "'\(found.key)' and '\(key)' of \(field) both match \(path), with different values",
+          source: "the configuration")
+      }
+      found = (key, value)
+    }
+    return found?.value
+  }
+
+  /// `adapter_config.json`, every field that PEFT 0.21 writes.
+  func json(baseName: String, targets: JSONValue, isTransposed: Bool) -> JSONValue {
+    func number(_ value: Double) -> JSONValue {
+      Int(exactly: value).map(JSONValue.int) ?? .double(value)
+    }
+    let initial: JSONValue =
+      switch initialization {
+      case .kaiming: true
+      case .gaussian: "gaussian"
+      case .random: false
+      }
+    return [
+      "alora_invocation_tokens": nil, "alpha_pattern": .object(alphaPattern.mapValues(number)),
+      "arrow_config": nil, "auto_mapping": nil, "base_model_name_or_path": .string(baseName),
+      "bias": .string(bias), "corda_config": nil, "ensure_weight_tying": false,
+      "eva_config": nil, "exclude_modules": targeting.savedExclusion,
+      "fan_in_fan_out": .bool(isTransposed), "inference_mode": true,
+      "init_lora_weights": initial, "kasa_config": nil, "layer_replication": nil,
+      "layers_pattern": targeting.layersPattern.map { .array($0.map(JSONValue.string)) } ?? nil,
+      "layers_to_transform": targeting.layers.map { .array($0.map(JSONValue.int)) } ?? nil,
+      "loftq_config": [:], "lora_alpha": number(alpha), "lora_bias": .bool(hasBias),
+      "lora_dropout": .double(dropout), "lora_ga_config": nil, "megatron_config": nil,
+      "megatron_core": "megatron.core",
+      "modules_to_save": modulesToSave.isEmpty
+        ? nil : .array(modulesToSave.map(JSONValue.string)),
+      "monteclora_config": nil, "peft_type": "LORA", "peft_version": .string(peftVersion),
+      "qalora_group_size": .int(qaloraGroupSize), "r": .int(r),
+      "rank_pattern": .object(rankPattern.mapValues(number)), "revision": nil,
+      "target_modules": targets, "target_parameters": nil, "task_type": "CAUSAL_LM",
+      "trainable_token_indices": nil, "use_bdlora": nil, "use_dora": .bool(usesDoRA),
+      "use_qalora": false, "use_rslora": .bool(usesRSLoRA), "velora_config": nil,
+    ]
+  }
+}
+
+/// The version of Hugging Face PEFT whose files are written.
+let peftVersion = "0.21.2"

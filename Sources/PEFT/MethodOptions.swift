@@ -1,0 +1,135 @@
+import JSON
+import Tensors
+
+/// A method's options as given: on the command line, in YAML, or in an `adapter_config.json`.
+///
+/// Names are Hugging Face's field names. Whoever interprets them asks for each field it knows;
+/// `finish` then refuses what is left, because an option that is ignored misleads.
+public final class MethodOptions {
+  /// Where the options come from, for messages.
+  public let source: String
+  private let fields: [String: JSONValue]
+  private var known: Set<String> = []
+
+  /// Options from anywhere.
+  public init(_ fields: [String: JSONValue], source: String) {
+    self.fields = fields
+    self.source = source
+  }
+
+  /// A field's value; nil when absent or null.
+  public func value(_ name: String) -> JSONValue? {
+    known.insert(name)
+    guard let value = fields[name], !value.isNull else { return nil }
+    return value
+  }
+
+  /// A whole number within `range`.
+  public func int(_ name: String, default fallback: Int, in range: ClosedRange<Int> = 1...1 << 24)
+    throws(PEFTError) -> Int
+  {
+    guard let value = value(name) else { return fallback }
+    guard let number = value.int, range.contains(number) else {
+      throw wrong(name, value, "a whole number from \(range.lowerBound)")
+    }
+    return number
+  }
+
+  /// A number within `range`.
+  public func double(
+    _ name: String, default fallback: Double,
+    in range: ClosedRange<Double> = -Double.greatestFiniteMagnitude...Double.greatestFiniteMagnitude
+  ) throws(PEFTError) -> Double {
+    guard let value = value(name) else { return fallback }
+    guard let number = value.double, range.contains(number) else {
+      throw wrong(name, value, "a number from \(range.lowerBound) to \(range.upperBound)")
+    }
+    return number
+  }
+
+  /// A truth value.
+  public func bool(_ name: String, default fallback: Bool) throws(PEFTError) -> Bool {
+    guard let value = value(name) else { return fallback }
+    guard let truth = value.bool else { throw wrong(name, value, "true or false") }
+    return truth
+  }
+
+  /// One of a few words.
+  public func word(_ name: String, default fallback: String, of words: [String])
+    throws(PEFTError) -> String
+  {
+    guard let value = value(name) else { return fallback }
+    guard let text = value.string, words.contains(text) else {
+      throw wrong(name, value, words.joined(separator: ", "))
+    }
+    return text
+  }
+
+  /// A list of strings; a single string counts as a list of one.
+  public func strings(_ name: String) throws(PEFTError) -> [String]? {
+    guard let value = value(name) else { return nil }
+    if let text = value.string { return [text] }
+    guard let elements = value.array else { throw wrong(name, value, "a list of strings") }
+    var result: [String] = []
+    for element in elements {
+      guard let text = element.string else { throw wrong(name, value, "a list of strings") }
+      result.append(text)
+    }
+    return result
+  }
+
+  /// An object of numbers.
+  public func numbers(_ name: String) throws(PEFTError) -> [String: Double] {
+    guard let value = value(name) else { return [:] }
+    guard let members = value.object else { throw wrong(name, value, "an object of numbers") }
+    var result: [String: Double] = [:]
+    for (key, member) in members {
+      guard let number = member.double else { throw wrong(name, value, "an object of numbers") }
+      result[key] = number
+    }
+    return result
+  }
+
+  /// Knows a field that changes nothing here.
+  public func ignore(_ names: String...) { known.formUnion(names) }
+
+  /// Refuses every value of a field but the empty ones (`null`, `false`, `{}`, `[]`).
+  public func refuse(_ names: String..., expected: String = "null") throws(PEFTError) {
+    for name in names {
+      guard let value = value(name), !value.isEmpty else { continue }
+      throw wrong(name, value, expected)
+    }
+  }
+
+  /// Checks the fields that all methods share, and knows them.
+  public func readCommon(peftType: String) throws(PEFTError) {
+    if let type = value("peft_type"), type.string != peftType {
+      throw wrong("peft_type", type, peftType)
+    }
+    if let task = value("task_type"), task.string != "CAUSAL_LM" {
+      throw wrong("task_type", task, "CAUSAL_LM")
+    }
+    ignore(
+      "base_model_name_or_path", "revision", "inference_mode", "peft_version", "auto_mapping")
+  }
+
+  /// Refuses fields that nobody asked for and that say something.
+  public func finish() throws(PEFTError) {
+    for (name, value) in fields.sorted(by: { $0.key < $1.key })
+    where !known.contains(name) && !value.isEmpty {
+      throw .unknownField(
+        name: name, value: value.text(), source: source, nearest: nearest(to: name))
+    }
+  }
+
+  /// The error for a field's value.
+  public func wrong(_ name: String, _ value: JSONValue, _ expected: String) -> PEFTError {
+    .unsupportedField(name: name, value: value.text(), expected: expected, source: source)
+  }
+
+  private func nearest(to name: String) -> String? {
+    let distances = known.map { ($0, editDistance($0, name)) }
+    guard let best = distances.min(by: { ($0.1, $0.0) < ($1.1, $1.0) }) else { return nil }
+    return best.1 <= max(2, name.count / 3) ? best.0 : nil
+  }
+}

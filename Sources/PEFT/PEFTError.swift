@@ -1,0 +1,68 @@
+import Tensors
+
+/// What can be wrong with a method's configuration or with an adapter's files.
+public enum PEFTError: ClassifiedError {
+  /// No method of that name.
+  case unknownMethod(name: String, known: [String])
+  /// A field of the method's configuration has a value that is not supported.
+  case unsupportedField(name: String, value: String, expected: String, source: String)
+  /// A field that the method does not know has a value that may change the mathematics.
+  case unknownField(name: String, value: String, source: String, nearest: String?)
+  /// Two fields contradict each other.
+  case inconsistentFields(String, source: String)
+  /// The patterns select no module.
+  case nothingTargeted(patterns: [String], available: [String])
+  /// A tensor that the method needs is not in the adapter.
+  case missingTensor(name: String, source: String)
+  /// A tensor that the method has no place for is in the adapter.
+  case unexpectedTensors(names: [String], source: String)
+  /// A tensor has another shape than the configuration asks for.
+  case misshapenTensor(name: String, found: [Int], expected: [Int])
+  /// A file of the adapter directory is missing or unreadable.
+  case unreadableFile(path: String, reason: String)
+  /// The method cannot work on this base.
+  case unsupportedBase(method: String, reason: String)
+  /// The adapter cannot be folded into the base.
+  case cannotMerge(method: String, reason: String)
+
+  /// Configurations are the user's, tensors are files'.
+  public var errorClass: ErrorClass {
+    switch self {
+    case .missingTensor, .unexpectedTensors, .misshapenTensor, .unreadableFile: .input
+    default: .usage
+    }
+  }
+
+  /// What, where, expected and found, how to mend.
+  public var description: String {
+    switch self {
+    case .unknownMethod(let name, let known):
+      "There is no method '\(name)'. Methods are \(known.joined(separator: ", "))."
+    case .unsupportedField(let name, let value, let expected, let source):
+      "\(name) = \(value) in \(source) is not supported. Supported: \(expected)."
+    case .unknownField(let name, let value, let source, let nearest):
+      "\(source) sets the field '\(name)' to \(value), which this program does not know; it may "
+        + "change what the adapter computes. "
+        + (nearest.map { "Did you mean '\($0)'?" } ?? "Remove it, or set it to null.")
+    case .inconsistentFields(let what, let source):
+      "\(source) contradicts itself: \(what)."
+    case .nothingTargeted(let patterns, let available):
+      "target_modules \(patterns) match no module of this model. It has "
+        + "\(available.joined(separator: ", "))."
+    case .missingTensor(let name, let source):
+      "Tensor '\(name)' is not in \(source). The file does not belong to this configuration or base."
+    case .unexpectedTensors(let names, let source):
+      "\(source) holds \(names.count) tensors that the configuration has no place for, the first is "
+        + "'\(names.first ?? "")'. The file does not belong to this configuration or base."
+    case .misshapenTensor(let name, let found, let expected):
+      "Tensor '\(name)' is \(found); this configuration and base ask \(expected)."
+    case .unreadableFile(let path, let reason):
+      "Cannot read \(path): \(reason)."
+    case .unsupportedBase(let method, let reason):
+      "\(method) does not work on this base: \(reason)."
+    case .cannotMerge(let method, let reason):
+      "An adapter of \(method) cannot be merged into the base: \(reason). Use the base together with "
+        + "the adapter, or train with lora, adalora or ia3."
+    }
+  }
+}

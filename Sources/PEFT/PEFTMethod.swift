@@ -1,0 +1,159 @@
+import JSON
+import Kernels
+import Model
+import Tensors
+
+/// Where a run stands when a method is called.
+public struct StepContext {
+  /// The optimizer step, from 1.
+  public let step: Int
+  /// Steps of the whole run.
+  public let totalSteps: Int
+  /// The run's seed.
+  public let seed: UInt64
+  /// Threads and kernels, for what a method computes once a step.
+  public let compute: Compute
+  /// What clipping multiplies the arena's gradients by in the update, for `didStep`.
+  public var gradientScale: Float = 1
+
+  /// Names a step of a run.
+  public init(step: Int, totalSteps: Int, seed: UInt64, compute: Compute) {
+    self.step = step
+    self.totalSteps = totalSteps
+    self.seed = seed
+    self.compute = compute
+  }
+}
+
+/// A tensor to be stored, by name.
+public struct NamedTensor {
+  /// Its name in the file.
+  public let name: String
+  /// Its dimensions.
+  public let shape: [Int]
+  /// Its values, row-major.
+  public let values: [Float]
+
+  /// Names values.
+  public init(name: String, shape: [Int], values: [Float]) {
+    self.name = name
+    self.shape = shape
+    self.values = values
+  }
+}
+
+/// What a method keeps besides its trainable tensors (AdaLoRA's averages and pattern).
+public struct MethodState {
+  /// Tensors by name.
+  public var tensors: [NamedTensor] = []
+  /// Anything else, as JSON.
+  public var fields: [String: JSONValue] = [:]
+
+  /// An empty state.
+  public init() {}
+}
+
+/// An adapter as its ecosystem stores it.
+public struct AdapterExport {
+  /// `adapter_config.json`.
+  public let configuration: JSONValue
+  /// Name of the weight file.
+  public let weightFileName: String
+  /// Its tensors.
+  public let tensors: [NamedTensor]
+  /// Things a reader of the export should know, each a sentence.
+  public let notes: [String]
+
+  /// Describes an adapter directory.
+  public init(
+    configuration: JSONValue, weightFileName: String = "adapter_model.safetensors",
+    tensors: [NamedTensor], notes: [String] = []
+  ) {
+    self.configuration = configuration
+    self.weightFileName = weightFileName
+    self.tensors = tensors
+    self.notes = notes
+  }
+}
+
+/// A fine-tuning method: what trains, how it enters the model, and what belongs to a step.
+///
+/// The life of a method, in this order:
+///
+/// 1. `prepareToLoad`, where an adapter will be loaded, says which tensors there will be;
+/// 2. `declare` names its tensors, last block first;
+/// 3. `attach` gets the arena and gives the model its hooks (or trains base parameters);
+/// 4. `initialize` draws the start from the seed; `load` then puts an adapter in its place;
+/// 5. `prepareRun`, when the run's length is known;
+/// 6. each step: `prepareStep`, micro-batches of forward and backward, the reduction,
+///    `didReduceGradients`, clipping and the optimizer, `didStep`;
+/// 7. `export` at the end.
+///
+/// A method knows the model and never MPI: what it computes from reduced gradients is the same on
+/// every rank because its inputs are.
+public protocol PEFTMethod: AnyObject {
+  /// The name on the command line.
+  var name: String { get }
+  /// Learns the names of the tensors that `load` will bring, before anything is declared.
+  ///
+  /// - Returns: what the user should know, each a sentence: an export without its encoder goes on as
+  ///   a plain prompt.
+  func prepareToLoad(_ names: [String]) throws(PEFTError) -> [String]
+  /// Declares the trainable tensors.
+  func declare(in plan: inout ParameterArenaPlan, for decoder: Decoder) throws(PEFTError)
+  /// Gives the model its hooks.
+  func attach(to decoder: Decoder, arena: ParameterArena) throws(PEFTError)
+  /// Draws the start of every tensor from the seed.
+  func initialize(seed: UInt64, decoder: Decoder) throws(PEFTError)
+  /// Reads tensors of an adapter by their names in the weight file, or a checkpoint's.
+  func load(_ tensors: [NamedTensor]) throws(PEFTError)
+  /// Checks a schedule against the run's length, once it is known.
+  ///
+  /// - Returns: what the user should know, each a sentence.
+  func prepareRun(totalSteps: Int) throws(PEFTError) -> [String]
+  /// Factor on the learning rate of a tensor (LoRA+).
+  func learningRateFactor(of slot: ParameterSlot) -> Double
+  /// Runs before a step's first forward (an encoder with dropout makes its prompt).
+  func prepareStep(_ context: StepContext)
+  /// Runs after the reduction and before clipping: terms and derivatives of *reduced* gradients.
+  func didReduceGradients(_ context: StepContext)
+  /// Runs after the update, with new values and, times `gradientScale`, the update's gradients.
+  func didStep(_ context: StepContext)
+  /// Figures of the last step for its log line, by name.
+  var figures: [String: JSONValue] { get }
+  /// What a checkpoint keeps besides the tensors.
+  var state: MethodState { get }
+  /// Takes a checkpoint's state back, after its tensors are in the arena.
+  func restore(_ state: MethodState) throws(PEFTError)
+  /// The adapter in its ecosystem's format; nil for `full`, whose result is a model.
+  func export(baseName: String) -> AdapterExport?
+  /// Whether the adapter folds into the base's weights; if not, why.
+  var mergeRefusal: String? { get }
+  /// Adds the adapter to a base tensor's values in f32; returns whether it changed them.
+  ///
+  /// - Parameters:
+  ///   - name: the tensor's name in the base.
+  ///   - values: its values as stored, [rows, columns].
+  func merge(into values: MatrixView, of name: String, decoder: Decoder) -> Bool
+}
+
+extension PEFTMethod {
+  /// Most methods take what comes.
+  public func prepareToLoad(_ names: [String]) throws(PEFTError) -> [String] { [] }
+  /// Most methods have no schedule.
+  public func prepareRun(totalSteps: Int) throws(PEFTError) -> [String] { [] }
+  /// Most methods train everything at one rate.
+  public func learningRateFactor(of slot: ParameterSlot) -> Double { 1 }
+  /// Most methods have nothing to tell of a step.
+  public var figures: [String: JSONValue] { [:] }
+  /// Most methods do nothing here.
+  public func prepareStep(_ context: StepContext) {}
+  /// Most methods do nothing here.
+  public func didReduceGradients(_ context: StepContext) {}
+  /// Most methods do nothing here.
+  public func didStep(_ context: StepContext) {}
+  /// Most methods keep nothing else.
+  public var state: MethodState { MethodState() }
+  /// Most methods keep nothing else.
+  public func restore(_ state: MethodState) throws(PEFTError) {}
+}

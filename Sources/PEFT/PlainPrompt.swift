@@ -1,0 +1,9 @@
+/// Whether an adapter's tensors are a prompt without the encoder that made it.
+func isPlainPrompt(_ names: [String]) -> Bool {
+  !names.isEmpty && !names.contains { $0.hasPrefix("prompt_encoder.") }
+}
+
+/// What is said when training goes on without the encoder.
+let plainPromptNote =
+  "The adapter holds the prompt that an encoder made, and not the encoder. Training goes on with a "
+  + "plain prompt; a checkpoint (checkpoints/step-….h5) would bring the encoder along."

@@ -1,0 +1,199 @@
+import Foundation
+import JSON
+import Templates
+import Tokenizers
+
+/// Where a chat template comes from.
+public enum ChatTemplateChoice: Sendable, Hashable {
+  /// The model's own, if it has one.
+  case model
+  /// None, even where the model has one.
+  case none
+  /// A file of Jinja.
+  case file(String)
+}
+
+/// How a model reads text: its tokenizer, chat template and end tokens.
+///
+/// ```swift
+/// let text = try ModelText(directory: "SmolLM2-135M-Instruct")
+/// let prompt = try text.prompt([.init(role: "user", content: "Hello")])
+/// ```
+///
+/// It reads what transformers reads of a model's directory: `tokenizer.json`,
+/// `tokenizer_config.json`, `special_tokens_map.json`, `chat_template.jinja`, `generation_config.json`
+/// and `config.json`; all but the first may be missing. Additional named templates are not read.
+public struct ModelText: Sendable {
+  /// Text to ids and back.
+  public let tokenizer: Tokenizer
+  /// The chat template, if there is one.
+  public let template: Template?
+  /// The end-of-text token, if one is known.
+  public let endOfText: UInt32?
+  /// Tokens that end an answer: the end-of-text token, and those of the generation's configuration.
+  public let stopTokens: Set<UInt32>
+  /// Ids lie below this: the model's rows where its configuration is there, else the tokenizer's.
+  public let vocabularySize: Int
+  /// The longest example that the model takes, if its configuration says.
+  public let maximumPositions: Int?
+  /// What templates see besides the conversation: `bos_token` and its like.
+  let specialTokens: [(name: String, value: JSONNode)]
+
+  /// Reads a model's directory.
+  ///
+  /// - Parameter endOfText: the end-of-text token by name, instead of the one that is configured.
+  /// - Throws: `TokenizerError`, `TemplateError`, `PreparationError`.
+  public init(
+    directory: String, chatTemplate: ChatTemplateChoice = .model, endOfText name: String? = nil
+  ) throws {
+    try self.init(
+      tokenizer: try Tokenizer(directory: directory), directory: directory,
+      chatTemplate: chatTemplate, endOfText: name)
+  }
+
+  /// Reads a `tokenizer.json`, and what lies beside it.
+  ///
+  /// - Throws: `TokenizerError`, `TemplateError`, `PreparationError`.
+  public init(
+    tokenizerFile path: String, chatTemplate: ChatTemplateChoice = .model,
+    endOfText name: String? = nil
+  ) throws {
+    let directory = URL(fileURLWithPath: path).deletingLastPathComponent().path
+    try self.init(
+      tokenizer: try Tokenizer(contentsOf: path), directory: directory, chatTemplate: chatTemplate,
+      endOfText: name)
+  }
+
+  private init(
+    tokenizer: Tokenizer, directory: String, chatTemplate: ChatTemplateChoice,
+    endOfText name: String?
+  ) throws {
+    self.tokenizer = tokenizer
+    let settings = try Self.json(directory + "/tokenizer_config.json")
+    let map = try Self.json(directory + "/special_tokens_map.json")
+    let model = try Self.json(directory + "/config.json")
+    let generation = try Self.json(directory + "/generation_config.json")
+
+    var tokens: [(name: String, value: JSONNode)] = []
+    for key in ["bos", "eos", "unk", "sep", "pad", "cls", "mask"].map({ $0 + "_token" }) {
+      // A token is a string, or an object that describes it.
+      let node = settings?[key] ?? map?[key]
+      if let text = node?.string ?? node?["content"]?.string { tokens.append((key, .string(text))) }
+    }
+    specialTokens = tokens
+
+    var stops = Set<UInt32>()
+    for node in [generation, model] {
+      let value = node?["eos_token_id"]
+      let ids = value?.array?.compactMap(\.integer) ?? value?.integer.map { [$0] } ?? []
+      stops.formUnion(ids.compactMap { UInt32(exactly: $0) })
+      if node != nil, !ids.isEmpty { break }
+    }
+    let configured = tokens.first { $0.name == "eos_token" }?.value.string
+    var end = configured.flatMap { tokenizer.id(of: $0) }
+    if let name {
+      end = tokenizer.id(of: name)
+      if end == nil { throw PreparationError.unknownToken(name, tokenizer: tokenizer.path) }
+    } else if end == nil, let only = stops.min(), stops.count == 1 {
+      end = only
+    }
+    endOfText = end
+    if let end { stops.insert(end) }
+    stopTokens = stops
+    vocabularySize = model?["vocab_size"]?.integer ?? tokenizer.idLimit
+    maximumPositions =
+      model?["max_position_embeddings"]?.integer ?? model?["n_positions"]?.integer
+
+    switch chatTemplate {
+    case .none: template = nil
+    case .file(let path): template = try Template(try Self.text(path), name: path)
+    case .model: template = try Self.template(directory, settings)
+    }
+  }
+
+  /// A message of a conversation.
+  public struct Message: Sendable {
+    /// `system`, `user`, `assistant`.
+    public let role: String
+    /// What is said.
+    public let content: String
+
+    /// A message.
+    public init(role: String, content: String) {
+      self.role = role
+      self.content = content
+    }
+  }
+
+  /// The text that asks for an answer to a conversation; nil where the model has no template.
+  ///
+  /// Its ids are the tokenizer's without special tokens: the template writes those.
+  ///
+  /// - Throws: what the template refuses.
+  public func prompt(_ messages: [Message]) throws(TemplateError) -> String? {
+    guard let template else { return nil }
+    let nodes = messages.map { message in
+      JSONNode.object(
+        JSONObject([("role", .string(message.role)), ("content", .string(message.content))]))
+    }
+    return try template.render(variables(nodes, asksForAnswer: true)).text
+  }
+
+  /// What a template is given.
+  func variables(
+    _ messages: [JSONNode], tools: JSONNode = .null, documents: JSONNode = .null,
+    asksForAnswer: Bool = false
+  ) -> [(name: String, value: JSONNode)] {
+    specialTokens + [
+      ("messages", .array(messages)), ("tools", tools), ("documents", documents),
+      ("add_generation_prompt", .bool(asksForAnswer)),
+    ]
+  }
+
+  // MARK: Files
+
+  private static func template(_ directory: String, _ settings: JSONNode?) throws -> Template? {
+    let path = directory + "/chat_template.jinja"
+    if FileManager.default.fileExists(atPath: path) {
+      return try Template(try text(path), name: path)
+    }
+    let older = directory + "/chat_template.json"
+    let configuration = directory + "/tokenizer_config.json"
+    if let source = try json(older)?["chat_template"]?.string {
+      return try Template(source, name: older)
+    }
+    guard let node = settings?["chat_template"], !node.isNull else { return nil }
+    if let source = node.string {
+      return try Template(source, name: "chat_template of \(configuration)")
+    }
+    // Several templates, each with its name.
+    for entry in node.array ?? [] where entry["name"]?.string == "default" {
+      if let source = entry["template"]?.string {
+        return try Template(source, name: "chat_template 'default' of \(configuration)")
+      }
+    }
+    throw PreparationError.badConfiguration(
+      path: configuration, field: "chat_template",
+      expected: "a template, or a list with one of the name 'default'")
+  }
+
+  private static func json(_ path: String) throws -> JSONNode? {
+    guard FileManager.default.fileExists(atPath: path) else { return nil }
+    do { return try JSONNode(parsing: Array(try text(path).utf8)) } catch let error as JSONError {
+      throw PreparationError.unreadable(path: path, reason: "it is not JSON: \(error)")
+    }
+  }
+
+  private static func text(_ path: String) throws(PreparationError) -> String {
+    do {
+      let data = try Data(contentsOf: URL(fileURLWithPath: path))
+      guard let text = String(validating: data, as: UTF8.self) else {
+        throw PreparationError.unreadable(path: path, reason: "it is not UTF-8")
+      }
+      return text
+    } catch {
+      throw error as? PreparationError
+        ?? .unreadable(path: path, reason: error.localizedDescription)
+    }
+  }
+}

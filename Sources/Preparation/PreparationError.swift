@@ -1,0 +1,121 @@
+import JSON
+import Tensors
+
+/// Where a row stands.
+public struct RowLocation: Sendable, Hashable, CustomStringConvertible {
+  /// The file, as it was named.
+  public let file: String
+  /// Its line, from 1; where a row begins, if it has several.
+  public let line: Int
+
+  /// `data.jsonl:17`.
+  public var description: String { "\(file):\(line)" }
+}
+
+/// What can be wrong with the input of `prepare`.
+public enum PreparationError: ClassifiedError {
+  /// A file cannot be read.
+  case unreadable(path: String, reason: String)
+  /// A file of the model's directory is not what it must be.
+  case badConfiguration(path: String, field: String, expected: String)
+  /// A row that cannot be used, and that ends the work since this was asked.
+  case brokenRow(RowLocation, reason: RowProblem)
+  /// An example with more tokens than allowed, where this was to be an error.
+  case tooLong(RowLocation, tokens: Int, limit: Int)
+  /// No row could be used.
+  case nothingUsed(rows: Int, first: String?)
+  /// No token of any example counts.
+  case nothingCounts(examples: Int)
+  /// An end-of-text token is to be put behind examples, and none is known.
+  case noEndOfText(tokenizer: String)
+  /// The end-of-text token that was named is not in the vocabulary.
+  case unknownToken(String, tokenizer: String)
+
+  /// Whose fault it is.
+  public var errorClass: ErrorClass {
+    switch self {
+    case .noEndOfText, .unknownToken: .usage
+    default: .input
+    }
+  }
+
+  /// What, where, expected and found, how to mend.
+  public var description: String {
+    switch self {
+    case .unreadable(let path, let reason): "\(path) cannot be read: \(reason)."
+    case .badConfiguration(let path, let field, let expected):
+      "In \(path), \(field) is not \(expected)."
+    case .brokenRow(let location, let reason):
+      "\(location): \(reason). Mend the row, or leave such rows out with --on-error skip."
+    case .tooLong(let location, let tokens, let limit):
+      "\(location) gives \(tokens) tokens; --max-length is \(limit). Raise it, or choose "
+        + "--excess-length drop, truncate or split."
+    case .nothingUsed(let rows, let first):
+      "None of \(rows) rows could be used" + (first.map { "; the first: \($0)" } ?? "") + "."
+    case .nothingCounts(let examples):
+      "None of \(examples) examples has a token that counts in the loss: there is nothing to learn. "
+        + "Look at them with --show 3; answers must not be empty, nor cut off by --max-length."
+    case .noEndOfText(let tokenizer):
+      "The end-of-text token that goes with \(tokenizer) is not known: no tokenizer_config.json "
+        + "names an eos_token. Name it with --eos-token, or leave it out with --no-append-eos."
+    case .unknownToken(let token, let tokenizer):
+      "--eos-token is '\(token)', which \(tokenizer) does not have."
+    }
+  }
+}
+
+/// Why a row cannot be used.
+public enum RowProblem: Error, Sendable, Hashable, CustomStringConvertible {
+  /// Not a JSON text.
+  case notJSON(String)
+  /// A JSON value, but no object.
+  case notAnObject(found: String)
+  /// None of the known forms has these keys.
+  case unknownForm(keys: [String])
+  /// A key has a value of another kind.
+  case badValue(key: String, expected: String, found: String)
+  /// A speaker that is not known.
+  case unknownRole(String)
+  /// `labels` and `input_ids` do not go together.
+  case badLabels(String)
+  /// Nothing in it.
+  case empty
+  /// A conversation for a model without a chat template.
+  case noTemplate
+  /// The chat template failed on it.
+  case template(String)
+  /// The tokenizer failed on it.
+  case tokenizer(String)
+  /// A token that the model does not have.
+  case tokenOutsideVocabulary(id: Int, vocabulary: Int)
+  /// An end-of-text token is to be put behind it, and none is known.
+  case noEndOfText
+  /// The assistant's words could not be found in what the template made.
+  case answerNotFound(message: Int)
+
+  /// The reason in words.
+  public var description: String {
+    switch self {
+    case .notJSON(let problem): "not JSON: \(problem)"
+    case .notAnObject(let found): "\(found), where an object is expected"
+    case .unknownForm(let keys):
+      "the keys \(keys.joined(separator: ", ")) are of no known form (text; prompt, completion; "
+        + "messages; instruction, output; conversations; input_ids, labels)"
+    case .badValue(let key, let expected, let found): "'\(key)' is \(found), expected \(expected)"
+    case .unknownRole(let role):
+      "the speaker '\(role)' is not known (human, gpt, system, tool, user, assistant)"
+    case .badLabels(let problem): problem
+    case .empty: "nothing in it"
+    case .noTemplate:
+      "a conversation, and the model has no chat template: give one with --chat-template FILE"
+    case .template(let problem): problem
+    case .tokenizer(let problem): problem
+    case .tokenOutsideVocabulary(let id, let size):
+      "token \(id) is outside the vocabulary of \(size)"
+    case .noEndOfText: "the end-of-text token is not known"
+    case .answerNotFound(let message):
+      "message \(message) cannot be found in what the chat template makes of the conversation; "
+        + "a template with {% generation %} would mark it"
+    }
+  }
+}

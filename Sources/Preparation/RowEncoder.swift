@@ -1,0 +1,115 @@
+import JSON
+import Tokenizers
+
+/// Turns rows into tokens and masks; any number of threads may use one.
+struct RowEncoder: Sendable {
+  let text: ModelText
+  let options: PreparationOptions
+  private let ranges: TokenRanges
+  private let answers: AnswerFinder?
+  /// Special tokens that the tokenizer puts around a text.
+  private let before: [UInt32]
+  private let after: [UInt32]
+
+  /// A row that became tokens.
+  struct Encoded: Sendable {
+    var tokens: [UInt32]
+    var mask: [UInt8]
+    var form: RowForm
+    /// Answers that do not end with a stop token.
+    var unclosedCount = 0
+    var answerCount = 0
+  }
+
+  init(_ text: ModelText, _ options: PreparationOptions) throws {
+    self.text = text
+    self.options = options
+    ranges = TokenRanges(text.tokenizer)
+    answers = AnswerFinder(text)
+    let bare = try text.tokenizer.encode("a")
+    let whole = try text.tokenizer.encode("a", addSpecialTokens: true)
+    var lead = 0
+    while lead + bare.count < whole.count, !whole[lead...].starts(with: bare) { lead += 1 }
+    before = Array(whole[..<lead])
+    after = Array(whole[min(lead + bare.count, whole.count)...])
+  }
+
+  func encode(_ row: InputRow) throws(RowProblem) -> Encoded {
+    let form: RowForm
+    let content: RowContent
+    switch row.content {
+    case .text(let bytes):
+      guard let text = String(validating: bytes, as: UTF8.self) else {
+        throw .badValue(key: "text", expected: "UTF-8", found: "other bytes")
+      }
+      form = .plainText
+      content = .text(text, counts: 0..<text.utf8.count)
+    case .json(let bytes):
+      let node: JSONNode
+      do throws(JSONError) { node = try JSONNode(parsing: bytes) } catch {
+        throw .notJSON(
+          "column \(error.column), "
+            + (error.description.split(separator: ": ", maxSplits: 1).last.map(String.init) ?? ""))
+      }
+      form = try RowForm(node)
+      content = try RowContent(node, form: form, prefersChat: answers != nil)
+    }
+    var encoded = try encode(content, form)
+    guard !encoded.tokens.isEmpty else { throw .empty }
+    if let outside = encoded.tokens.first(where: { $0 >= text.vocabularySize }) {
+      throw .tokenOutsideVocabulary(id: Int(outside), vocabulary: text.vocabularySize)
+    }
+    // The first token is never a target, whatever its mask: so that shares are true.
+    encoded.mask[0] = 0
+    return encoded
+  }
+
+  private func encode(_ content: RowContent, _ form: RowForm) throws(RowProblem) -> Encoded {
+    switch content {
+    case .tokens(let tokens, let counts):
+      return Encoded(
+        tokens: tokens, mask: counts.map { $0 || options.trainsOnPrompt ? 1 : 0 }, form: form)
+    case .text(let text, let counted):
+      guard !text.isEmpty else { throw .empty }
+      var (tokens, mask) = try tokens(text, [counted])
+      tokens = before + tokens + after
+      mask =
+        [UInt8](repeating: 0, count: before.count) + mask
+        + [UInt8](repeating: 1, count: after.count)
+      var encoded = Encoded(tokens: tokens, mask: mask, form: form)
+      if options.appendsEndOfText ?? true { try close(&encoded) }
+      return encoded
+    case .conversation(let messages, let tools, let documents, let first):
+      guard let answers else { throw .noTemplate }
+      let found = try answers.answers(messages, tools: tools, documents: documents, from: first)
+      let (tokens, mask) = try tokens(found.text, found.ranges)
+      var encoded = Encoded(
+        tokens: tokens, mask: mask, form: form, unclosedCount: found.unclosedCount,
+        answerCount: found.ranges.count)
+      if options.appendsEndOfText ?? false { try close(&encoded) }
+      return encoded
+    }
+  }
+
+  private func tokens(
+    _ text: String, _ counted: [Range<Int>]
+  ) throws(RowProblem) -> ([UInt32], [UInt8]) {
+    do throws(TokenizerError) {
+      let tokens = try self.text.tokenizer.encode(text)
+      if options.trainsOnPrompt { return (tokens, [UInt8](repeating: 1, count: tokens.count)) }
+      let mask = try ranges.mask(of: tokens, text: text, ranges: counted)
+      return (tokens, mask.map { $0 ? 1 : 0 })
+    } catch { throw .tokenizer(error.description) }
+  }
+
+  /// Puts the end-of-text token behind, where it is not there; it counts either way.
+  private func close(_ encoded: inout Encoded) throws(RowProblem) {
+    guard let end = text.endOfText else { throw .noEndOfText }
+    if encoded.tokens.last == end {
+      encoded.mask[encoded.mask.count - 1] = 1
+    } else {
+      encoded.tokens.append(end)
+      encoded.mask.append(1)
+    }
+  }
+}

@@ -1,0 +1,54 @@
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#elseif canImport(Darwin)
+  import Darwin
+#endif
+
+/// A whole file in memory, read-only, paged in as it is touched and shared by the ranks of a node.
+///
+/// The corresponding C function is `mmap` with `PROT_READ` and `MAP_SHARED`. A file that somebody
+/// cuts short while it is mapped kills the process (SIGBUS); nothing here can prevent that. `@safe`
+/// stands for this: the bytes stay mapped as long as the owner lives.
+@safe
+final class MappedFile: @unchecked Sendable {
+  // Sendable: both properties are constants, and the bytes are never written.
+  let path: String
+  let bytes: UnsafeRawBufferPointer
+
+  init(path: String) throws(SafetensorsError) {
+    self.path = path
+    // The path is copied by the call, here and below.
+    let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
+    guard descriptor >= 0 else { throw .unreadable(path: path, reason: systemReason(errno)) }
+    defer { _ = close(descriptor) }
+    var status = stat()
+    guard unsafe fstat(descriptor, &status) == 0 else {
+      throw .unreadable(path: path, reason: systemReason(errno))
+    }
+    guard status.st_mode & S_IFMT == S_IFREG else {
+      throw .unreadable(path: path, reason: "it is not a file")
+    }
+    let byteCount = Int(status.st_size)
+    // An empty file cannot be mapped, and is too short anyhow.
+    guard byteCount >= 8 else { throw .tooShort(path: path, byteCount: byteCount) }
+    let address = unsafe mmap(nil, byteCount, PROT_READ, MAP_SHARED, descriptor, 0)
+    guard let address = unsafe address, unsafe address != MAP_FAILED else {
+      throw .unreadable(path: path, reason: systemReason(errno))
+    }
+    unsafe bytes = UnsafeRawBufferPointer(start: address, count: byteCount)
+  }
+
+  deinit {
+    // The address is the one that mmap gave, and nobody holds it beyond this owner.
+    unsafe munmap(UnsafeMutableRawPointer(mutating: bytes.baseAddress), bytes.count)
+  }
+}
+
+/// The system's words for an error number.
+func systemReason(_ number: Int32) -> String {
+  // The text is the thread's own since glibc 2.32, and is copied at once.
+  guard let text = unsafe strerror(number) else { return "error \(number)" }
+  return unsafe String(cString: text)
+}

@@ -1,0 +1,77 @@
+/// A safetensors file, mapped into memory and checked.
+///
+/// ```swift
+/// let file = try SafetensorsFile(path: "model.safetensors")
+/// let norm = try file.tensor(named: "model.norm.weight").floats()
+/// ```
+///
+/// Opening reads and checks the header in full: a file that opens has every byte of its data, each
+/// belonging to exactly one tensor. The data itself is read when it is used, and is not judged:
+/// `SafetensorsTensor.firstNonFinite` does that for whoever wants it.
+public final class SafetensorsFile: Sendable {
+  /// Where it is.
+  public let path: String
+  /// What `__metadata__` says, for example `["format": "pt"]`.
+  public let metadata: [String: String]
+  /// The tensors in the order of their data.
+  public let tensors: [SafetensorsTensor]
+  private let indexByName: [TensorName: Int]
+
+  /// Maps the file at `path` and checks its header.
+  ///
+  /// - Throws: what is wrong with it, class `input`.
+  public init(path: String) throws(SafetensorsError) {
+    let file = try MappedFile(path: path)
+    let header = try unsafe SafetensorsHeader(path: path, bytes: file.bytes)
+    self.path = path
+    metadata = header.metadata
+    tensors = header.entries.map { SafetensorsTensor($0, in: file) }
+    // The header refused names that come twice.
+    indexByName = Dictionary(
+      header.entries.enumerated().map { (TensorName($1.name), $0) }, uniquingKeysWith: { a, _ in a }
+    )
+  }
+
+  /// The tensors' names in the order of their data.
+  public var names: [String] { tensors.map(\.name) }
+
+  /// Whether there is a tensor of that name.
+  public func contains(_ name: String) -> Bool { indexByName[TensorName(name)] != nil }
+
+  /// A tensor by its name.
+  ///
+  /// - Throws: `missingTensor`, with names that end alike.
+  public func tensor(named name: String) throws(SafetensorsError) -> SafetensorsTensor {
+    guard let index = indexByName[TensorName(name)] else {
+      throw .missingTensor(path: path, tensor: name, similar: similarNames(to: name, among: names))
+    }
+    return tensors[index]
+  }
+}
+
+/// A name compared byte by byte, as the format does: Swift's own comparison takes canonically
+/// equivalent strings for equal.
+struct TensorName: Hashable, Sendable {
+  let text: String
+
+  init(_ text: String) { self.text = text }
+
+  static func == (a: TensorName, b: TensorName) -> Bool { a.text.utf8.elementsEqual(b.text.utf8) }
+
+  func hash(into hasher: inout Hasher) {
+    var copy = text
+    // The bytes are read inside the closure only.
+    copy.withUTF8 { unsafe hasher.combine(bytes: UnsafeRawBufferPointer($0)) }
+  }
+}
+
+/// Up to three names with the longest common ending, of at least two components.
+func similarNames(to name: String, among names: [String]) -> [String] {
+  let wanted = Array(name.utf8.reversed())
+  let scored = names.map { candidate in
+    (candidate, zip(candidate.utf8.reversed(), wanted).prefix { $0 == $1 }.count)
+  }
+  let longest = scored.map(\.1).max() ?? 0
+  guard longest >= 8 else { return [] }
+  return scored.filter { $0.1 == longest }.prefix(3).map(\.0)
+}

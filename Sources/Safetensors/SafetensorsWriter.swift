@@ -1,0 +1,288 @@
+import JSON
+import Tensors
+
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#elseif canImport(Darwin)
+  import Darwin
+#endif
+
+/// Writes a safetensors file, tensor after tensor, and publishes it whole.
+///
+/// ```swift
+/// var writer = try SafetensorsWriter(
+///   path: "adapter_model.safetensors",
+///   tensors: [.init("lora_A.weight", .float32, shape: [8, 64])])
+/// try writer.write("lora_A.weight", from: view)
+/// try writer.finish()
+/// ```
+///
+/// The file is byte for byte what `safetensors.torch.save_file` writes for the same tensors. It grows
+/// under a temporary name beside `path`; `finish` syncs and renames it, so that a reader sees the old
+/// file or the new one. A writer that goes without `finish` removes what it wrote. All places follow
+/// from the declared shapes, so tensors may be written in any order, and memory use is one chunk.
+public struct SafetensorsWriter: ~Copyable {
+  /// A tensor that will be written.
+  public struct Entry: Sendable {
+    /// Its name.
+    public let name: String
+    /// How its elements are stored.
+    public let elementType: ElementType
+    /// Dimensions, outermost first.
+    public let shape: [Int]
+
+    /// Declares a tensor.
+    public init(_ name: String, _ elementType: ElementType, shape: [Int]) {
+      self.name = name
+      self.elementType = elementType
+      self.shape = shape
+    }
+
+    /// Number of elements.
+    public var elementCount: Int { shape.reduce(1, *) }
+    /// Number of bytes.
+    public var byteCount: Int { elementCount * elementType.byteCount }
+  }
+
+  /// Floats converted and written at a time: 1 MiB of f32.
+  public static let chunkElementCount = 1 << 18
+
+  /// Where the file will be.
+  public let path: String
+  /// The tensors in the order of their data.
+  public let entries: [Entry]
+  private let temporaryPath: String
+  private var descriptor: Int32
+  private let offsets: [Int]
+  private var isWritten: [Bool]
+  private let indexByName: [TensorName: Int]
+  private let chunk: FloatBuffer
+  private let converted: FloatBuffer
+
+  /// Creates the temporary file and writes the header.
+  ///
+  /// - Parameters:
+  ///   - path: the final file, replaced if it is there.
+  ///   - tensors: what will be written, in any order.
+  ///   - metadata: strings kept in the header; transformers asks for `format`.
+  /// - Throws: `unwritable`; `duplicateTensor`.
+  public init(
+    path: String, tensors: [Entry], metadata: [String: String] = ["format": "pt"]
+  ) throws(SafetensorsError) {
+    let entries = tensors.sorted {
+      $0.elementType == $1.elementType
+        ? $0.name.utf8.lexicographicallyPrecedes($1.name.utf8)
+        : $0.elementType.writingRank < $1.elementType.writingRank
+    }
+    var indexByName: [TensorName: Int] = [:]
+    for (index, entry) in entries.enumerated() {
+      if indexByName.updateValue(index, forKey: TensorName(entry.name)) != nil {
+        throw .duplicateTensor(path: path, tensor: entry.name)
+      }
+    }
+    let header = Self.header(entries, metadata)
+    let temporaryPath = "\(path).part-\(getpid())"
+    // What an earlier process of the same number left behind is of no use to anybody.
+    _ = unsafe unlink(temporaryPath)
+    let descriptor = unsafe open(temporaryPath, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o644)
+    guard descriptor >= 0 else { throw Self.failure(path, "open") }
+    do { try Self.put(header, at: 0, descriptor, path) } catch {
+      _ = close(descriptor)
+      _ = unsafe unlink(temporaryPath)
+      throw error
+    }
+    var offset = header.count
+    offsets = entries.map { entry in
+      defer { offset += entry.byteCount }
+      return offset
+    }
+    self.path = path
+    self.entries = entries
+    self.indexByName = indexByName
+    self.temporaryPath = temporaryPath
+    self.descriptor = descriptor
+    isWritten = entries.map { $0.elementCount == 0 }
+    chunk = FloatBuffer(count: Self.chunkElementCount)
+    converted = FloatBuffer(count: Self.chunkElementCount)
+  }
+
+  deinit {
+    if descriptor >= 0 {
+      _ = close(descriptor)
+      _ = unsafe unlink(temporaryPath)
+    }
+  }
+
+  /// Writes a tensor from f32, rounded to its declared type.
+  ///
+  /// - Parameter view: as many elements as were declared, in any shape.
+  /// - Throws: `unwritable`; `missingTensor`; `wrongShape`.
+  public mutating func write(_ name: String, from view: MatrixView) throws(SafetensorsError) {
+    let entry = try entry(name)
+    guard view.count == entry.elementCount else {
+      throw .wrongShape(
+        path: path, tensor: name, shape: entry.shape, expected: [view.rows, view.columns])
+    }
+    try write(name) { (start, target) in
+      var done = 0
+      while done < target.columns {
+        let (row, column) = (start + done).quotientAndRemainder(dividingBy: view.columns)
+        let count = min(view.columns - column, target.columns - done)
+        target.columns(done..<(done + count))
+          .copy(from: view.rows(row..<(row + 1)).columns(column..<(column + count)))
+        done += count
+      }
+    }
+  }
+
+  /// Writes a tensor piece by piece from f32, rounded to its declared type.
+  ///
+  /// - Parameter fill: called for consecutive pieces with the index of the piece's first element
+  ///   and a row of at most `chunkElementCount` floats to set.
+  /// - Throws: `unwritable`; `missingTensor`.
+  public mutating func write(
+    _ name: String, fill: (_ start: Int, _ target: MatrixView) -> Void
+  ) throws(SafetensorsError) {
+    let entry = try entry(name)
+    let size = entry.elementType.byteCount
+    let index = try place(name)
+    var start = 0
+    while start < entry.elementCount {
+      let count = min(Self.chunkElementCount, entry.elementCount - start)
+      fill(start, chunk.view(rows: 1, columns: count))
+      // Both buffers hold a chunk of f32, and a converted element is no longer than that.
+      unsafe HalfPrecision.round(
+        chunk.base, count: count, to: entry.elementType,
+        into: UnsafeMutableRawPointer(converted.base))
+      try unsafe put(
+        UnsafeRawBufferPointer(start: converted.base, count: count * size),
+        at: offsets[index] + start * size)
+      start += count
+    }
+    isWritten[index] = true
+  }
+
+  /// Writes a tensor that is stored in the declared type already, bit for bit.
+  ///
+  /// - Throws: `unwritable`; `missingTensor`; `wrongShape`; `unsupportedType` where the types differ.
+  public mutating func write(
+    _ name: String, copying tensor: SafetensorsTensor
+  ) throws(SafetensorsError) {
+    let entry = try entry(name)
+    try tensor.requireShape(entry.shape)
+    guard tensor.elementType == entry.elementType else {
+      throw .unsupportedType(
+        path: tensor.path, tensor: tensor.name, type: tensor.storedType.rawValue)
+    }
+    let index = try place(name)
+    try unsafe put(tensor.bytes, at: offsets[index])
+    isWritten[index] = true
+  }
+
+  /// Syncs the file and gives it its name.
+  ///
+  /// - Throws: `unwrittenTensor`; `unwritable`. The temporary file is removed then.
+  public consuming func finish() throws(SafetensorsError) {
+    if let index = isWritten.firstIndex(of: false) {
+      throw .unwrittenTensor(path: path, tensor: entries[index].name)
+    }
+    guard fsync(descriptor) == 0 else { throw failure("fsync") }
+    let closed = close(descriptor)
+    descriptor = -1
+    guard closed == 0, unsafe rename(temporaryPath, path) == 0 else {
+      let error = failure(closed == 0 ? "rename" : "close")
+      _ = unsafe unlink(temporaryPath)
+      throw error
+    }
+    try syncDirectory()
+  }
+
+  private func entry(_ name: String) throws(SafetensorsError) -> Entry {
+    entries[try place(name)]
+  }
+
+  private func place(_ name: String) throws(SafetensorsError) -> Int {
+    guard let index = indexByName[TensorName(name)] else {
+      throw .missingTensor(path: path, tensor: name, similar: [])
+    }
+    return index
+  }
+
+  /// Makes the new name itself survive a crash.
+  private func syncDirectory() throws(SafetensorsError) {
+    let end = path.lastIndex(of: "/")
+    let directory = end.map { $0 == path.startIndex ? "/" : String(path[..<$0]) } ?? "."
+    let handle = unsafe open(directory, O_RDONLY | O_CLOEXEC)
+    guard handle >= 0 else { throw failure("open of the directory") }
+    defer { _ = close(handle) }
+    // Some network file systems cannot sync a directory (EINVAL); the name is theirs to keep then.
+    guard fsync(handle) == 0 || errno == EINVAL else { throw failure("fsync of the directory") }
+  }
+
+  private func failure(_ call: String) -> SafetensorsError { Self.failure(path, call) }
+
+  private static func failure(_ path: String, _ call: String) -> SafetensorsError {
+    .unwritable(path: path, call: call, reason: systemReason(errno))
+  }
+
+  private func put(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws(SafetensorsError) {
+    try unsafe Self.put(bytes, at: offset, descriptor, path)
+  }
+
+  /// Writes all bytes.
+  ///
+  /// The corresponding C function is `pwrite`.
+  private static func put(
+    _ bytes: UnsafeRawBufferPointer, at offset: Int, _ descriptor: Int32, _ path: String
+  ) throws(SafetensorsError) {
+    var done = 0
+    while done < bytes.count {
+      // A write may take fewer bytes than asked, and a signal may interrupt it.
+      let rest = unsafe UnsafeRawBufferPointer(rebasing: bytes[done...])
+      let written = unsafe pwrite(descriptor, rest.baseAddress, rest.count, off_t(offset + done))
+      if written < 0 {
+        if errno == EINTR { continue }
+        throw failure(path, "pwrite")
+      }
+      done += written
+    }
+  }
+
+  private static func put(
+    _ bytes: [UInt8], at offset: Int, _ descriptor: Int32, _ path: String
+  ) throws(SafetensorsError) {
+    // The bytes are read inside the closure only; its error is carried out by hand, since
+    // `withUnsafeBytes` does not keep its type.
+    let result = unsafe bytes.withUnsafeBytes { buffer in
+      Result { () throws(SafetensorsError) in
+        try unsafe put(buffer, at: offset, descriptor, path)
+      }
+    }
+    try result.get()
+  }
+
+  /// Length and JSON, padded with blanks to a multiple of 8 bytes.
+  private static func header(_ entries: [Entry], _ metadata: [String: String]) -> [UInt8] {
+    var members: [String] = []
+    if !metadata.isEmpty {
+      let pairs = metadata.sorted { $0.key < $1.key }
+        .map { JSONText.quoted($0.key) + ":" + JSONText.quoted($0.value) }
+      members.append("\"\(SafetensorsHeader.metadataKey)\":{\(pairs.joined(separator: ","))}")
+    }
+    var offset = 0
+    for entry in entries {
+      let end = offset + entry.byteCount
+      let shape = entry.shape.map(String.init).joined(separator: ",")
+      members.append(
+        JSONText.quoted(entry.name) + ":{\"dtype\":\"\(entry.elementType.rawValue)\","
+          + "\"shape\":[\(shape)],\"data_offsets\":[\(offset),\(end)]}")
+      offset = end
+    }
+    var text = Array("{\(members.joined(separator: ","))}".utf8)
+    while text.count % 8 != 0 { text.append(UInt8(ascii: " ")) }
+    let length = UInt64(text.count)
+    return (0..<8).map { UInt8(truncatingIfNeeded: length >> (8 * UInt64($0))) } + text
+  }
+}

@@ -1,0 +1,119 @@
+/// How a tensor of the arena takes part in a step.
+public enum ParameterRole: Sendable, Hashable {
+  /// Trained: its gradient is reduced over ranks, its value moved by the optimizer.
+  case trained
+  /// Computed from others once a step (the prompt that an encoder makes): its gradient is reduced,
+  /// the optimizer leaves it alone.
+  case computed
+  /// Trained, but never reduced: every rank derives its gradient from reduced ones (an encoder's own
+  /// weights).
+  case derived
+
+  /// Whether the gradient is summed over ranks.
+  public var isReduced: Bool { self != .derived }
+  /// Whether the optimizer moves the value and the checkpoint keeps its moments.
+  public var isOptimized: Bool { self != .computed }
+}
+
+/// The name and place of one trainable tensor in a `ParameterArena`.
+public struct ParameterSlot: Sendable, Hashable {
+  /// Position among the arena's tensors.
+  public let index: Int
+  /// The tensor's name, as its owner's file format spells it.
+  public let name: String
+  /// Dimensions, outermost first.
+  public let shape: [Int]
+  /// First float in the arena.
+  public let offset: Int
+  /// How it takes part in a step.
+  public let role: ParameterRole
+
+  /// Number of elements.
+  public var count: Int { shape.reduce(1, *) }
+  /// Where the tensor's floats lie in the arena's buffers.
+  public var range: Range<Int> { offset..<(offset + count) }
+  /// All dimensions but the last, multiplied.
+  public var rows: Int { shape.dropLast().reduce(1, *) }
+  /// The last dimension.
+  public var columns: Int { shape.last ?? 1 }
+}
+
+/// Collects the trainable tensors before the arena is allocated.
+///
+/// Whoever declares them does so last block first, the order in which backward finishes their
+/// gradients, so that a reduction can start on the front of the buffer while backward goes on.
+public struct ParameterArenaPlan {
+  /// The tensors declared so far.
+  public private(set) var slots: [ParameterSlot] = []
+  private var count = 0
+  private var names: Set<String> = []
+
+  /// A plan without tensors.
+  public init() {}
+
+  /// Declares a tensor, whose name must be new.
+  public mutating func declare(
+    _ name: String, shape: [Int], role: ParameterRole = .trained
+  ) -> ParameterSlot {
+    precondition(names.insert(name).inserted, "the tensor '\(name)' was declared twice")
+    let slot = ParameterSlot(
+      index: slots.count, name: name, shape: shape, offset: count, role: role)
+    slots.append(slot)
+    // Each tensor starts on a cache line; the gaps hold zeros in every buffer.
+    count += (slot.count + 15) & ~15
+    return slot
+  }
+
+  /// Floats from the first tensor's start to the last one's end, gaps included.
+  public var extent: Int { count }
+}
+
+/// Values and gradients of everything that trains, each in one contiguous f32 buffer.
+///
+/// PEFT declares and fills it, backward adds to the gradients, the reducer sums them over ranks, the
+/// optimizer reads both. It knows names and ranges, not what the tensors are for.
+public final class ParameterArena {
+  /// The tensors, in the order of their offsets.
+  public let slots: [ParameterSlot]
+  /// Floats in each buffer, gaps included.
+  public let extent: Int
+  private let valueBuffer: FloatBuffer
+  private let gradientBuffer: FloatBuffer
+  private let indexByName: [String: Int]
+
+  /// Allocates what `plan` declared, all zero.
+  public init(_ plan: ParameterArenaPlan) {
+    slots = plan.slots
+    extent = plan.extent
+    valueBuffer = FloatBuffer(count: plan.extent)
+    gradientBuffer = FloatBuffer(count: plan.extent)
+    indexByName = Dictionary(uniqueKeysWithValues: plan.slots.map { ($0.name, $0.index) })
+  }
+
+  /// Number of trainable parameters, without gaps and without computed tensors.
+  public var parameterCount: Int {
+    slots.reduce(0) { $0 + ($1.role.isOptimized ? $1.count : 0) }
+  }
+
+  /// The tensor named `name`, if there is one.
+  public func slot(named name: String) -> ParameterSlot? { indexByName[name].map { slots[$0] } }
+
+  /// A tensor's values, as [all dimensions but the last, last].
+  public func values(_ slot: ParameterSlot) -> MatrixView {
+    valueBuffer.view(offset: slot.offset, rows: slot.rows, columns: slot.columns)
+  }
+
+  /// A tensor's gradient, in the shape of its values.
+  public func gradients(_ slot: ParameterSlot) -> MatrixView {
+    gradientBuffer.view(offset: slot.offset, rows: slot.rows, columns: slot.columns)
+  }
+
+  /// All values as one row, gaps included.
+  public var allValues: MatrixView { valueBuffer.all }
+
+  /// All gradients as one row, gaps included.
+  public var allGradients: MatrixView { gradientBuffer.all }
+
+  /// Sets every gradient to zero.
+  public func clearGradients() { gradientBuffer.all.fill(0) }
+}

@@ -1,0 +1,85 @@
+/// A place in a workspace that was reserved before the workspace was allocated.
+public struct WorkspaceSlot: Sendable, Hashable {
+  /// First float.
+  public let offset: Int
+  /// Reserved rows.
+  public let rows: Int
+  /// Columns.
+  public let columns: Int
+}
+
+/// Adds up what a step needs, so that it is allocated once and shown to the user beforehand.
+public struct WorkspacePlan {
+  /// One reservation, for reports.
+  public struct Entry: Sendable {
+    /// What it is for, for example `block.saved`.
+    public let name: String
+    /// Its size.
+    public let byteCount: Int
+  }
+
+  /// Floats reserved so far.
+  public private(set) var count = 0
+  /// What was reserved, in order.
+  public private(set) var entries: [Entry] = []
+
+  /// A plan without reservations.
+  public init() {}
+
+  /// Reserves `rows` by `columns` floats; each reservation starts on a cache line.
+  public mutating func reserve(_ name: String, rows: Int, columns: Int) -> WorkspaceSlot {
+    precondition(rows >= 0 && columns >= 0, "\(name) of [\(rows), \(columns)]")
+    let slot = WorkspaceSlot(offset: count, rows: rows, columns: columns)
+    let floats = (rows * columns + 15) & ~15
+    count += floats
+    entries.append(Entry(name: name, byteCount: floats * 4))
+    return slot
+  }
+
+  /// Bytes reserved so far.
+  public var byteCount: Int { count * 4 }
+
+  /// Lets `alternatives` sets of reservations share the same memory: each starts where the first
+  /// does, and the plan grows by the largest.
+  public mutating func overlay(
+    alternatives: Int, _ reserve: (_ plan: inout WorkspacePlan, _ alternative: Int) -> Void
+  ) {
+    let start = count
+    var end = count
+    for alternative in 0..<alternatives {
+      count = start
+      reserve(&self, alternative)
+      end = max(end, count)
+    }
+    count = end
+  }
+}
+
+/// The memory of a step: everything that a `WorkspacePlan` reserved, in one allocation.
+///
+/// It hands out views by slot. Which slots must survive until backward and which are dead after a
+/// call is the business of whoever reserved them.
+public final class Workspace {
+  private let buffer: FloatBuffer
+
+  /// Allocates what `plan` reserved.
+  public init(_ plan: WorkspacePlan) { buffer = FloatBuffer(count: plan.count) }
+
+  /// Bytes held.
+  public var byteCount: Int { buffer.count * 4 }
+
+  /// The first `rows` rows of a slot (all of them when not given).
+  public func view(_ slot: WorkspaceSlot, rows: Int? = nil) -> MatrixView {
+    let rows = rows ?? slot.rows
+    precondition(rows <= slot.rows, "\(rows) rows of a slot of \(slot.rows)")
+    return buffer.view(offset: slot.offset, rows: rows, columns: slot.columns)
+  }
+
+  /// A slot's floats in another shape that fits into it.
+  public func view(_ slot: WorkspaceSlot, rows: Int, columns: Int) -> MatrixView {
+    precondition(
+      rows * columns <= slot.rows * slot.columns,
+      "[\(rows), \(columns)] in a slot of [\(slot.rows), \(slot.columns)]")
+    return buffer.view(offset: slot.offset, rows: rows, columns: columns)
+  }
+}

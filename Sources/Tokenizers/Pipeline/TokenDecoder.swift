@@ -1,0 +1,105 @@
+/// A step from tokens back to text.
+indirect enum TokenDecoder: Sendable {
+  case byteLevel
+  case replace(TextPattern, with: [UInt8])
+  /// `<0xNN>` become bytes.
+  case byteFallback
+  case fuse
+  case strip(scalar: UInt32, start: Int, stop: Int)
+  case metaspace(replacement: UInt32, PreTokenizer.PrependScheme)
+  /// The end-of-word suffix becomes a blank.
+  case bpe(suffix: [UInt8])
+  case sequence([TokenDecoder])
+
+  private static let replacementCharacter: [UInt8] = [0xef, 0xbf, 0xbd]
+
+  /// The next form of the tokens.
+  func apply(_ tokens: [[UInt8]]) -> [[UInt8]] {
+    switch self {
+    case .byteLevel:
+      var bytes: [UInt8] = []
+      for token in tokens { bytes.append(contentsOf: ByteAlphabet.decode(token) ?? token) }
+      return [Array(String(decoding: bytes, as: UTF8.self).utf8)]
+    case .replace(let pattern, let content):
+      return tokens.map { token in
+        pattern.stretches(token, 0..<token.count).flatMap { stretch in
+          stretch.isMatch ? content : Array(token[stretch.range])
+        }
+      }
+    case .byteFallback: return Self.joinBytes(tokens)
+    case .fuse: return [Array(tokens.joined())]
+    case .strip(let scalar, let start, let stop):
+      return tokens.map { Self.strip($0, scalar, start: start, stop: stop) }
+    case .metaspace(let replacement, let scheme):
+      return tokens.enumerated().map { index, token in
+        var result: [UInt8] = []
+        for scalar in UTF8Text.scalars(token) {
+          if scalar != replacement {
+            UTF8Text.append(scalar, to: &result)
+          } else if index > 0 || scheme == .never {
+            result.append(0x20)
+          }
+        }
+        return result
+      }
+    case .bpe(let suffix):
+      return tokens.enumerated().map { index, token in
+        let content: [UInt8] = index == tokens.count - 1 ? [] : [0x20]
+        return TextPattern.literal(suffix).stretches(token, 0..<token.count).flatMap {
+          $0.isMatch ? content : Array(token[$0.range])
+        }
+      }
+    case .sequence(let parts): return parts.reduce(tokens) { $1.apply($0) }
+    }
+  }
+
+  /// Runs of byte tokens become text where they are UTF-8, else as many replacement characters.
+  private static func joinBytes(_ tokens: [[UInt8]]) -> [[UInt8]] {
+    var result: [[UInt8]] = []
+    var bytes: [UInt8] = []
+    func flush() {
+      guard !bytes.isEmpty else { return }
+      if String(validating: bytes, as: UTF8.self) != nil {
+        result.append(bytes)
+      } else {
+        for _ in bytes { result.append(replacementCharacter) }
+      }
+      bytes.removeAll()
+    }
+    for token in tokens {
+      if let byte = byte(token) {
+        bytes.append(byte)
+      } else {
+        flush()
+        result.append(token)
+      }
+    }
+    flush()
+    return result
+  }
+
+  /// The byte that a token `<0xNN>` stands for.
+  ///
+  /// The reference's number reader takes a plus sign too.
+  private static func byte(_ token: [UInt8]) -> UInt8? {
+    guard token.count == 6, token.starts(with: Array("<0x".utf8)), token[5] == UInt8(ascii: ">")
+    else { return nil }
+    let digits = token[3] == UInt8(ascii: "+") ? token[4..<5] : token[3..<5]
+    guard digits.allSatisfy({ $0 != UInt8(ascii: "-") && $0 != UInt8(ascii: "+") }) else {
+      return nil
+    }
+    return UInt8(String(decoding: digits, as: UTF8.self), radix: 16)
+  }
+
+  private static func strip(
+    _ token: [UInt8], _ scalar: UInt32, start: Int, stop: Int
+  ) -> [UInt8] {
+    let scalars = UTF8Text.scalars(token)
+    let first = scalars.prefix(start).prefix { $0 == scalar }.count
+    let last = scalars.count - scalars.suffix(stop).reversed().prefix { $0 == scalar }.count
+    guard first < last else { return [] }
+    var result: [UInt8] = []
+    for scalar in scalars[first..<last] { UTF8Text.append(scalar, to: &result) }
+    return result
+  }
+}

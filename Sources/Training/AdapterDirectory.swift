@@ -1,0 +1,143 @@
+import Checkpointing
+import Foundation
+import JSON
+import PEFT
+import Safetensors
+import Tensors
+
+/// An adapter in its ecosystem's format: `adapter_config.json`, a weight file, `README.md`.
+///
+/// It knows files; what the fields and tensors mean is the method's business.
+public struct AdapterDirectory: Sendable {
+  /// The directory.
+  public let path: String
+
+  /// Names a directory.
+  public init(path: String) { self.path = path }
+
+  /// The configuration file.
+  public var configurationPath: String { path + "/adapter_config.json" }
+
+  /// The method's configuration.
+  ///
+  /// - Throws: `PEFTError.unreadableFile`.
+  public func configuration() throws(PEFTError) -> JSONValue {
+    try AdapterDirectory.readConfiguration(configurationPath)
+  }
+
+  /// Reads an `adapter_config.json` of any name.
+  ///
+  /// - Throws: `PEFTError.unreadableFile` where it is missing or no JSON object.
+  public static func readConfiguration(_ path: String) throws(PEFTError) -> JSONValue {
+    let data: Data
+    do { data = try Data(contentsOf: URL(fileURLWithPath: path)) } catch {
+      throw .unreadableFile(path: path, reason: reason(error))
+    }
+    let value: JSONValue
+    do { value = try JSONValue(parsing: data) } catch {
+      throw .unreadableFile(path: path, reason: "it is not JSON: \(error)")
+    }
+    guard value.object != nil else {
+      throw .unreadableFile(path: path, reason: "its top level is no JSON object")
+    }
+    return value
+  }
+
+  /// The weight file: PEFT's name, or AdapterHub's.
+  ///
+  /// - Throws: `PEFTError.unreadableFile` where there is neither.
+  public func weightsPath() throws(PEFTError) -> String {
+    let manager = FileManager.default
+    let names = ["adapter_model.safetensors", "adapter.safetensors"]
+    for name in names where manager.fileExists(atPath: "\(path)/\(name)") {
+      return "\(path)/\(name)"
+    }
+    let pickled = manager.fileExists(atPath: path + "/adapter_model.bin")
+    throw .unreadableFile(
+      path: "\(path)/\(names[0])",
+      reason: pickled
+        ? "there is only adapter_model.bin, a pickle, which may run code; save it again as safetensors"
+        : "no such file")
+  }
+
+  /// Every tensor of the weight file, in f32.
+  ///
+  /// - Throws: `PEFTError` or `SafetensorsError`, naming file and tensor.
+  public func tensors() throws -> [NamedTensor] {
+    let file = try SafetensorsFile(path: weightsPath())
+    return try file.tensors.map { tensor in
+      if let index = try tensor.firstNonFinite() {
+        throw PEFTError.unreadableFile(
+          path: file.path, reason: "tensor '\(tensor.name)' is not finite at element \(index)")
+      }
+      return NamedTensor(name: tensor.name, shape: tensor.shape, values: try tensor.floats())
+    }
+  }
+
+  /// Writes an adapter's files into the directory, which must be there.
+  ///
+  /// - Throws: `SafetensorsError` or `TrainingError.cannotWrite`.
+  public func write(_ export: AdapterExport, base: String) throws {
+    let entries = export.tensors.map {
+      SafetensorsWriter.Entry($0.name, .float32, shape: $0.shape)
+    }
+    var writer = try SafetensorsWriter(path: "\(path)/\(export.weightFileName)", tensors: entries)
+    for tensor in export.tensors where !tensor.values.isEmpty {
+      try writer.write(tensor.name) { start, target in
+        target.assign(tensor.values[start..<(start + target.columns)])
+      }
+    }
+    try writer.finish()
+    try write(export.configuration.text(indentation: 2), to: "adapter_config.json")
+    try write(AdapterDirectory.readme(export, base: base), to: "README.md")
+  }
+
+  private func write(_ text: String, to name: String) throws(TrainingError) {
+    let file = "\(path)/\(name)"
+    do { try Data(text.utf8).write(to: URL(fileURLWithPath: file), options: .atomic) } catch {
+      throw .cannotWrite(path: file, reason: reason(error))
+    }
+  }
+
+  private static func readme(_ export: AdapterExport, base: String) -> String {
+    let type = export.configuration["peft_type"]?.string ?? "adapter"
+    let count = export.tensors.reduce(0) { $0 + $1.values.count }
+    let notes = export.notes.map { "- \($0)\n" }.joined()
+    return """
+      ---
+      base_model: \(base)
+      library_name: peft
+      tags:
+      - \(type.lowercased())
+      ---
+
+      # Adapter (\(type))
+
+      \(grouped(count)) parameters in \(export.tensors.count) tensors, trained with swift-peft-train
+      \(ProgramVersion.text) on the base `\(base)`.
+
+          from peft import PeftModel
+          from transformers import AutoModelForCausalLM
+
+          base = AutoModelForCausalLM.from_pretrained("\(base)")
+          model = PeftModel.from_pretrained(base, "adapter")
+      \(notes.isEmpty ? "" : "\n" + notes)
+      """
+  }
+
+  /// Writes a checkpoint's adapter as a directory; the base is not needed.
+  ///
+  /// - Throws: `CheckpointError`, `TrainingError`.
+  public static func export(checkpoint path: String, to directory: String) throws {
+    let checkpoint = try StoredCheckpoint(path: path)
+    guard let configuration = checkpoint.adapterConfiguration else {
+      throw TrainingError.noAdapter(
+        path: path, method: checkpoint.reader.metadata.method)
+    }
+    let export = StoredAdapter.export(try checkpoint.tensors(), configuration: configuration)
+    try publishDirectory(directory, replacing: false) {
+      try AdapterDirectory(path: $0).write(
+        export, base: configuration["base_model_name_or_path"]?.string ?? "base")
+    }
+  }
+}

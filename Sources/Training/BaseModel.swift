@@ -1,0 +1,39 @@
+import DataParallel
+import Kernels
+import Model
+
+/// Opens a base on every rank, and settles with which arithmetic.
+public enum BaseModel {
+  /// Reads a model directory on all ranks together.
+  ///
+  /// The ranks of a node share the search for damaged weights. `auto` becomes bf16 where the base is
+  /// stored so and every rank's processor multiplies bf16 natively.
+  ///
+  /// - Throws: `MPIError.rankFailed` on all ranks where any cannot read it.
+  public static func open(
+    _ directory: String, precision: PrecisionChoice, communicator: Communicator
+  ) throws -> Decoder {
+    let decoder = try communicator.together {
+      try Decoder(
+        directory: directory, arithmetic: precision == .bfloat16 ? .bfloat16 : .float32,
+        finiteCheck: (part: communicator.localRank, of: communicator.localSize))
+    }
+    guard precision == .auto else { return decoder }
+    let isStored = decoder.parameters.contains {
+      $0.shape.count == 2 && $0.weight.elementType == .bfloat16
+    }
+    let wanted: Int32 = isStored && Compute.hasNativeBFloat16 ? 1 : 0
+    guard try communicator.allReduce(wanted, .minimum) == 1 else { return decoder }
+    // Files are mapped, so reading them again costs nothing but the headers.
+    return try communicator.together {
+      try Decoder(directory: directory, arithmetic: .bfloat16, finiteCheck: (part: 0, of: 0))
+    }
+  }
+}
+
+extension Decoder {
+  /// The arithmetic as `--precision` names it.
+  public var precisionName: String {
+    (arithmetic == .bfloat16 ? PrecisionChoice.bfloat16 : .float32).rawValue
+  }
+}

@@ -1,0 +1,72 @@
+import DataParallel
+import Datasets
+import Foundation
+import Kernels
+import Model
+import Tensors
+
+/// Loss over a whole split, its micro-batches dealt to the ranks and added exactly.
+///
+/// ```swift
+/// let evaluation = Evaluation(split: split, microBatchSize: 8, communicator: communicator)
+/// let figures = try evaluation.run(decoder, batch: batch, examples: buffer, compute: compute)
+/// ```
+public final class Evaluation {
+  /// What an evaluation found, equal on all ranks.
+  public struct Figures: Sendable {
+    /// Mean cross-entropy over the counted tokens, in nats.
+    public let loss: Double
+    /// Counted tokens.
+    public let tokens: Int
+    /// Examples.
+    public let examples: Int
+    /// Share of the counted tokens that the model ranks first.
+    public let accuracy: Double
+
+    /// The exponential of the loss.
+    public var perplexity: Double { exp(loss) }
+  }
+
+  private let split: TokenSplit
+  private let batches: BatchSchedule
+  private let dealer: MicroBatchDealer
+  private let communicator: Communicator
+  private let totals = StepTotals()
+
+  /// Plans an evaluation of `split`.
+  public init(split: TokenSplit, microBatchSize: Int, communicator: Communicator) {
+    self.split = split
+    self.communicator = communicator
+    // One global batch holds the whole split, in file order.
+    batches = BatchSchedule(
+      exampleCount: split.exampleCount, globalBatchSize: split.exampleCount,
+      microBatchSize: microBatchSize, seed: 0, shuffles: false)
+    dealer = MicroBatchDealer(worldSize: communicator.worldSize)
+  }
+
+  /// Forward over every example, called by all ranks.
+  ///
+  /// - Parameters:
+  ///   - decoder: prepared for passes as large as `batch`.
+  ///   - batch: filled again for each micro-batch.
+  ///   - examples: the same.
+  /// - Throws: where MPI or the dataset's file fails.
+  public func run(
+    _ decoder: Decoder, batch: TokenBatch, examples: ExampleBuffer, compute: Compute
+  ) throws -> Figures {
+    let all = batches.batch(step: 1)
+    totals.reset()
+    for index in dealer.microBatches(of: all, from: split, rank: communicator.rank) {
+      try split.load(all.microBatch(index), into: examples)
+      batch.fill(from: examples)
+      let sum = decoder.evaluate(Pass(batch: batch, compute: compute, isTraining: false))
+      totals.loss.add(sum.loss)
+      totals.correctTokens += Int64(sum.correctCount)
+    }
+    try totals.reduce(over: communicator)
+    let counted = split.countedTokenCount
+    return Figures(
+      loss: totals.loss.value / Double(counted), tokens: counted, examples: split.exampleCount,
+      accuracy: Double(totals.correctTokens) / Double(counted))
+  }
+}

@@ -1,0 +1,149 @@
+import Foundation
+import JSON
+import Model
+import PEFT
+import Safetensors
+import Tensors
+
+/// A stand-alone Hugging Face model directory: a base with what a method trained folded in.
+///
+/// It computes in f32, tensor by tensor, and rounds once to the stored type. Tensors that the
+/// method does not touch are copied bit for bit.
+public enum ModelDirectory {
+  /// Files of a base that its new weights still go with.
+  private static let companions = [
+    "generation_config.json", "tokenizer.json", "tokenizer_config.json",
+    "special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt",
+    "tokenizer.model", "chat_template.jinja", "chat_template.json",
+  ]
+
+  /// Makes the directory at once or not at all.
+  ///
+  /// - Parameters:
+  ///   - path: the new directory.
+  ///   - base: the base, with the method attached.
+  ///   - elementType: how weights are stored; as the base's where nil.
+  ///   - replacing: whether an earlier directory of that name goes.
+  /// - Throws: `PEFTError.cannotMerge` with the method's reason, `SafetensorsError`,
+  ///   `TrainingError`.
+  public static func publish(
+    _ path: String, base: Decoder, method: any PEFTMethod, elementType: ElementType?,
+    replacing: Bool = false
+  ) throws {
+    if let reason = method.mergeRefusal {
+      throw PEFTError.cannotMerge(method: method.name, reason: reason)
+    }
+    try publishDirectory(path, replacing: replacing) { directory in
+      let untied = try writeWeights(
+        directory + "/model.safetensors", base: base, method: method, elementType: elementType)
+      try writeConfiguration(directory, base: base, elementType: elementType, untied: untied)
+      for name in companions { try copy(name, from: base.directory, to: directory) }
+    }
+  }
+
+  /// Writes every tensor; returns whether the head had to be told from the embedding table.
+  private static func writeWeights(
+    _ path: String, base: Decoder, method: any PEFTMethod, elementType: ElementType?
+  ) throws -> Bool {
+    let files = try WeightFiles(directory: base.directory)
+    var sources: [(name: String, tensor: SafetensorsTensor)] = []
+    for parameter in base.parameters {
+      sources.append((parameter.name, try stored(parameter.name, in: files)))
+    }
+    let largest = sources.map(\.tensor.elementCount).max() ?? 0
+    let buffer = FloatBuffer(count: largest)
+
+    // A tied head that the method changes is no longer the table: both are written.
+    let headName = "lm_head.weight"
+    var untied = false
+    let isNamed = sources.contains { $0.name == headName }
+    if let table = sources.first(where: { $0.tensor.shape.count == 2 }),
+      base.configuration.tiesEmbeddings && !isNamed
+    {
+      let values = view(buffer, table.tensor)
+      try table.tensor.copyFloats(into: values)
+      untied = method.merge(into: values, of: headName, decoder: base)
+      if untied { sources.append((headName, table.tensor)) }
+    }
+
+    var entries: [SafetensorsWriter.Entry] = []
+    for (name, tensor) in sources {
+      entries.append(
+        SafetensorsWriter.Entry(
+          name, try elementType ?? tensor.floatType(), shape: tensor.shape))
+    }
+    var writer = try SafetensorsWriter(path: path, tensors: entries)
+    for (name, tensor) in sources {
+      let values = view(buffer, tensor)
+      try tensor.copyFloats(into: values)
+      let changed = method.merge(into: values, of: name, decoder: base)
+      if !changed, elementType == nil || elementType == tensor.elementType {
+        try writer.write(name, copying: tensor)
+      } else {
+        try writer.write(name, from: values)
+      }
+    }
+    try writer.finish()
+    return untied
+  }
+
+  /// A tensor of the base under its full name, or the bare decoder's.
+  private static func stored(
+    _ name: String, in files: WeightFiles
+  ) throws(SafetensorsError) -> SafetensorsTensor {
+    if files.contains(name) { return try files.tensor(named: name) }
+    let bare = name.split(separator: ".", maxSplits: 1).last.map(String.init) ?? name
+    return try files.tensor(named: files.contains(bare) ? bare : name)
+  }
+
+  private static func view(_ buffer: borrowing FloatBuffer, _ tensor: SafetensorsTensor)
+    -> MatrixView
+  {
+    let columns = tensor.shape.last ?? 1
+    return buffer.view(rows: tensor.elementCount / max(columns, 1), columns: columns)
+  }
+
+  /// The base's own configuration, changed where the weights are.
+  private static func writeConfiguration(
+    _ directory: String, base: Decoder, elementType: ElementType?, untied: Bool
+  ) throws {
+    let source = base.directory + "/config.json"
+    guard elementType != nil || untied else {
+      return try copy("config.json", from: base.directory, to: directory)
+    }
+    let target = directory + "/config.json"
+    do {
+      let data = try Data(contentsOf: URL(fileURLWithPath: source))
+      var members = try JSONValue(parsing: data).object ?? [:]
+      if let elementType {
+        let key = members["dtype"] == nil ? "torch_dtype" : "dtype"
+        members[key] = .string(elementType.torchName)
+      }
+      if untied { members["tie_word_embeddings"] = false }
+      try Data(JSONValue.object(members).text(indentation: 2).utf8)
+        .write(to: URL(fileURLWithPath: target))
+    } catch { throw TrainingError.cannotCopy(from: source, to: target, reason: reason(error)) }
+  }
+
+  private static func copy(
+    _ name: String, from base: String, to directory: String
+  ) throws(TrainingError) {
+    let (source, target) = ("\(base)/\(name)", "\(directory)/\(name)")
+    guard FileManager.default.fileExists(atPath: source) else { return }
+    // Not FileManager's copy: a base in a cache is often a link, and the file is what is wanted.
+    do {
+      try Data(contentsOf: URL(fileURLWithPath: source)).write(to: URL(fileURLWithPath: target))
+    } catch { throw .cannotCopy(from: source, to: target, reason: reason(error)) }
+  }
+}
+
+extension ElementType {
+  /// The type as `config.json` names it.
+  fileprivate var torchName: String {
+    switch self {
+    case .float32: "float32"
+    case .float16: "float16"
+    case .bfloat16: "bfloat16"
+    }
+  }
+}

@@ -1,0 +1,112 @@
+import PEFT
+
+extension RunOption {
+  /// Every setting, in the order in which help and `config.yaml` show them.
+  public static let all: [RunOption] = run + methodFields
+
+  /// Optimisers by name.
+  public static let optimizers = ["adamw", "sgd"]
+  /// Schedules by name.
+  public static let schedules = LearningRateSchedule.Kind.allCases.map(\.rawValue)
+  /// Arithmetic of the frozen base, by name.
+  public static let precisions = PrecisionChoice.allCases.map(\.rawValue)
+
+  private static let run: [RunOption] = [
+    RunOption("model", .path, "DIR", "Hugging Face model directory (default: the demo base)"),
+    RunOption("data", .path, "FILE", "HDF5 dataset (default: the demo task)"),
+    RunOption(
+      "output_dir", .path, "DIR", "everything that the run writes (default: runs/METHOD-TIME)"),
+    RunOption(
+      "method", .text, default: "lora", "NAME", PEFTMethods.names.joined(separator: ", "),
+      resumption: .mustMatch),
+    RunOption(
+      "adapter", .path, "PATH",
+      "start from this adapter: a Hugging Face adapter directory or an HDF5 checkpoint"),
+    RunOption(
+      "peft_config", .path, "FILE",
+      "a Hugging Face adapter_config.json that sets the method and its fields"),
+    RunOption(
+      "resume", .optionalPath, "PATH",
+      "go on from this checkpoint; without PATH (or with newest) from the output directory's newest"
+    ),
+    RunOption(
+      "global_batch_size", .integer(minimum: 1), default: 8, "N",
+      "sequences in one optimiser step, over all ranks together", resumption: .mustMatch),
+    RunOption(
+      "micro_batch_size", .integer(minimum: 1), default: 1, "N",
+      "sequences in one forward and backward", resumption: .mustMatch),
+    RunOption(
+      "max_length", .integer(minimum: 2), "N",
+      "cut longer examples to this many tokens (default: the model's positions)",
+      resumption: .mustMatch),
+    RunOption(
+      "num_epochs", .number(minimum: 0, maximum: .infinity), default: 1, "X",
+      "passes over the data", resumption: .warns),
+    RunOption(
+      "max_steps", .integer(minimum: 1), "N", "optimiser steps at most", resumption: .warns),
+    RunOption(
+      "optimizer", .choice(optimizers), default: "adamw", "NAME", "adamw or sgd",
+      resumption: .mustMatch),
+    RunOption(
+      "learning_rate", .number(minimum: 0, maximum: .infinity), default: 2e-4, "X",
+      "peak learning rate", resumption: .mustMatch),
+    RunOption(
+      "adam_beta1", .number(minimum: 0, maximum: 1), default: 0.9, "X",
+      "decay of the gradient's average", resumption: .mustMatch),
+    RunOption(
+      "adam_beta2", .number(minimum: 0, maximum: 1), default: 0.999, "X",
+      "decay of the squared gradient's average", resumption: .mustMatch),
+    RunOption(
+      "adam_epsilon", .number(minimum: 0, maximum: .infinity), default: 1e-8, "X",
+      "added to AdamW's denominator", resumption: .mustMatch),
+    RunOption(
+      "weight_decay", .number(minimum: 0, maximum: .infinity), default: 0.0, "X",
+      "decoupled weight decay", resumption: .mustMatch),
+    RunOption(
+      "max_grad_norm", .number(minimum: 0, maximum: .infinity), default: 1.0, "X",
+      "clip the gradient's global norm; 0 = do not", resumption: .mustMatch),
+    RunOption(
+      "lr_scheduler_type", .choice(schedules), default: "linear", "NAME",
+      schedules.joined(separator: ", "), resumption: .mustMatch),
+    RunOption(
+      "warmup_steps", .integer(minimum: 0), default: 0, "N", "steps of rising learning rate",
+      resumption: .mustMatch),
+    RunOption(
+      "warmup_ratio", .number(minimum: 0, maximum: 1), default: 0.0, "X",
+      "the same as a share of all steps, rounded up", resumption: .mustMatch),
+    RunOption(
+      "seed", .integer(minimum: 0), default: 42, "N", "everything random follows from it",
+      resumption: .mustMatch),
+    RunOption(
+      "no_shuffle", .flag, default: false, "", "take examples in file order, epoch after epoch",
+      resumption: .mustMatch),
+    RunOption(
+      "precision", .choice(precisions), default: "auto", "P",
+      "arithmetic of the frozen base: f32, bf16, or auto", resumption: .mustMatch),
+    RunOption(
+      "threads", .integer(minimum: 1), "N",
+      "compute threads of a rank (default: cores allowed / local ranks)"),
+    RunOption(
+      "gradient_checkpointing", .flag, default: false, "",
+      "recompute activations in backward instead of keeping them"),
+    RunOption(
+      "logging_steps", .integer(minimum: 0), default: 10, "N",
+      "steps between metrics; 0 = only at the end"),
+    RunOption(
+      "eval_steps", .integer(minimum: 0), default: 0, "N",
+      "steps between evaluations; 0 = only at the end"),
+    RunOption(
+      "save_steps", .integer(minimum: 0), default: 0, "N",
+      "steps between checkpoints; 0 = only at the end"),
+    RunOption(
+      "save_total_limit", .integer(minimum: 0), default: 3, "N",
+      "checkpoints to keep, the newest; 0 = all"),
+    RunOption(
+      "load_best_model_at_end", .flag, default: false, "",
+      "adapter/ holds the step of the lowest eval_loss, not the last"),
+    RunOption(
+      "early_stopping_patience", .integer(minimum: 0), default: 0, "N",
+      "stop after so many evaluations without a better eval_loss; 0 = never"),
+    RunOption("log_all_ranks", .flag, default: false, "", "let every rank log, not rank 0 alone"),
+  ]
+}

@@ -1,0 +1,98 @@
+import Foundation
+import JSON
+import Yams
+
+extension RunSettings {
+  /// Reads a YAML file.
+  ///
+  /// A key without a value counts as not set.
+  ///
+  /// - Throws: `ConfigurationError`, with the line of what is wrong.
+  public init(yamlFile path: String) throws(ConfigurationError) {
+    self.init()
+    let text: String
+    do {
+      text = try String(contentsOf: URL(fileURLWithPath: path), encoding: .utf8)
+    } catch {
+      let exists = FileManager.default.fileExists(atPath: path)
+      throw .unreadableFile(
+        path: path, reason: exists ? "it cannot be opened or is not UTF-8" : "no such file")
+    }
+    try read(yaml: text, path: path)
+  }
+
+  /// Reads YAML text; `path` is what errors call it.
+  ///
+  /// - Throws: `ConfigurationError`, with the line of what is wrong.
+  public mutating func read(yaml text: String, path: String) throws(ConfigurationError) {
+    let node: Node?
+    do {
+      node = try Yams.compose(yaml: text)
+    } catch {
+      throw .malformedFile(path: path, reason: "\(error)".replacing("\n", with: " "))
+    }
+    guard let node else { return }
+    guard let mapping = node.mapping else {
+      throw .malformedFile(path: path, reason: "its top level is no mapping")
+    }
+    for (keyNode, valueNode) in mapping {
+      let source = SettingSource.file(path: path, line: keyNode.mark?.line)
+      guard let key = keyNode.string else {
+        let line = keyNode.mark?.line ?? 0
+        throw .malformedFile(path: path, reason: "the key in line \(line) is no text")
+      }
+      // `set` would look the key up too, but an unknown one without a value is just as unknown.
+      guard let option = RunOption.named(key) else {
+        throw .unknownKey(name: key, source: source, nearest: RunOption.nearest(to: key))
+      }
+      if let scalar = valueNode.scalar {
+        if RunSettings.isNull(scalar) { continue }
+        // Kinds decide what a scalar means, not YAML's guesses: 2e-4 is a number here.
+        if case .object = option.kind {
+          try set(key, value: RunSettings.value(valueNode), source: source)
+        } else {
+          try set(key, text: scalar.string, source: source)
+        }
+      } else {
+        try set(key, value: RunSettings.value(valueNode), source: source)
+      }
+    }
+  }
+
+  private static func isNull(_ scalar: Node.Scalar) -> Bool {
+    scalar.style == .plain && ["", "~", "null", "Null", "NULL"].contains(scalar.string)
+  }
+
+  private static func value(_ node: Node) -> JSONValue {
+    switch node {
+    case .mapping(let mapping):
+      var members: [String: JSONValue] = [:]
+      for (key, value) in mapping { members[key.string ?? ""] = self.value(value) }
+      return .object(members)
+    case .sequence(let sequence): return .array(sequence.map { value($0) })
+    case .scalar(let scalar):
+      guard scalar.style == .plain || scalar.style == .any else { return .string(scalar.string) }
+      if isNull(scalar) { return .null }
+      if let whole = Int(scalar.string) { return .int(whole) }
+      if let number = Double(scalar.string) { return .double(number) }
+      switch scalar.string {
+      case "true", "True", "TRUE": return .bool(true)
+      case "false", "False", "FALSE": return .bool(false)
+      default: return .string(scalar.string)
+      }
+    case .alias: return .null
+    }
+  }
+
+  /// The settings as a YAML text in the table's order, one key a line.
+  ///
+  /// - Parameter values: what to write, by key.
+  public static func yaml(_ values: [String: JSONValue]) -> String {
+    var lines: [String] = []
+    for option in RunOption.all {
+      // JSON is YAML, and quotes whatever needs it.
+      if let value = values[option.key] { lines.append("\(option.key): \(value.text())") }
+    }
+    return lines.joined(separator: "\n") + "\n"
+  }
+}

@@ -1,0 +1,68 @@
+import Datasets
+import Model
+import Tensors
+
+/// The figures of one step, over all ranks together.
+public struct StepReport: Sendable {
+  /// The step, from 1.
+  public let step: Int
+  /// Mean cross-entropy over the counted tokens, before the update, in nats; NaN where none counts.
+  public var loss = Double.nan
+  /// Norm of the gradient before clipping.
+  public var gradientNorm = 0.0
+  /// The rate that the update used.
+  public var learningRate = 0.0
+  /// Tokens of the global batch.
+  public var tokens = 0
+  /// Those that count in the loss.
+  public var countedTokens = 0
+  /// Bytes that this rank handed to reductions.
+  public var reducedBytes = 0
+
+  /// Counts a global batch's tokens, which every rank knows from the dataset.
+  init(_ batch: GlobalBatch, of split: TokenSplit) {
+    step = batch.step
+    for example in batch.examples {
+      tokens += split.tokenCount(of: example)
+      countedTokens += split.countedTokenCount(of: example)
+    }
+  }
+}
+
+/// How a run ended.
+public struct RunOutcome: Sendable {
+  /// Why it ended.
+  public enum Status: String, Sendable {
+    /// All steps were made.
+    case completed
+    /// The evaluation loss stopped falling.
+    case stoppedEarly = "stopped_early"
+  }
+
+  /// Why it ended.
+  public let status: Status
+  /// The last step.
+  public let step: Int
+  /// The last evaluation's loss, where there was one.
+  public let evalLoss: Double?
+  /// Step whose weights `adapter/` holds.
+  public let exportedStep: Int
+  /// Where the adapter lies, or for `full` the model.
+  public let adapterPath: String
+  /// Where the metrics lie.
+  public let metricsPath: String
+}
+
+extension TokenBatch {
+  /// Lays the examples of a buffer end to end.
+  func fill(from examples: ExampleBuffer) {
+    clear()
+    for sequence in 0..<examples.sequenceCount {
+      beginSequence()
+      for place in examples.sequence(sequence) {
+        append(token: Int(examples.tokens[place]), isTarget: examples.counts[place] != 0)
+      }
+      endSequence()
+    }
+  }
+}

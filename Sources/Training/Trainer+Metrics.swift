@@ -1,0 +1,71 @@
+import Foundation
+import JSON
+import Kernels
+import Tensors
+
+extension Trainer {
+  /// The first line of a start, and what memory it takes.
+  func begin(workspaceBytes: Int) throws {
+    let arenaBytes = run.attached.arena.extent * 8
+    run.logger.info(
+      "memory of a rank besides the mapped base: \(megabytes(workspaceBytes)) activations, \(megabytes(arenaBytes)) parameters and gradients, \(megabytes(run.optimizer.byteCount)) optimiser, \(megabytes(reducer.byteCount)) reduction"
+    )
+    let counts = run.attached.parameterCounts(run.decoder)
+    try writeOnAllRanks([
+      "event": "run", "world_size": .int(run.communicator.worldSize),
+      "nodes": .int(run.communicator.nodeCount), "method": .string(run.attached.method.name),
+      "trainable_parameters": .int(counts.trainable), "total_parameters": .int(counts.total),
+      "total_steps": .int(learningRates.totalSteps),
+      "resumed_from_step": .int(run.completedSteps), "seed": .int(Int(run.configuration.seed)),
+      "precision": .string(run.decoder.precisionName), "threads": .int(run.compute.threadCount),
+      "instruction_set": .string(run.compute.instructionSet),
+      "workspace_bytes": .int(workspaceBytes),
+      "versions": [
+        "swift-peft-train": .string(ProgramVersion.text),
+        "mpi": run.communicator.library.map { .string($0) } ?? .null,
+      ],
+    ])
+  }
+
+  /// One step's line, in the metrics and in the log.
+  func log(_ report: StepReport) throws {
+    let seconds = stepTime / .seconds(1)
+    let speed = seconds > 0 ? Double(tokensSeen - tokensAtLastLine) / seconds : 0
+    tokensAtLastLine = tokensSeen
+    stepTime = .zero
+    if report.countedTokens == 0 {
+      run.logger.warning(
+        "step \(report.step): no token of the global batch counts in the loss; nothing changes")
+    } else {
+      let epoch = String(format: "%.2f", run.schedule.epoch(afterStep: report.step))
+      let loss = String(format: "%.4f", report.loss)
+      let norm = String(format: "%.3g", report.gradientNorm)
+      let rate = String(format: "%.3g", report.learningRate)
+      run.logger.info(
+        "step \(report.step)/\(learningRates.totalSteps)  epoch \(epoch)  loss \(loss)  grad norm \(norm)  lr \(rate)  \(Int(speed)) tokens/s"
+      )
+    }
+    try writeOnAllRanks(
+      [
+        "event": "step", "step": .int(report.step),
+        "epoch": .double(run.schedule.epoch(afterStep: report.step)), "loss": .double(report.loss),
+        "grad_norm": .double(report.gradientNorm), "learning_rate": .double(report.learningRate),
+        "tokens": .int(tokensSeen), "tokens_per_second": .double(speed),
+        "allreduce_bytes": .int(report.reducedBytes),
+        "peak_memory_bytes": .int(peakMemoryBytes()),
+      ], and: run.attached.method.figures)
+  }
+
+  /// Writes a line on rank 0; where that fails, all ranks throw.
+  func writeOnAllRanks(
+    _ line: MetricsWriter.Line, and more: [String: JSONValue] = [:]
+  ) throws {
+    try run.communicator.together { try metrics?.write(line, and: more) }
+  }
+}
+
+/// What `--version` says and the run line of the metrics keeps.
+public enum ProgramVersion {
+  /// The version.
+  public static let text = "0.1.0"
+}

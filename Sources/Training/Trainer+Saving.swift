@@ -1,0 +1,118 @@
+import Checkpointing
+import Foundation
+import JSON
+import PEFT
+import Tensors
+
+extension Trainer {
+  /// Evaluates the validation split, writes the line, and remembers whether it was the best.
+  func evaluateAndCompare(step: Int) throws {
+    guard let validation else { return }
+    let clock = ContinuousClock()
+    let start = clock.now
+    let figures = try validation.run(
+      run.decoder, batch: batch, examples: examples, compute: run.compute)
+    let seconds = (clock.now - start) / .seconds(1)
+    run.lastEvalLoss = figures.loss
+    if figures.loss < run.bestLoss {
+      run.bestLoss = figures.loss
+      run.bestStep = step
+      run.staleEvaluations = 0
+    } else {
+      run.staleEvaluations += 1
+    }
+    let (loss, perplexity) = (figures.loss, figures.perplexity)
+    run.logger.info(
+      "step \(step)/\(learningRates.totalSteps)  eval loss \(String(format: "%.4f", loss))  perplexity \(String(format: "%.3f", perplexity))\(run.bestStep == step ? "  (best)" : "")"
+    )
+    try writeOnAllRanks([
+      "event": "eval", "step": .int(step),
+      "epoch": .double(run.schedule.epoch(afterStep: step)), "eval_loss": .double(loss),
+      "eval_perplexity": .double(perplexity), "eval_accuracy": .double(figures.accuracy),
+      "eval_tokens": .int(figures.tokens), "eval_examples": .int(figures.examples),
+      "eval_seconds": .double(seconds),
+    ])
+    // The best step must still be there at the end, whatever the rotation removes.
+    if run.configuration.loadsBestModelAtEnd && run.bestStep == step { try save(step: step) }
+  }
+
+  /// Whether the evaluation loss has not fallen for as long as the configuration allows.
+  var shouldStopEarly: Bool {
+    let patience = run.configuration.earlyStoppingPatience
+    return patience > 0 && run.staleEvaluations >= patience
+  }
+
+  /// Writes the whole state, so that a run resumed from it goes on to the last bit.
+  func save(step: Int) throws {
+    if lastSavedStep == step { return }
+    lastSavedStep = step
+    try run.communicator.together {
+      guard let output = run.output else { return }
+      var configuration = run.resolved
+      // A method that prunes says in its configuration what is left.
+      configuration["adapter_config"] =
+        run.attached.method.export(baseName: run.basePath)?.configuration
+      configuration["training_state"] = .object([
+        "best_step": run.bestStep.map { .int($0) } ?? .null,
+        "best_eval_loss": run.bestLoss.isFinite ? .double(run.bestLoss) : .null,
+        "stale_evaluations": .int(run.staleEvaluations),
+      ])
+      let metadata = CheckpointMetadata(
+        step: step, epoch: run.schedule.epoch(afterStep: step),
+        samplesSeen: run.schedule.samplesSeen(afterStep: step),
+        method: run.attached.method.name, configuration: JSONValue.object(configuration).text(),
+        baseFingerprint: run.decoder.fingerprint, datasetFingerprint: run.dataset.fingerprint)
+      var storage: [Workspace] = []
+      let contents = CheckpointContents(
+        metadata: metadata, method: run.attached.method, arena: run.attached.arena,
+        optimizer: run.optimizer, storage: &storage)
+      let protected = run.configuration.loadsBestModelAtEnd ? run.bestStep : nil
+      let path = try withExtendedLifetime(storage) {
+        try output.checkpoints.save(
+          contents, keeping: run.configuration.saveTotalLimit,
+          protecting: Set([protected].compactMap(\.self)))
+      }
+      run.logger.info("saved \(path)")
+    }
+  }
+
+  /// Writes the adapter (or model) of the best or the last step, and the last line.
+  func finish(_ status: RunOutcome.Status, step: Int, duration: Duration) throws -> RunOutcome {
+    var exportedStep = step
+    if run.configuration.loadsBestModelAtEnd, let best = run.bestStep, best != step {
+      try run.communicator.together {
+        if let output = run.output {
+          let stored = try StoredCheckpoint(path: output.checkpoints.path(step: best))
+          try stored.restore(
+            method: run.attached.method, arena: run.attached.arena, optimizer: run.optimizer)
+        }
+      }
+      exportedStep = best
+    }
+    let path = run.outputPath + "/adapter"
+    try run.communicator.together {
+      guard run.output != nil else { return }
+      if let export = run.attached.method.export(baseName: run.basePath) {
+        try publishDirectory(path, replacing: true) {
+          try AdapterDirectory(path: $0).write(export, base: run.basePath)
+        }
+      } else {
+        try ModelDirectory.publish(
+          path, base: run.decoder, method: run.attached.method, elementType: nil, replacing: true)
+      }
+    }
+    let seconds = duration / .seconds(1)
+    try writeOnAllRanks([
+      "event": "end", "status": .string(status.rawValue), "step": .int(step),
+      "exported_step": .int(exportedStep),
+      "eval_loss": run.lastEvalLoss.map { .double($0) } ?? .null,
+      "seconds": .double(seconds), "peak_memory_bytes": .int(peakMemoryBytes()),
+    ])
+    run.logger.info(
+      "\(status == .completed ? "finished" : "stopped early: eval_loss no longer falls") after step \(step); \(path) holds step \(exportedStep)"
+    )
+    return RunOutcome(
+      status: status, step: step, evalLoss: run.lastEvalLoss, exportedStep: exportedStep,
+      adapterPath: path, metricsPath: run.outputPath + "/metrics.jsonl")
+  }
+}

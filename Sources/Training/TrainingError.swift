@@ -1,0 +1,80 @@
+import Tensors
+
+/// What can go wrong with a run besides its settings and input files.
+public enum TrainingError: ClassifiedError {
+  /// The output directory or a file in it cannot be made.
+  case cannotWrite(path: String, reason: String)
+  /// The output directory holds another run.
+  case outputInUse(path: String, found: String)
+  /// A directory that is to be made is there and holds something.
+  case notEmpty(path: String, found: String)
+  /// A checkpoint of full fine-tuning holds a model's weights, not an adapter.
+  case noAdapter(path: String, method: String)
+  /// Another process writes to the output directory.
+  case outputLocked(path: String)
+  /// `--resume PATH` names no checkpoint, or one that is damaged.
+  case unusableCheckpoint(path: String, reason: String)
+  /// The checkpoint belongs to another run.
+  case resumeMismatch(path: String, what: String, stored: String, given: String)
+  /// A gradient is NaN or infinite.
+  case nonFiniteGradient(tensor: String, step: Int)
+  /// The loss is NaN or infinite.
+  case nonFiniteLoss(step: Int)
+  /// An example does not fit into the model's positions.
+  case tooLong(needed: Int, available: Int)
+  /// Two settings that come from different places do not fit together.
+  case methodMismatch(given: String, adapter: String, path: String)
+  /// A file that belongs to the base cannot be copied into the new model directory.
+  case cannotCopy(from: String, to: String, reason: String)
+  /// bf16 was asked for and there is no kernel for it.
+  case precisionUnavailable(String)
+
+  /// Outputs, checkpoints, and the run itself.
+  public var errorClass: ErrorClass {
+    switch self {
+    case .cannotWrite, .outputInUse, .outputLocked, .notEmpty, .cannotCopy: .output
+    case .unusableCheckpoint, .noAdapter: .input
+    case .nonFiniteGradient, .nonFiniteLoss: .failure
+    case .resumeMismatch, .tooLong, .methodMismatch, .precisionUnavailable: .usage
+    }
+  }
+
+  /// What, where, expected and found, how to mend.
+  public var description: String {
+    switch self {
+    case .cannotWrite(let path, let reason):
+      "Cannot write \(path): \(reason). Choose another --output-dir or make room for it."
+    case .outputInUse(let path, let found):
+      "The output directory \(path) already holds a run (\(found)). Give another --output-dir, or "
+        + "--resume to go on with that run."
+    case .notEmpty(let path, let found):
+      "The directory \(path) is not empty (\(found)). Give another --output-dir."
+    case .noAdapter(let path, let method):
+      "\(path) is a checkpoint of '\(method)' and holds no adapter. 'swift-peft-train merge --model BASE "
+        + "--adapter \(path) --output-dir DIR' makes a model directory of it."
+    case .outputLocked(let path):
+      "Another run is writing to \(path). Wait for it, or give another --output-dir."
+    case .unusableCheckpoint(let path, let reason):
+      "Cannot resume from \(path): \(reason). Give another checkpoint, or --resume without a path for "
+        + "the newest sound one."
+    case .resumeMismatch(let path, let what, let stored, let given):
+      "Cannot resume from \(path): it was trained with \(what) \(stored), this run has \(given). Use "
+        + "the same, or start a new run (with --adapter \(path) to begin from these weights)."
+    case .nonFiniteGradient(let tensor, let step):
+      "The gradient of '\(tensor)' is not finite in step \(step). Lower --learning-rate, raise "
+        + "--warmup-steps, or resume from the last checkpoint with other data."
+    case .nonFiniteLoss(let step):
+      "The loss is not finite in step \(step). Lower --learning-rate, or raise --warmup-steps."
+    case .tooLong(let needed, let available):
+      "An example takes \(needed) positions with the method's virtual tokens, the model has "
+        + "\(available). Lower --max-length."
+    case .methodMismatch(let given, let adapter, let path):
+      "--method is \(given), but the adapter \(path) is one of \(adapter). Leave --method out, or "
+        + "give another --adapter."
+    case .cannotCopy(let from, let to, let reason):
+      "Cannot copy \(from) to \(to): \(reason)."
+    case .precisionUnavailable(let reason):
+      "--precision bf16 is not possible here: \(reason). Use f32 or auto."
+    }
+  }
+}

@@ -1,0 +1,79 @@
+import Datasets
+import Foundation
+import Kernels
+
+extension TrainingRun {
+  /// Says what the run is, before it starts.
+  func logOpening(threads: Int, cores: Int) {
+    let base = decoder.configuration
+    let bytes = decoder.parameters.reduce(0) {
+      $0 + $1.shape.reduce(1, *) * $1.weight.elementType.byteCount
+    }
+    logger.info(
+      "base \(basePath): \(base.family.rawValue), \(grouped(decoder.parameterCount)) parameters, \(megabytes(bytes))"
+    )
+    let counts = attached.parameterCounts(decoder)
+    let share = 100 * Double(counts.trainable) / Double(max(counts.total, 1))
+    logger.info(
+      "method \(attached.method.name): \(grouped(counts.trainable)) trainable parameters (\(String(format: "%.3f", share)) % of \(grouped(counts.total)))"
+    )
+    for note in notes { logger.warning("\(note)") }
+    logSplit(dataset.train)
+    if let validation = dataset.validation { logSplit(validation) }
+    let (batch, micro) = (configuration.globalBatchSize, configuration.microBatchSize)
+    let microBatches = (batch + micro - 1) / micro
+    let ranks = communicator.worldSize
+    logger.info(
+      "\(schedule.totalSteps) steps of \(batch) sequences in \(microBatches) micro-batches, about \((microBatches + ranks - 1) / ranks) for each of \(ranks) rank\(ranks == 1 ? "" : "s") on \(communicator.nodeCount) node\(communicator.nodeCount == 1 ? "" : "s")"
+    )
+    if microBatches < ranks {
+      logger.warning(
+        "\(ranks - microBatches) of \(ranks) ranks have nothing to do: a step has \(microBatches) micro-batches. Raise --global-batch-size or lower --micro-batch-size."
+      )
+    }
+    logger.info(
+      "precision \(decoder.precisionName), \(threads) thread\(threads == 1 ? "" : "s") a rank (\(cores) cores allowed), \(compute.instructionSet) kernels"
+    )
+    if ranks > 1 {
+      let reduced = attached.arena.slots.reduce(0) { $0 + ($1.role.isReduced ? $1.count : 0) }
+      logger.info("each rank hands about \(megabytes(reduced * 8)) to reductions in a step")
+    }
+    if configuration.schedule == .constant
+      && (configuration.warmupSteps > 0 || configuration.warmupRatio > 0)
+    {
+      logger.warning(
+        "the schedule 'constant' has no warm-up; constant_with_warmup is the one that has")
+    }
+    logger.info("output \(outputPath)")
+  }
+
+  private func logSplit(_ split: TokenSplit) {
+    var line =
+      "\(split.name): \(grouped(split.exampleCount)) examples, \(grouped(split.tokenCount)) tokens, \(grouped(split.countedTokenCount)) of them count in the loss"
+    if split.cutExampleCount > 0, let maxLength = split.maxLength {
+      line += "; \(grouped(split.cutExampleCount)) examples cut to \(maxLength) tokens"
+    }
+    if split.uncountedExampleCount > 0 {
+      line += "; \(grouped(split.uncountedExampleCount)) examples without a token that counts"
+    }
+    logger.info("\(line)")
+  }
+}
+
+/// A number with its thousands apart.
+func grouped(_ number: Int) -> String {
+  let digits = String(number.magnitude)
+  var text = ""
+  for (index, digit) in digits.enumerated() {
+    if index > 0 && (digits.count - index) % 3 == 0 { text += " " }
+    text.append(digit)
+  }
+  return number < 0 ? "-" + text : text
+}
+
+/// Bytes in MiB (or KiB where there are few).
+func megabytes(_ bytes: Int) -> String {
+  bytes < 1 << 20
+    ? String(format: "%.1f KiB", Double(bytes) / 1024)
+    : String(format: "%.1f MiB", Double(bytes) / Double(1 << 20))
+}

@@ -1,0 +1,249 @@
+import Checkpointing
+import DataParallel
+import Datasets
+import Foundation
+import JSON
+import Kernels
+import Logging
+import Model
+import PEFT
+import Tensors
+
+/// A run up to the moment before its first step: everything opened, checked and agreed on.
+///
+/// ```swift
+/// let run = try TrainingRun(configuration, model: "SmolLM-135M", data: "data.h5",
+///   communicator: communicator, logger: logger)
+/// let outcome = try run.train()
+/// ```
+///
+/// Whatever is wrong on any rank is thrown by all ranks, before a step is made. It writes nothing
+/// but the output directory's beginnings; `Trainer` does the work.
+public final class TrainingRun {
+  /// The settings.
+  public let configuration: RunConfiguration
+  /// All processes of the run.
+  public let communicator: Communicator
+  /// The base, with the method's hooks attached.
+  public let decoder: Decoder
+  /// The method and what it trains.
+  public let attached: AttachedMethod
+  /// What the method has to say of its start and its schedule, each a sentence.
+  let notes: [String]
+  /// Threads and kernels.
+  public let compute: Compute
+  /// The splits.
+  public let dataset: TokenDataset
+  /// Which examples each step takes.
+  public let schedule: BatchSchedule
+  /// The moments.
+  public let optimizer: OptimizerState
+  /// Directory of everything that is written, known on all ranks.
+  public let outputPath: String
+  /// Steps that an earlier start of this run has done.
+  public private(set) var completedSteps = 0
+  /// Where to say what happens.
+  public let logger: Logger
+
+  let output: OutputDirectory?  // on rank 0
+  let resolved: [String: JSONValue]
+  let basePath: String
+  var bestStep: Int?
+  var bestLoss = Double.infinity
+  var staleEvaluations = 0
+  var lastEvalLoss: Double?
+
+  /// Opens everything.
+  ///
+  /// - Parameters:
+  ///   - model: base model directory.
+  ///   - data: dataset file.
+  /// - Throws: the error of the lowest rank that failed, on all ranks.
+  public init(
+    _ configuration: RunConfiguration, model: String, data: String, communicator: Communicator,
+    logger: Logger
+  ) throws {
+    self.configuration = configuration
+    self.communicator = communicator
+    self.logger = logger
+    basePath = model
+    try communicator.agreeOnConfiguration(RunSettings.yaml(configuration.given))
+    let share = try ProcessorShare(communicator: communicator)
+    let threads = configuration.threads ?? share.threads
+    compute = Compute(threads: threads)
+    if let warning = share.warning(threads: threads) { logger.warning("\(warning)") }
+
+    let decoder = try BaseModel.open(
+      model, precision: configuration.precision, communicator: communicator)
+    self.decoder = decoder
+    attached = try communicator.together {
+      try AttachedMethod(
+        AdapterSource(configuration).tokenizingPrompt(model: model), decoder: decoder,
+        seed: configuration.seed)
+    }
+    dataset = try communicator.together { try Self.dataset(data, configuration, decoder) }
+    schedule = BatchSchedule(
+      exampleCount: dataset.train.exampleCount, globalBatchSize: configuration.globalBatchSize,
+      microBatchSize: configuration.microBatchSize, seed: configuration.seed,
+      shuffles: configuration.shuffles, epochCount: configuration.epochCount,
+      maxSteps: configuration.maxSteps)
+    let totalSteps = schedule.totalSteps
+    let method = attached.method
+    notes =
+      try attached.notes
+      + communicator.together { try method.prepareRun(totalSteps: totalSteps) }
+    optimizer = OptimizerState(
+      rule: configuration.rule, arena: attached.arena,
+      rateFactor: method.learningRateFactor(of:))
+    resolved = configuration.resolved(
+      method: attached.method, precision: decoder.precisionName, model: model, data: data)
+
+    // Only rank 0 names and makes the directory; the others may not even see its file system.
+    let isWriter = communicator.rank == 0
+    let path =
+      configuration.outputDirectory ?? OutputDirectory.defaultPath(method: attached.method.name)
+    outputPath = try communicator.broadcast(path, from: 0)
+    output = try communicator.together {
+      isWriter
+        ? try OutputDirectory(path: path, mayContinue: configuration.resume != .no) : nil
+    }
+    try resumeIfAsked()
+    logOpening(threads: threads, cores: share.nodeCores)
+  }
+
+  private static func dataset(
+    _ path: String, _ configuration: RunConfiguration, _ decoder: Decoder
+  ) throws -> TokenDataset {
+    let room =
+      decoder.configuration.maximumPositions - decoder.virtualTokenCount - decoder.positionOffset
+    let dataset = try TokenDataset(
+      path: path, modelVocabularySize: decoder.configuration.vocabularySize,
+      maxLength: configuration.maxLength ?? max(room, 1))
+    for split in [dataset.train, dataset.validation].compactMap(\.self) {
+      try decoder.checkPositions(tokens: split.maximumTokenCount(ofExamples: 1))
+    }
+    return dataset
+  }
+
+  /// The learning rate of each update.
+  public var learningRates: LearningRateSchedule {
+    LearningRateSchedule(
+      kind: configuration.schedule, peak: configuration.learningRate,
+      warmupSteps: LearningRateSchedule.warmupSteps(
+        number: configuration.warmupSteps, ratio: configuration.warmupRatio,
+        totalSteps: schedule.totalSteps),
+      totalSteps: schedule.totalSteps)
+  }
+
+  /// Finds the checkpoint on rank 0 and reads it on all ranks.
+  private func resumeIfAsked() throws {
+    let (communicator, logger) = (self.communicator, self.logger)
+    var path = ""
+    switch configuration.resume {
+    case .no: return
+    case .checkpoint(let given): path = given
+    case .newest:
+      let found = try communicator.together { () throws -> String in
+        guard communicator.rank == 0 else { return "" }
+        let search = try OutputDirectory.checkpoints(of: outputPath).newestSound()
+        for damaged in search.damaged {
+          logger.warning("passing over \(damaged.path): \(damaged.reason)")
+        }
+        return search.newest?.path ?? ""
+      }
+      path = try communicator.broadcast(found, from: 0)
+    }
+    if path.isEmpty {
+      logger.notice("no checkpoint in \(outputPath): starting afresh")
+      return
+    }
+    try communicator.together {
+      let checkpoint = try StoredCheckpoint(path: path)
+      try checkResumption(checkpoint)
+      try checkpoint.restore(
+        method: attached.method, arena: attached.arena, optimizer: optimizer)
+      completedSteps = checkpoint.reader.metadata.step
+      let state = checkpoint.configuration["training_state"]
+      bestStep = state?["best_step"]?.int
+      bestLoss = state?["best_eval_loss"]?.double ?? .infinity
+      staleEvaluations = state?["stale_evaluations"]?.int ?? 0
+    }
+    logger.notice("resuming from \(path) after step \(completedSteps)")
+  }
+
+  /// Refuses a checkpoint of another run, by what would change the result.
+  private func checkResumption(_ checkpoint: StoredCheckpoint) throws {
+    let metadata = checkpoint.reader.metadata
+    func check(_ what: String, _ stored: String, _ given: String) throws(TrainingError) {
+      if stored != given {
+        throw .resumeMismatch(
+          path: checkpoint.reader.path, what: what, stored: stored, given: given)
+      }
+    }
+    try check("the method", metadata.method, attached.method.name)
+    try check("the base (fingerprint)", metadata.baseFingerprint, decoder.fingerprint)
+    try check("the dataset (fingerprint)", metadata.datasetFingerprint, dataset.fingerprint)
+    func text(_ value: JSONValue?) -> String { value?.text() ?? "unset" }
+    for option in RunOption.all where option.group == .run {
+      let (stored, given) = (checkpoint.configuration[option.key], resolved[option.key])
+      if text(stored) == text(given) { continue }
+      switch option.resumption {
+      case .free: continue
+      case .mustMatch: try check(option.key, text(stored), text(given))
+      case .warns:
+        logger.warning(
+          "\(option.key) was \(text(stored)) and is now \(text(given)): the learning rate's course changes"
+        )
+      }
+    }
+    var informative: Set = ["base_model_name_or_path", "peft_version", "revision"]
+    // AdaLoRA's own result, not what was asked for.
+    if metadata.method == "adalora" { informative.insert("rank_pattern") }
+    let stored = checkpoint.adapterConfiguration?.object ?? [:]
+    let given = resolved["adapter_config"]?.object ?? [:]
+    for key in Set(stored.keys).union(given.keys).subtracting(informative).sorted() {
+      try check(key, text(stored[key]), text(given[key]))
+    }
+  }
+}
+
+extension RunConfiguration {
+  /// The update rule with its constants.
+  var rule: OptimizerState.Rule {
+    var rule = OptimizerState.Rule(kind: optimizer)
+    rule.beta1 = beta1
+    rule.beta2 = beta2
+    rule.epsilon = epsilon
+    rule.weightDecay = weightDecay
+    return rule
+  }
+
+  /// Everything that was set, by key: what all ranks must have been given alike.
+  var given: [String: JSONValue] { settings.entries.mapValues(\.value) }
+
+  /// The settings with defaults and decisions filled in, as the checkpoint keeps them.
+  ///
+  /// Where the run writes, and from where it goes on, is left out: a run from this configuration is
+  /// a new one. Paths are absolute, so that it may start anywhere.
+  func resolved(
+    method: any PEFTMethod, precision: String, model: String, data: String
+  ) -> [String: JSONValue] {
+    var values: [String: JSONValue] = [:]
+    for option in RunOption.all {
+      values[option.key] = settings[option.key]
+    }
+    func absolute(_ path: String) -> JSONValue {
+      .string(URL(fileURLWithPath: path).standardizedFileURL.path)
+    }
+    values["output_dir"] = nil
+    values["resume"] = nil
+    if self.model != nil { values["model"] = absolute(model) }
+    if self.data != nil { values["data"] = absolute(data) }
+    if let adapter { values["adapter"] = absolute(adapter) }
+    if let peftConfiguration { values["peft_config"] = absolute(peftConfiguration) }
+    values["method"] = .string(method.name)
+    values["precision"] = .string(precision)
+    values["adapter_config"] = method.export(baseName: model)?.configuration
+    return values
+  }
+}

@@ -1,0 +1,27 @@
+import ArgumentParser
+import Training
+
+/// What the argument parser cannot do: an option with an optional value, and other trainers' names.
+enum CommandLineText {
+  /// Rewrites `--resume` without a path, which the parser would take the next option for.
+  static func prepare(_ arguments: inout [String]) {
+    for index in arguments.indices where arguments[index] == "--resume" {
+      let next = index + 1 < arguments.count ? arguments[index + 1] : "-"
+      if next.hasPrefix("-") { arguments[index] = "--resume=newest" }
+    }
+  }
+
+  /// The parser's message in one line, with what the name is called here where it is known.
+  static func message(for error: any Error) -> String {
+    let text = SwiftPEFTTrain.message(for: error).split(separator: "\n").joined(separator: " ")
+    let prefix = "Unknown option '--"
+    guard text.hasPrefix(prefix), let end = text.dropFirst(prefix.count).firstIndex(of: "'") else {
+      return text + " See 'swift-peft-train help'."
+    }
+    let name = text[text.index(text.startIndex, offsetBy: prefix.count)..<end]
+    return ConfigurationError.unknownKey(
+      name: String(name).replacing("-", with: "_"), source: .commandLine,
+      nearest: RunOption.nearest(to: String(name))
+    ).description
+  }
+}

@@ -1,0 +1,93 @@
+import DataParallel
+import Foundation
+import JSON
+import Logging
+import Tensors
+import Training
+
+/// The base and the task that come with the program, and what a run without arguments shows.
+enum Demo {
+  /// Where the demo's files are.
+  struct Location {
+    /// Model directory of the base.
+    let basePath: String
+    /// Dataset of the task.
+    var dataPath: String { basePath + "/demo.h5" }
+  }
+
+  /// What differs from the defaults of `train`: a tiny base wants a higher rate and larger batches.
+  private static let ownSettings: KeyValuePairs<String, JSONValue> = [
+    "num_epochs": 1, "eval_steps": 60, "global_batch_size": 16, "micro_batch_size": 8,
+    "learning_rate": 3e-3,
+    "r": 16, "lora_alpha": 32, "target_modules": "all-linear", "warmup_ratio": 0.05,
+    "logging_steps": 10,
+  ]
+
+  /// Finds the files: beside the program, so that it may be moved with them.
+  ///
+  /// - Throws: `DemoError.missing`.
+  static func locate() throws(DemoError) -> Location {
+    let program = (Bundle.main.executableURL ?? URL(fileURLWithPath: CommandLine.arguments[0]))
+      .resolvingSymlinksInPath().deletingLastPathComponent()
+    let places = [
+      "swift-peft-train_swift-peft-train.resources/Demo", "Demo", "../share/swift-peft-train/Demo",
+    ].map { program.appendingPathComponent($0).standardizedFileURL.path }
+    for place in places where FileManager.default.fileExists(atPath: place + "/config.json") {
+      return Location(basePath: place)
+    }
+    throw .missing(places: places)
+  }
+
+  /// Trains on the demo, and shows the held-out examples before and after.
+  static func train(
+    _ given: RunSettings, communicator: Communicator, logger: Logger
+  ) throws {
+    let (configuration, location) = try communicator.together {
+      var settings = RunSettings()
+      let full = given["method"]?.string ?? "lora" != "lora" || given.isSet("adapter")
+      for (key, value) in ownSettings where !full || RunOption.named(key)?.group == .run {
+        try settings.set(key, value: value, source: .commandLine)
+      }
+      settings.merge(given)
+      return (try RunConfiguration(settings), try locate())
+    }
+    logger.notice("no --model and no --data: training on the demo that comes with the program")
+    let run = try TrainingRun(
+      configuration, model: location.basePath, data: location.dataPath,
+      communicator: communicator, logger: logger)
+    let exam = try communicator.together { try Exam(run) }
+    let before = try exam.take()
+    logger.info("before training: \(before.sentence)")
+    let outcome = try run.train()
+    let after = try exam.take()
+    guard communicator.rank == 0 else { return }
+    print(
+      """
+
+      Held-out score before: \(before.sentence).
+      Held-out score after:  \(after.sentence).
+      """)
+    exam.show(before: before, after: after)
+    print(
+      """
+      adapter: \(outcome.adapterPath)
+      metrics: \(outcome.metricsPath)
+      """)
+  }
+
+}
+
+/// What can be wrong with the demo itself.
+enum DemoError: ClassifiedError {
+  case missing(places: [String])
+
+  var errorClass: ErrorClass { .input }
+
+  var description: String {
+    switch self {
+    case .missing(let places):
+      "The demo's files are not beside the program (looked in \(places.joined(separator: ", "))). Give "
+        + "--model and --data, or keep the program together with its .resources folder."
+    }
+  }
+}

@@ -1,0 +1,194 @@
+import Checkpointing
+import Datasets
+import Foundation
+import HDF5
+import JSON
+import Model
+import PEFT
+import Safetensors
+import Tensors
+import Tokenizers
+import Training
+
+/// What a file or directory is, what it holds, and what is wrong with it.
+struct Inspection {
+  /// A sentence's noun, for example `model directory`.
+  private(set) var kind = "unknown"
+  /// What it holds, in the order of telling.
+  private(set) var facts: [(name: String, value: JSONValue)] = []
+  /// What is wrong; nil when it is sound.
+  private(set) var problem: (any ClassifiedError)?
+  private let path: String
+
+  /// Looks at a path and reads everything there.
+  ///
+  /// - Throws: `InspectionError` where there is nothing, or nothing known.
+  init(path: String) throws {
+    self.path = path
+    let manager = FileManager.default
+    guard manager.fileExists(atPath: path) else { throw InspectionError.notFound(path: path) }
+    do {
+      if let names = try? manager.contentsOfDirectory(atPath: path) {
+        try readDirectory(Set(names))
+      } else {
+        try readFile()
+      }
+    } catch let error as InspectionError {
+      throw error
+    } catch let error as any ClassifiedError {
+      problem = error
+    }
+  }
+
+  /// As one object.
+  var value: JSONValue {
+    var members = Dictionary(facts.map { ($0.name, $0.value) }) { $1 }
+    members["path"] = .string(path)
+    members["kind"] = .string(kind)
+    members["sound"] = .bool(problem == nil)
+    if let problem { members["problem"] = .string(problem.description) }
+    return .object(members)
+  }
+
+  private mutating func tell(_ name: String, _ value: JSONValue) { facts.append((name, value)) }
+
+  // MARK: Directories
+
+  private mutating func readDirectory(_ names: Set<String>) throws {
+    if names.contains("adapter_config.json") {
+      try readAdapter()
+    } else if names.contains("config.json") {
+      try readModel()
+    } else if names.contains("metrics.jsonl") || names.contains("checkpoints") {
+      try readOutput(names)
+    } else {
+      throw InspectionError.unknownKind(path: path)
+    }
+  }
+
+  private mutating func readModel() throws {
+    kind = "model directory"
+    let decoder = try Decoder(directory: path)
+    let configuration = decoder.configuration
+    tell("model_type", .string(configuration.family.rawValue))
+    tell("parameters", .int(decoder.parameterCount))
+    tell("blocks", .int(configuration.blockCount))
+    tell("hidden_size", .int(configuration.hiddenSize))
+    tell("vocabulary", .int(configuration.vocabularySize))
+    tell("positions", .int(configuration.maximumPositions))
+    tell("tied_embeddings", .bool(configuration.tiesEmbeddings))
+    // Vectors are held as f32 copies; matrices lie as they are stored.
+    let matrices = decoder.parameters.filter { $0.shape.count == 2 }
+    let types = Set(matrices.map(\.weight.elementType.rawValue))
+    tell("fingerprint", .string(decoder.fingerprint))
+    tell("matrix_types", .array(types.sorted().map { .string($0) }))
+    if !configuration.unrecognized.isEmpty {
+      tell("unrecognized_fields", .array(configuration.unrecognized.map { .string($0) }))
+    }
+  }
+
+  private mutating func readAdapter() throws {
+    kind = "adapter directory"
+    let directory = AdapterDirectory(path: path)
+    let configuration = try directory.configuration()
+    tell("peft_type", configuration["peft_type"] ?? .null)
+    tell("base", configuration["base_model_name_or_path"] ?? .null)
+    let source = try AdapterSource(path: path)
+    // Reading the options finds fields that are wrong or unknown.
+    _ = try PEFTMethods.make(
+      source.methodName, options: MethodOptions(source.fields, source: source.description))
+    tell("method", .string(source.methodName))
+    tellTensors((source.tensors ?? []).map { ($0.name, $0.shape) })
+  }
+
+  private mutating func readOutput(_ names: Set<String>) throws {
+    kind = "output directory of a run"
+    tell("finished", .bool(names.contains("adapter")))
+    let search = try CheckpointDirectory(path: path + "/checkpoints").newestSound()
+    let step = search.newest.map { JSONValue.int($0.metadata.step) } ?? .null
+    tell("newest_sound_step", step)
+    tell("damaged_checkpoints", .array(search.damaged.map { .string($0.path) }))
+    if let first = search.damaged.first { throw first.reason }
+  }
+
+  // MARK: Files
+
+  private mutating func readFile() throws {
+    let url = URL(fileURLWithPath: path)
+    let head = (try? FileHandle(forReadingFrom: url).read(upToCount: 16)) ?? nil
+    let start = [UInt8](head ?? Data())
+    if start.starts(with: [0x89, 0x48, 0x44, 0x46]) {
+      try readHDF5()
+    } else if path.hasSuffix(".safetensors") || (start.count > 8 && start[8] == 0x7b) {
+      try readSafetensors()
+    } else if url.lastPathComponent == "tokenizer.json" {
+      try readTokenizer()
+    } else if path.hasSuffix(".h5") || path.hasSuffix(".hdf5") {
+      kind = "HDF5 file"
+      _ = try HDF5File(reading: path)
+    } else {
+      throw InspectionError.unknownKind(path: path)
+    }
+  }
+
+  private mutating func readHDF5() throws {
+    kind = "HDF5 file"
+    let root = try HDF5File(reading: path).root
+    let format = try root.hasAttribute("format") ? root.text("format") : ""
+    switch format {
+    case TokenDataset.format:
+      kind = "dataset"
+      let dataset = try TokenDataset(path: path)
+      tell("vocab_size", .int(dataset.vocabularySize))
+      tell("fingerprint", .string(dataset.fingerprint))
+      for split in [dataset.train, dataset.validation].compactMap(\.self) {
+        tell(
+          split.name.rawValue,
+          [
+            "examples": .int(split.exampleCount), "tokens": .int(split.tokenCount),
+            "counted_tokens": .int(split.countedTokenCount),
+            "longest": .int(split.maximumTokenCount(ofExamples: 1)),
+            "without_target": .int(split.uncountedExampleCount),
+          ])
+      }
+    case "swift-peft-checkpoint":
+      kind = "checkpoint"
+      let checkpoint = try StoredCheckpoint(path: path)
+      let metadata = checkpoint.reader.metadata
+      tell("step", .int(metadata.step))
+      tell("epoch", .double(metadata.epoch))
+      tell("samples_seen", .int(metadata.samplesSeen))
+      tell("method", .string(metadata.method))
+      tell("base_fingerprint", .string(metadata.baseFingerprint))
+      tell("dataset_fingerprint", .string(metadata.datasetFingerprint))
+      tellTensors(try checkpoint.tensors().map { ($0.name, $0.shape) })
+    default: throw InspectionError.unknownKind(path: path)
+    }
+  }
+
+  private mutating func readSafetensors() throws {
+    kind = "safetensors file"
+    let file = try SafetensorsFile(path: path)
+    tellTensors(file.tensors.map { ($0.name, $0.shape) })
+    let types = Set(file.tensors.map(\.storedType.rawValue))
+    tell("types", .array(types.sorted().map { .string($0) }))
+    for tensor in file.tensors where tensor.elementType != nil {
+      if let index = try tensor.firstNonFinite() {
+        throw ModelError.nonFiniteTensor(name: tensor.name, file: path, index: index)
+      }
+    }
+  }
+
+  private mutating func readTokenizer() throws {
+    kind = "tokenizer"
+    let tokenizer = try Tokenizer(contentsOf: path)
+    tell("vocabulary", .int(tokenizer.vocabularySize))
+    tell("added_tokens", .int(tokenizer.addedTokens.count))
+    tell("sha256", .string(tokenizer.sha256))
+  }
+
+  private mutating func tellTensors(_ tensors: [(name: String, shape: [Int])]) {
+    tell("tensors", .int(tensors.count))
+    tell("numbers", .int(tensors.reduce(0) { $0 + $1.shape.reduce(1, *) }))
+  }
+}

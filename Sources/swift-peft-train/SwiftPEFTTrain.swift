@@ -1,0 +1,37 @@
+import ArgumentParser
+import DataParallel
+import Foundation
+import Tensors
+import Training
+
+/// The program: parameter-efficient fine-tuning on CPU clusters.
+///
+/// Each command is a file of this target and thin: it reads its options and calls the library.
+@main
+struct SwiftPEFTTrain: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "swift-peft-train",
+    abstract: "Parameter-efficient fine-tuning of language models on CPU clusters, over MPI.",
+    discussion: """
+      Without any argument it trains on the demo that comes with the program.
+      Under mpirun or srun the ranks share the work of train and evaluate.
+      """,
+    version: ProgramVersion.text,
+    subcommands: [
+      TrainCommand.self, EvaluateCommand.self, GenerateCommand.self, MergeCommand.self,
+      ExportCommand.self, InspectCommand.self,
+    ],
+    defaultSubcommand: TrainCommand.self)
+
+  /// Runs the command line and ends with the status that the interface promises.
+  static func main() {
+    var arguments = Array(CommandLine.arguments.dropFirst())
+    CommandLineText.prepare(&arguments)
+    do {
+      var command = try parseAsRoot(arguments)
+      try command.run()
+    } catch {
+      Failure.leave(with: error)
+    }
+  }
+}

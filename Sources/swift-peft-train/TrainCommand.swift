@@ -1,0 +1,36 @@
+import ArgumentParser
+import DataParallel
+import Logging
+import Training
+
+/// `train`: everything from settings to the finished adapter.
+struct TrainCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "train", abstract: "Train an adapter (the default command).",
+    discussion: """
+      Every option is also a key of the YAML file given with --config, with underscores for dashes.
+      Without --model and --data it trains on the demo that comes with the program.
+      """)
+
+  @OptionGroup var options: TrainOptions
+
+  func run() throws {
+    Job.run(logsAllRanks: options.logAllRanks ?? false) { communicator, logger in
+      let settings = try communicator.together { try options.settings() }
+      if settings["model"] == nil && settings["data"] == nil {
+        try Demo.train(settings, communicator: communicator, logger: logger)
+      } else {
+        let (configuration, model, data) = try communicator.together {
+          let configuration = try RunConfiguration(settings)
+          return (
+            configuration, try configuration.model ?? Demo.locate().basePath,
+            try configuration.data ?? Demo.locate().dataPath
+          )
+        }
+        let run = try TrainingRun(
+          configuration, model: model, data: data, communicator: communicator, logger: logger)
+        _ = try run.train()
+      }
+    }
+  }
+}

@@ -1,0 +1,169 @@
+import DataParallel
+import Foundation
+import TestSupport
+import Testing
+
+/// What the probe checks within a job is in Tests/MPIProbe; here it is started.
+@Suite("Communicator", .serialized)
+struct CommunicatorTests {
+  private let probe = ProcessRunner.built("mpi-probe")
+
+  private func job(_ ranks: Int, _ arguments: [String]) throws -> ProcessResult {
+    try ProcessRunner.mpirun(ranks: ranks, probe, arguments, timeoutSeconds: 60)
+  }
+
+  /// The program's own lines on standard error, without those of mpirun.
+  private func messages(_ result: ProcessResult) -> [String] {
+    result.errors.split(separator: "\n").map(String.init).filter {
+      $0.hasPrefix("[rank ") || $0.hasPrefix("error: ")
+    }
+  }
+
+  @Test("A process without a launcher is a world of one and starts no MPI")
+  func alone() throws {
+    let result = try ProcessRunner.run(probe, ["place"])
+    #expect(result.status == 0, "\(result.errors)")
+    #expect(result.output == "0/1 local 0/1 nodes 1 alone\n")
+    for check in ["collectives", "pending", "reduce", "totals"] {
+      let result = try ProcessRunner.run(probe, [check])
+      #expect(result.status == 0, "\(check): \(result.errors)")
+    }
+  }
+
+  @Test("Ranks know their places", arguments: [1, 2, 3, 4])
+  func places(ranks: Int) throws {
+    let result = try job(ranks, ["place"])
+    #expect(result.status == 0, "\(result.errors)")
+    #expect(
+      result.outputLines.sorted()
+        == (0..<ranks).map { "\($0)/\(ranks) local \($0)/\(ranks) nodes 1 mpi" })
+  }
+
+  @Test(
+    "Collectives are right in place, out of place and for short buffers", arguments: [1, 2, 3, 4])
+  func collectives(ranks: Int) throws {
+    let result = try job(ranks, ["collectives"])
+    #expect(result.status == 0, "\(result.errors)")
+    #expect(result.outputLines == ["collectives of \(ranks) ranks are right"])
+  }
+
+  @Test("Reductions in flight end when they are waited for or dropped", arguments: [1, 2, 3, 4])
+  func pending(ranks: Int) throws {
+    let result = try job(ranks, ["pending"])
+    #expect(result.status == 0, "\(result.errors)")
+    #expect(result.outputLines == ["pending reductions of \(ranks) ranks are right"])
+  }
+
+  @Test("Gradients and totals are the same bits on any number of ranks")
+  func exactReduction() throws {
+    let gradients = try ProcessRunner.run(probe, ["reduce"])
+    let totals = try ProcessRunner.run(probe, ["totals"])
+    #expect(gradients.status == 0, "\(gradients.errors)")
+    #expect(gradients.outputLines.count == 4)
+    #expect(Set(gradients.outputLines).count == 4)
+    for ranks in 1...4 {
+      let reduced = try job(ranks, ["reduce"])
+      #expect(reduced.status == 0, "\(reduced.errors)")
+      #expect(reduced.output == gradients.output, "\(ranks) ranks")
+      let summed = try job(ranks, ["totals"])
+      #expect(summed.status == 0, "\(summed.errors)")
+      #expect(summed.output == totals.output, "\(ranks) ranks")
+    }
+  }
+
+  @Test("A failure in set-up is told once and ends all ranks with its status")
+  func agreement() throws {
+    let fine = try job(3, ["agreement"])
+    #expect(fine.status == 0, "\(fine.errors)")
+    #expect(fine.output == "nobody of 3 failed\n")
+
+    for failing in [["2"], ["2", "1"]] {
+      let result = try job(3, ["agreement"] + failing)
+      let first = failing.last ?? ""
+      #expect(!result.timedOut)
+      #expect(result.status == 65)
+      #expect(
+        messages(result) == ["[rank \(first)/3] base.safetensors is cut off on rank \(first)"],
+        "\(result.errors)")
+      #expect(result.output == "")
+    }
+    let alone = try ProcessRunner.run(probe, ["agreement", "0"])
+    #expect(alone.status == 65)
+    #expect(alone.errors == "error: base.safetensors is cut off on rank 0\n")
+  }
+
+  @Test(
+    "A failure within a step is told once and ends the ranks that wait", arguments: ["0", "1", "2"])
+  func failureInStep(failing: String) throws {
+    let result = try job(3, ["step", failing])
+    #expect(!result.timedOut)
+    #expect(result.status == 73)
+    #expect(messages(result) == ["[rank \(failing)/3] the disk is full"], "\(result.errors)")
+  }
+
+  @Test("A failure that all ranks meet at once is told once")
+  func failureEverywhere() throws {
+    let result = try job(3, ["step", "0", "1", "2"])
+    #expect(result.status == 73)
+    #expect(messages(result) == ["[rank 0/3] the disk is full"], "\(result.errors)")
+  }
+
+  @Test("Different configurations are an error that names the ranks and the line")
+  func configurations() throws {
+    #expect(try job(3, ["configuration"]).output == "one configuration\n")
+    let result = try job(4, ["configuration", "1", "3"])
+    #expect(result.status == 64)
+    let lines = messages(result)
+    #expect(lines.count == 1)
+    #expect(
+      lines.first?.hasPrefix(
+        """
+        [rank 0/4] ranks 1, 3 of 4 have another configuration than rank 0: \
+        'learning_rate: 1e-3' instead of 'learning_rate: 2e-4'.
+        """) == true, "\(result.errors)")
+  }
+
+  @Test("Different states are an error that names the ranks")
+  func states() throws {
+    #expect(try job(2, ["state"]).output == "one state\n")
+    let result = try job(3, ["state", "2"])
+    #expect(result.status == 1)
+    #expect(
+      messages(result).first?.hasPrefix(
+        "[rank 0/3] The adapter's values on rank 2 of 3 differ from those of rank 0.") == true,
+      "\(result.errors)")
+  }
+
+  @Test("A process that is alone although its launcher says otherwise is an error")
+  func lonelyRanks() throws {
+    // mpirun of another installation: its variables are there, its daemon cannot be reached.
+    let foreign = ["OMPI_COMM_WORLD_SIZE": "8", "OMPI_COMM_WORLD_RANK": "0"]
+    let result = try ProcessRunner.run(
+      probe, ["place"], environment: foreign.merging(ProcessRunner.mpirunEnvironment) { $1 })
+    #expect(result.status == 64)
+    #expect(result.output == "")
+    #expect(
+      messages(result).first?.hasPrefix(
+        """
+        [rank 0/8] OMPI_COMM_WORLD_SIZE says that this process is one of 8, but for MPI it is \
+        alone
+        """) == true, "\(result.errors)")
+
+    // srun without --mpi: every rank ends with the status, rank 0 alone speaks.
+    for rank in ["0", "5"] {
+      let result = try ProcessRunner.run(
+        probe, ["place"], environment: ["SLURM_STEP_NUM_TASKS": "8", "SLURM_PROCID": rank])
+      #expect(result.status == 64)
+      #expect(result.output == "")
+      #expect(messages(result).count == (rank == "0" ? 1 : 0))
+      #expect(result.errors.contains("srun --mpi=pmix") == (rank == "0"))
+    }
+  }
+
+  @Test("A batch script's own shell runs a single process")
+  func batchShell() throws {
+    let result = try ProcessRunner.run(
+      probe, ["place"], environment: ["SLURM_NTASKS": "8", "SLURM_PROCID": "0"])
+    #expect(result.output == "0/1 local 0/1 nodes 1 alone\n", "\(result.errors)")
+  }
+}

@@ -1,0 +1,139 @@
+"""The tiny random base models: what generate.py writes under model/.
+
+Every weight, norm and bias is random enough that a swapped operand changes the result, and no two
+sizes that could be mixed up are equal (H 32, heads 4, key/value heads 2, F 48, V 53, N*D != H in
+qwen3). Each directory is what Hugging Face writes; the exceptions are rewritten on purpose, so that
+older spellings are read too.
+"""
+
+import json
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import (
+    GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM,
+    Qwen2Config, Qwen2ForCausalLM, Qwen3Config, Qwen3ForCausalLM)
+
+VOCABULARY = 53
+SIZES = dict(
+    vocab_size=VOCABULARY, hidden_size=32, intermediate_size=48, num_hidden_layers=2,
+    num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=64,
+    bos_token_id=1, eos_token_id=2)
+
+
+def rope(kind="default", theta=10000.0, **fields):
+    return dict(rope_type=kind, rope_theta=theta, **fields)
+
+
+# Wave lengths at theta 50 and D 8 are 6.3, 16.7, 44 and 118: with these bounds one is kept, two are
+# interpolated and one is divided by the factor.
+LLAMA3 = dict(factor=4.0, low_freq_factor=1.0, high_freq_factor=4.0,
+              original_max_position_embeddings=64)
+
+
+def llama(**fields):
+    fields.setdefault("rope_parameters", rope())
+    return LlamaForCausalLM(LlamaConfig(**(SIZES | dict(tie_word_embeddings=False) | fields)))
+
+
+def mistral(**fields):
+    return MistralForCausalLM(MistralConfig(
+        **SIZES, sliding_window=4, rope_parameters=rope(theta=1000.0), rms_norm_eps=1e-5, **fields))
+
+
+def qwen2(**fields):
+    return Qwen2ForCausalLM(Qwen2Config(
+        **SIZES, rope_parameters=rope(theta=1000000.0), tie_word_embeddings=True, **fields))
+
+
+def qwen3(**fields):
+    # head_dim 16: N*D = 64 is not H.
+    return Qwen3ForCausalLM(Qwen3Config(
+        **(SIZES | dict(num_hidden_layers=3)), head_dim=16, rope_parameters=rope(theta=5000.0),
+        tie_word_embeddings=False, **fields))
+
+
+def gpt2(**fields):
+    return GPT2LMHeadModel(GPT2Config(
+        vocab_size=VOCABULARY, n_positions=48, n_embd=32, n_layer=2, n_head=4, n_inner=None,
+        bos_token_id=1, eos_token_id=2, **fields))
+
+
+def old_spelling(theta, scaling):
+    """Rewrites config.json as transformers 4 wrote it: rope_theta and rope_scaling, no head_dim."""
+    def edit(config):
+        config.pop("rope_parameters")
+        config.pop("head_dim")
+        config.update(rope_theta=theta, rope_scaling=scaling, transformers_version="4.44.2",
+                      torch_dtype=config.pop("dtype"))
+    return edit
+
+
+def hub_gpt2(tensors):
+    """The names of `gpt2` as it was published: no prefix, and the causal masks as buffers."""
+    bare = {name.removeprefix("transformer."): value for name, value in tensors.items()}
+    for block in range(2):
+        bare[f"h.{block}.attn.bias"] = torch.tril(torch.ones(1, 1, 48, 48)).to(torch.uint8)
+    return bare
+
+
+# name -> how the model is made, and what is done to its directory afterwards.
+BASES = {
+    "llama": dict(make=llama),
+    "llama-old-config": dict(make=lambda: llama(rope_parameters=rope(theta=500.0)),
+                             config=old_spelling(500.0, None)),
+    "llama-linear": dict(make=lambda: llama(
+        rope_parameters=rope("linear", 100.0, factor=2.0), tie_word_embeddings=True)),
+    "llama-linear-old-config": dict(
+        make=lambda: llama(rope_parameters=rope("linear", 100.0, factor=2.0)),
+        config=old_spelling(100.0, {"type": "linear", "factor": 2.0})),
+    "llama-llama3": dict(make=lambda: llama(rope_parameters=rope("llama3", 50.0, **LLAMA3))),
+    "llama-llama3-old-config": dict(
+        make=lambda: llama(rope_parameters=rope("llama3", 50.0, **LLAMA3)),
+        config=old_spelling(50.0, dict(rope_type="llama3", **LLAMA3))),
+    "llama-biases": dict(make=lambda: llama(attention_bias=True, mlp_bias=True, head_dim=12)),
+    "llama-tied": dict(make=lambda: llama(tie_word_embeddings=True)),
+    "llama-bf16": dict(make=llama, dtype=torch.bfloat16),
+    "llama-f16-sharded": dict(make=llama, dtype=torch.float16, max_shard_size="12KB"),
+    "llama-sharded": dict(make=llama, max_shard_size="24KB"),
+    "mistral": dict(make=mistral),
+    "qwen2": dict(make=qwen2),
+    "qwen2-window": dict(make=lambda: qwen2(
+        use_sliding_window=True, sliding_window=3, max_window_layers=1)),
+    "qwen3": dict(make=qwen3),
+    "gpt2": dict(make=gpt2),
+    "gpt2-hub-names": dict(make=gpt2, dtype=torch.float16, tensors=hub_gpt2),
+}
+
+
+def randomise(model, generator):
+    """Weights of std 0.25, norm weights around 1, biases of std 0.2."""
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            noise = torch.randn(parameter.shape, generator=generator)
+            is_norm = "norm" in name or ".ln_" in name
+            if name.endswith("bias"):
+                parameter.copy_(0.2 * noise)
+            else:
+                parameter.copy_(1 + 0.3 * noise if is_norm else 0.25 * noise)
+
+
+def write_base(name, directory: Path):
+    spec = BASES[name]
+    generator = torch.Generator().manual_seed(sum(map(ord, name)))
+    torch.manual_seed(0)
+    model = spec["make"]()
+    randomise(model, generator)
+    model = model.to(spec.get("dtype", torch.float32))
+    limits = {"max_shard_size": spec["max_shard_size"]} if "max_shard_size" in spec else {}
+    model.save_pretrained(directory, **limits)
+    (directory / "generation_config.json").unlink(missing_ok=True)
+    if "tensors" in spec:
+        path = directory / "model.safetensors"
+        save_file(spec["tensors"](load_file(path)), path, metadata={"format": "pt"})
+    if "config" in spec:
+        path = directory / "config.json"
+        config = json.loads(path.read_text())
+        spec["config"](config)
+        path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")

@@ -1,0 +1,76 @@
+"""The adapters whose training is recorded: what generate.py writes under peft/.
+
+A case names its base, its method, PEFT's configuration and how the trained tensors start: random
+and non-zero, so that every gradient is.
+"""
+
+import torch
+from peft import LoraConfig
+
+
+def noise(parameter, generator):
+    return torch.randn(parameter.shape, generator=generator)
+
+
+def start_lora(name, parameter, generator):
+    if "magnitude" in name:
+        parameter.mul_(1 + 0.2 * noise(parameter, generator))
+    elif "lora_" in name:
+        parameter.copy_(0.3 * noise(parameter, generator))
+    else:  # biases and modules_to_save start near the base's own values
+        parameter.add_(0.1 * noise(parameter, generator))
+
+
+def lora(base, training=None, **fields):
+    fields = dict(r=4, lora_alpha=6) | fields
+    return dict(base=base, method="lora", config=lambda: LoraConfig(**fields), start=start_lora,
+                training=training or {})
+
+
+def full(base, **training):
+    return dict(base=base, method="full", training=dict(learning_rate=1e-3) | training)
+
+
+FAMILIES = ["llama", "mistral", "qwen2", "qwen3", "gpt2"]
+
+# A bias of GPT-2's keys adds the same to every score of a query: its gradient is zero but for
+# rounding, which Adam would blow up to a full step. A larger epsilon keeps it small.
+QUIET = dict(epsilon=1e-4)
+
+CASES = {f"lora-{base}": lora(base) for base in FAMILIES}
+CASES |= {f"lora-{base}-all-linear": lora(base, target_modules="all-linear") for base in FAMILIES}
+CASES |= {
+    "lora-llama-decay-clip": lora("llama", dict(weight_decay=0.01, max_grad_norm=1.0)),
+    "lora-llama-sgd": lora("llama", dict(optimizer="sgd", learning_rate=0.1)),
+    "lora-llama-rslora": lora("llama", use_rslora=True, target_modules=["q_proj", "down_proj"]),
+    "lora-llama-patterns": lora(
+        "llama", target_modules=["q_proj", "v_proj", "o_proj"],
+        rank_pattern={"layers.1.self_attn.q_proj": 2, "o_proj": 3}, alpha_pattern={"v_proj": 1.5}),
+    "lora-llama-layers": lora(
+        "llama", target_modules=["k_proj", "gate_proj"], layers_to_transform=[1]),
+    "lora-llama-regex": lora(
+        "llama", target_modules=r".*\.layers\.\d+\.(self_attn\.(q|o)_proj|mlp\.up_proj)",
+        exclude_modules=["layers.0.self_attn.q_proj"]),
+    "lora-llama-dora": lora("llama", use_dora=True, target_modules=["q_proj", "up_proj"]),
+    "lora-llama-head": lora("llama", modules_to_save=["lm_head"]),
+    "lora-llama-tied-head": lora("llama-tied", modules_to_save=["lm_head"]),
+    "lora-llama-bf16": lora("llama-bf16"),
+    "lora-llama-linear": lora("llama-linear", target_modules=["q_proj", "k_proj"]),
+    "lora-llama-llama3": lora("llama-llama3", target_modules=["q_proj", "k_proj"]),
+    "lora-llama-biases-lora-bias": lora(
+        "llama-biases", lora_bias=True, target_modules=["q_proj", "o_proj", "down_proj"]),
+    "lora-qwen2-bias-all": lora("qwen2", bias="all"),
+    "lora-qwen2-bias-lora-only": lora("qwen2", bias="lora_only", target_modules=["k_proj"]),
+    "lora-qwen2-window": lora("qwen2-window"),
+    "lora-gpt2-bias-all": lora("gpt2", QUIET, bias="all", fan_in_fan_out=True),
+    "lora-gpt2-bias-lora-only": lora("gpt2", QUIET, bias="lora_only", fan_in_fan_out=True),
+    "lora-gpt2-lora-bias": lora("gpt2", QUIET, lora_bias=True, fan_in_fan_out=True),
+    "lora-gpt2-dora": lora("gpt2", use_dora=True, target_modules=["c_attn", "mlp.c_proj"]),
+    "lora-gpt2-projections": lora("gpt2", target_modules=["c_proj"], fan_in_fan_out=True),
+    "full-llama": full("llama"),
+    "full-llama-tied": full("llama-tied", weight_decay=0.01),
+    "full-llama-biases": full("llama-biases"),
+    "full-qwen3": full("qwen3", max_grad_norm=1.0),
+    "full-qwen2": full("qwen2"),
+    "full-gpt2": full("gpt2", **QUIET),
+}

@@ -1,0 +1,127 @@
+"""Writes the golden fixtures: tiny random models, adapters, and what they must compute.
+
+    python generate.py [--only SUBSTRING]
+
+needs torch 2.9.1, transformers 5.23.0, peft 0.21.2 and safetensors 0.8.0, runs on one CPU thread in
+f32 with eager attention, and gives the same files again. README.md says what is in them.
+"""
+
+import argparse
+import json
+
+import peft
+import torch
+import transformers
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM
+
+import common
+from bases import BASES, write_base
+from cases import CASES as LORA_CASES
+from common import HERE
+from methods import CASES as METHOD_CASES
+
+VERSIONS = {"torch": (torch, "2.9.1"), "transformers": (transformers, "5.23.0"),
+            "peft": (peft, "0.21.2")}
+
+
+def load(base):
+    return AutoModelForCausalLM.from_pretrained(
+        HERE / "model" / base, dtype=torch.float32, attn_implementation="eager").eval()
+
+
+def saved_name(name):
+    """A parameter's name in adapter files and checkpoints, from its name in memory."""
+    name = name.replace(".default", "").replace(".modules_to_save", "")
+    return name.replace("lora_magnitude_vector.weight", "lora_magnitude_vector")
+
+
+def trainable(model, method):
+    """Trained tensors under the names that adapter files and checkpoints give them."""
+    named = {saved_name(n): p for n, p in model.named_parameters() if p.requires_grad}
+    if method in ("prompt-tuning", "prefix-tuning") and list(named) == [
+            "prompt_encoder.embedding.weight"]:
+        named = {"prompt_embeddings": named["prompt_encoder.embedding.weight"]}
+    return named
+
+
+def attach(model, case, seed):
+    """The model with the case's adapter at its random start."""
+    config = case["config"]()
+    config.task_type = "CAUSAL_LM"
+    model = peft.get_peft_model(model, config).eval()
+    model.peft_config["default"].base_model_name_or_path = case["base"]
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if parameter.requires_grad:
+                case["start"](name, parameter, generator)
+    return model
+
+
+def save(model, directory):
+    """Saves the adapter. Sets are written in no particular order: sorting gives the same file."""
+    model.save_pretrained(directory)
+    (directory / "README.md").unlink(missing_ok=True)
+    path = directory / "adapter_config.json"
+    config = json.loads(path.read_text())
+    for key, value in config.items():
+        if isinstance(value, list) and key != "layers_to_transform":
+            config[key] = sorted(value)
+    common.write_json(path, config)
+
+
+def check_saved(path, parameters):
+    """The names given to trained tensors are those that PEFT saved, with the same values."""
+    saved = load_file(path)
+    if any(name.startswith("prompt_encoder.") for name in parameters):
+        return
+    assert saved.keys() == parameters.keys(), saved.keys() ^ parameters.keys()
+    for name, parameter in parameters.items():
+        assert torch.equal(saved[name], parameter), name
+
+
+def write_case(name, case):
+    directory = common.empty_directory(HERE / "peft" / name)
+    seed = common.seed_of(name)
+    torch.manual_seed(seed)
+    model = load(case["base"])
+    if case["method"] == "full":
+        parameters = trainable(model.requires_grad_(True), "full")
+    else:
+        model = attach(model, case, seed)
+        save(model, directory / "adapter")
+        parameters = trainable(model, case["method"])
+        check_saved(directory / "adapter" / "adapter_model.safetensors", parameters)
+    common.record(model, case, parameters, directory)
+    if case.get("save_final"):  # AdaLoRA leaves pruned triplets out of the file
+        save(model, directory / "final-adapter")
+
+
+def write_model(name):
+    directory = common.empty_directory(HERE / "model" / name)
+    write_base(name, directory)
+    with torch.no_grad():
+        loss, logits = common.batch_loss(load(name))
+    save_file({"logits": common.copy(logits)}, directory / "golden.safetensors")
+    common.write_json(directory / "golden.json", {"loss": float(loss)})
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--only", default="", help="write the fixtures whose name has this")
+    only = parser.parse_args().only
+    common.require(VERSIONS)
+    common.make_deterministic()
+    common.write_json(HERE / "inputs.json", {"tokens": common.TOKENS, "loss_mask": common.MASKS})
+    for name in BASES:
+        if only in name:
+            write_model(name)
+    for name, case in (LORA_CASES | METHOD_CASES).items():
+        if only in name:
+            write_case(name, case)
+            print(name)
+
+
+if __name__ == "__main__":
+    main()

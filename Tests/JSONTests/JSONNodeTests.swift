@@ -1,0 +1,68 @@
+import JSON
+import Testing
+
+@Suite("JSON text")
+struct JSONNodeTests {
+  @Test("Values of every kind are read, keys in their order")
+  func values() throws {
+    let value = try JSONNode(
+      parsing: #" {"b": [1, -2.5, 1e3, true, null], "a": "x\n\"\u00e9\ud83d\ude00\/", "": {}} "#)
+    #expect(value.object?.members.map(\.key) == ["b", "a", ""])
+    let list = try #require(value["b"]?.array)
+    #expect(list[0].integer == 1 && list[1].double == -2.5 && list[2].double == 1000)
+    #expect(list[2].integer == nil && list[3].bool == true && list[4].isNull)
+    #expect(value["a"]?.string.map { Array($0.utf8) } == Array("x\n\"é😀/".utf8))
+    #expect(value[""]?.object?.count == 0)
+  }
+
+  @Test("Integers beyond 64 bits become numbers")
+  func bigIntegers() throws {
+    #expect(try JSONNode(parsing: "9223372036854775807").integer == Int.max)
+    #expect(try JSONNode(parsing: "9223372036854775808").double == 0x1p63)
+  }
+
+  @Test("Keys are told apart by their bytes", arguments: [1, 20])
+  func keys(others: Int) throws {
+    let filler = (0..<others).map { "\"k\($0)\":0," }.joined()
+    let value = try JSONNode(parsing: "{\(filler)\"\u{e9}\":1,\"e\u{301}\":2}")
+    #expect(value["\u{e9}"]?.integer == 1 && value["e\u{301}"]?.integer == 2)
+    #expect(throws: JSONError.self) { try JSONNode(parsing: "{\(filler)\"x\":1,\"x\":2}") }
+  }
+
+  @Test("Errors say line and column")
+  func position() {
+    #expect(
+      throws: JSONError(
+        line: 2, column: 7, problem: .unexpectedByte(UInt8(ascii: "]"), expected: "a value"))
+    ) {
+      try JSONNode(parsing: "{\n \"a\": ]}")
+    }
+    #expect(throws: JSONError(line: 1, column: 2, problem: .unexpectedEnd)) {
+      try JSONNode(parsing: "[")
+    }
+  }
+
+  @Test(
+    "What is not JSON is refused",
+    arguments: [
+      "", "nul", "[1,]", "{\"a\"}", "01", "1.", "+1", ".5", "1e", "\"\t\"", "\"\\x\"", "\"\\u12\"",
+      "\"\\udc00\"", "\"\\ud800\\u0041\"", "[1] 2", "NaN", "Infinity", "'a'", "\u{feff}1", "1e999",
+    ])
+  func refused(text: String) {
+    #expect(throws: JSONError.self) { try JSONNode(parsing: text) }
+  }
+
+  @Test("Nesting has a limit that no stack overflow comes before")
+  func depth() throws {
+    let deep = { (n: Int) in String(repeating: "[", count: n) + String(repeating: "]", count: n) }
+    _ = try JSONNode(parsing: deep(128))
+    #expect(throws: JSONError.self) { try JSONNode(parsing: deep(1_000_000)) }
+  }
+
+  @Test("Text is quoted as JSON and read back")
+  func quoting() throws {
+    let text = "a\"\\/\u{8}\u{c}\n\r\t\u{1}\u{1f}\u{7f}é😀"
+    #expect(try JSONNode(parsing: JSONText.quoted(text)).string == text)
+    #expect(JSONText.quoted("\u{1}/é") == "\"\\u0001/é\"")
+  }
+}

@@ -1,0 +1,119 @@
+import Foundation
+import Kernels
+import Tensors
+import TestSupport
+import Testing
+
+private func reference(_ kind: ActivationFunction, _ x: Double) -> Double {
+  switch kind {
+  case .silu: x / (1 + exp(-x))
+  case .gelu: x * 0.5 * erfc(-x / 2.0.squareRoot())
+  case .geluTanh: 0.5 * x * (1 + tanh((2 / Double.pi).squareRoot() * (x + 0.044715 * x * x * x)))
+  case .relu: max(x, 0)
+  case .tanh: tanh(x)
+  }
+}
+
+private func slope(_ kind: ActivationFunction, _ x: Double) -> Double {
+  kind == .relu
+    ? (x > 0 ? 1 : 0) : (reference(kind, x + 1e-5) - reference(kind, x - 1e-5)) / 2e-5
+}
+
+/// Numbers from the middle to where functions are flat, both signs, and 0.
+private func inputs(_ rows: Int, _ columns: Int) -> TestMatrix {
+  let x = SeededRandom(5).matrix(rows, columns, rowStride: columns + 1, standardDeviation: 3)
+  for (i, value) in [0, 1e-6, -0.3, 0.62, 0.63, -8, 15, -40, 90, -100].enumerated() {
+    x.view[i % rows, i / rows] = Float(value)
+  }
+  return x
+}
+
+@Suite("Activations")
+struct ActivationTests {
+  @Test(
+    "Values and slopes match the reference", arguments: ActivationFunction.allCases,
+    [nil, "scalar"])
+  func matches(kind: ActivationFunction, instructionSet: String?) {
+    let compute = Compute(threads: 2, instructionSet: instructionSet)
+    let (rows, columns) = (70, 301)
+    let x = inputs(rows, columns)
+    let dy = SeededRandom(6).matrix(rows, columns, rowStride: columns + 2)
+    let y = TestMatrix(rows, columns, rowStride: columns + 3)
+    let dx = TestMatrix(rows, columns)
+    Activation.forward(kind, x.view, into: y.view, on: compute)
+    Activation.backward(kind, dy.view, input: x.view, into: dx.view, on: compute)
+    let results = y.doubles
+    // Φ and tanh are within a few units in the last place of 1.
+    let allowed = 16 * Tolerance.unitRoundoff
+    for (i, value) in x.doubles.enumerated()
+    where abs(results[i] - reference(kind, value)) > allowed * max(1, abs(value)) {
+      Issue.record("\(kind)(\(value)) is \(results[i])")
+    }
+    let gradients = dx.doubles
+    for (i, (value, d)) in zip(x.doubles, dy.doubles).enumerated() {
+      if abs(gradients[i] - d * slope(kind, value)) > 4e-6 * max(1, abs(d)) {
+        Issue.record("the slope of \(kind) at \(value) is \(gradients[i] / d)")
+      }
+    }
+    // In place.
+    let again = TestMatrix(copying: x.view)
+    Activation.forward(kind, again.view, into: again.view, on: compute)
+    #expect(again.bits == y.bits)
+    Activation.backward(kind, dy.view, input: x.view, into: dy.view, on: compute)
+    #expect(dy.bits == dx.bits)
+    #expect(dy.gapsAreUntouched && y.gapsAreUntouched)
+  }
+
+  @Test("A gated unit is the product, forward and backward", arguments: [nil, "scalar"])
+  func gated(instructionSet: String?) {
+    let compute = Compute(threads: 2, instructionSet: instructionSet)
+    for kind in ActivationFunction.allCases {
+      let (rows, columns) = (30, 33)
+      let gate = inputs(rows, columns)
+      let random = SeededRandom(8)
+      let (up, dy) = (random.matrix(rows, columns), random.matrix(rows, columns))
+      let y = TestMatrix(rows, columns)
+      let (dGate, dUp) = (TestMatrix(rows, columns), TestMatrix(rows, columns))
+      SwiGLU.forward(gate.view, up: up.view, into: y.view, kind: kind, on: compute)
+      SwiGLU.backward(
+        dy.view, gate: gate.view, up: up.view, into: dGate.view, dUp.view, kind: kind, on: compute)
+      let (g, u, d) = (gate.doubles, up.doubles, dy.doubles)
+      func expect(_ matrix: TestMatrix, _ expected: (Int) -> Double, _ name: String) {
+        for (i, result) in matrix.doubles.enumerated() {
+          let size = max(1, abs(g[i])) * max(1, abs(u[i]), abs(d[i])) * max(1, abs(d[i]))
+          if abs(result - expected(i)) > 4e-6 * size {
+            Issue.record("\(name) of \(kind) at \(g[i]) is \(result), not \(expected(i))")
+          }
+        }
+      }
+      expect(y, { reference(kind, g[$0]) * u[$0] }, "y")
+      expect(dGate, { d[$0] * u[$0] * slope(kind, g[$0]) }, "dGate")
+      expect(dUp, { d[$0] * reference(kind, g[$0]) }, "dUp")
+      // Gradients in the operands' places.
+      SwiGLU.backward(
+        dy.view, gate: gate.view, up: up.view, into: gate.view, up.view, kind: kind, on: compute)
+      #expect(gate.bits == dGate.bits && up.bits == dUp.bits)
+    }
+  }
+
+  @Test("A vector of any width gives the scalar reference's bits")
+  func bits() {
+    let x = inputs(40, 37)
+    for kind in ActivationFunction.allCases {
+      let results = ["scalar", "avx2", "avx512", "neon"].map { name in
+        let y = TestMatrix(40, 37)
+        Activation.forward(
+          kind, x.view, into: y.view, on: Compute(threads: 1, instructionSet: name))
+        return y.bits
+      }
+      #expect(results.allSatisfy { $0 == results[0] }, "\(kind)")
+    }
+  }
+
+  @Test("What is not a number stays so", arguments: ActivationFunction.allCases)
+  func notANumber(kind: ActivationFunction) {
+    let x = TestMatrix(1, 20, filled: .nan)
+    Activation.forward(kind, x.view, into: x.view, on: Compute(threads: 1))
+    #expect(x.view.elements.filter(\.isNaN).count == 20)
+  }
+}

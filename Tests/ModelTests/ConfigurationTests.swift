@@ -1,0 +1,72 @@
+import JSON
+import Model
+import Testing
+
+@Suite("config.json")
+struct ConfigurationTests {
+  private let llama: JSONValue = [
+    "model_type": "llama", "vocab_size": 53, "hidden_size": 32, "intermediate_size": 48,
+    "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
+    "max_position_embeddings": 64, "rms_norm_eps": 1e-5,
+  ]
+
+  private func configuration(_ changes: [String: JSONValue]) throws -> DecoderConfiguration {
+    try DecoderConfiguration(.object((llama.object ?? [:]).merging(changes) { $1 }))
+  }
+
+  @Test("Both spellings of rotary positions are read")
+  func rotarySpellings() throws {
+    let older = try configuration([
+      "rope_theta": 500_000, "rope_scaling": ["type": "linear", "factor": 4],
+    ])
+    let newer = try configuration([
+      "rope_parameters": ["rope_type": "linear", "rope_theta": 500_000, "factor": 4]
+    ])
+    #expect(older.rotaryTheta == 500_000 && newer.rotaryTheta == 500_000)
+    #expect(older.rotaryScaling == .linear(factor: 4))
+    #expect(newer.rotaryScaling == older.rotaryScaling)
+  }
+
+  @Test("A head dimension that is given is not derived")
+  func headDim() throws {
+    #expect(try configuration(["head_dim": 12]).headDim == 12)
+    #expect(try configuration([:]).headDim == 8)
+  }
+
+  @Test(
+    "Fields that change the mathematics are refused by name",
+    arguments: [
+      "pretraining_tp": 2, "quantization_config": ["bits": 4], "partial_rotary_factor": 0.5,
+      "hidden_act": "xielu", "rope_scaling": ["rope_type": "yarn", "factor": 4],
+      "num_hidden_layers": 0, "vocab_size": "many",
+    ] as [String: JSONValue])
+  func refused(_ field: String, _ value: JSONValue) throws {
+    let error = try #require(throws: ModelError.self) {
+      try configuration([field: value])
+    }
+    let named = field == "rope_scaling" ? "rope_type" : field
+    #expect(error.description.contains(named), "\(error)")
+  }
+
+  @Test("Contradictions are named")
+  func contradictions() throws {
+    let error = try #require(throws: ModelError.self) {
+      try configuration(["num_key_value_heads": 3])
+    }
+    #expect(error.description.contains("num_key_value_heads 3"))
+  }
+
+  @Test("An unknown architecture names the known ones")
+  func unknownType() throws {
+    let error = try #require(throws: ModelError.self) {
+      try configuration(["model_type": "mamba"])
+    }
+    #expect(error.description.contains("'mamba'") && error.description.contains("qwen3"))
+  }
+
+  @Test("A field that nobody knows is reported, an empty one is not")
+  func unrecognized() throws {
+    let found = try configuration(["residual_multiplier": 0.22, "some_switch": false])
+    #expect(found.unrecognized == ["residual_multiplier"])
+  }
+}

@@ -1,0 +1,98 @@
+import Foundation
+import JSON
+import PEFT
+import TestSupport
+import Testing
+
+/// Files of every method: what PEFT and AdapterHub wrote is read, and written again the same.
+@Suite("Adapter files")
+struct AdapterFileTests {
+  static let cases = GoldenCase.names("").filter { name in
+    (try? GoldenCase(name).method) != "full"
+  }
+
+  @Test("An adapter of the reference gives its logits", arguments: cases)
+  func logits(_ name: String) throws {
+    let golden = try GoldenCase(name)
+    let logits = try AdaptedBase(golden).logits()
+    let expected = try #require(try golden.golden()["logits"]).values
+    let error = relativeError(logits.map(Double.init), expected.map(Double.init))
+    #expect(error <= 1e-5, "logits are off by \(error) of their norm")
+  }
+
+  @Test("An adapter of the reference is written as it was read", arguments: cases)
+  func roundTrip(_ name: String) throws {
+    let golden = try GoldenCase(name)
+    let (options, tensors) = try AdaptedBase.adapter(golden)
+    let base = golden.description["base"]?.string ?? ""
+    let export = try #require(try AdaptedBase(golden).method.export(baseName: base))
+    for (key, value) in options where key != "model_name" {
+      let written = try #require(export.configuration[key], "\(key) is not written")
+      #expect(written.says(value), "\(key) is \(written.text()), was \(value.text())")
+    }
+    let unknown = Set(export.configuration.object?.keys.map { $0 } ?? [])
+      .subtracting(options.keys).subtracting(["model_name"])
+    #expect(unknown.isEmpty)
+    let written = Dictionary(uniqueKeysWithValues: export.tensors.map { ($0.name, $0) })
+    #expect(Set(written.keys) == Set(tensors.map(\.name)))
+    for tensor in tensors {
+      #expect(written[tensor.name]?.shape == tensor.shape)
+      #expect(written[tensor.name]?.values == tensor.values, "\(tensor.name) changed")
+    }
+  }
+
+  @Test("A prompt without its encoder goes on as a plain prompt, and says so")
+  func plainPrompt() throws {
+    for name in ["p-tuning-llama-lstm", "prefix-tuning-llama-projection"] {
+      let adapted = try AdaptedBase(GoldenCase(name))
+      #expect(adapted.notes.count == 1)
+      #expect(adapted.arena.slots.map(\.name) == ["prompt_embeddings"])
+      #expect(adapted.arena.slots.allSatisfy { $0.role == .trained })
+    }
+    #expect(try AdaptedBase(GoldenCase("prompt-tuning-llama")).notes.isEmpty)
+  }
+
+  @Test("An AdapterHub directory is told from PEFT's")
+  func recognizes() throws {
+    for (name, method) in [
+      ("bottleneck-llama", "bottleneck"), ("adalora-llama", "adalora"), ("ia3-llama", "ia3"),
+      ("prefix-tuning-llama", "prefix-tuning"), ("llama-adapter-llama", "llama-adapter"),
+    ] {
+      let options = try AdaptedBase.adapter(GoldenCase(name)).options
+      #expect(try PEFTMethods.name(of: .object(options), source: name) == method)
+    }
+  }
+
+  @Test("Fields that would change the mathematics are refused by name", arguments: refused)
+  func refuses(_ method: String, _ field: String, _ value: JSONValue) throws {
+    let error = #expect(throws: PEFTError.self) {
+      _ = try AdaptedBase(method, on: "llama", [field: value])
+    }
+    #expect(error?.description.contains(field) == true)
+  }
+
+  static let refused: [(String, String, JSONValue)] = [
+    ("ia3", "layers_to_transform", [1]), ("ia3", "lora_alpha", 8),
+    ("prompt-tuning", "num_transformer_submodules", 2), ("prompt-tuning", "token_dim", 31),
+    ("prompt-tuning", "modules_to_save", ["lm_head"]),
+    ("prompt-tuning", "prompt_tuning_init", "TEXT"),
+    ("p-tuning", "encoder_reparameterization_type", "GRU"), ("p-tuning", "token_dim", 16),
+    ("prefix-tuning", "init_weights", "ones"), ("prefix-tuning", "token_dim", 32),
+    ("llama-adapter", "adapter_layers", 3), ("llama-adapter", "target_modules", "mlp"),
+    ("bottleneck", "is_parallel", true), ("bottleneck", "scaling", "learned"),
+    ("bottleneck", "non_linearity", "elu"), ("bottleneck", "original_ln_before", true),
+    ("adalora", "r", 4), ("adalora", "target_r", 12), ("adalora", "use_rslora", true),
+    ("adalora", "use_dora", true), ("lora", "use_qalora", true),
+    ("lora", "init_lora_weights", "pissa"),
+  ]
+
+  @Test("LLaMA-Adapter refuses a base whose o_proj has a bias")
+  func outputBias() {
+    #expect(throws: PEFTError.self) { _ = try AdaptedBase("llama-adapter", on: "llama-biases") }
+  }
+
+  @Test("AdaLoRA has no default targets on Mistral")
+  func mistral() {
+    #expect(throws: PEFTError.self) { _ = try AdaptedBase("adalora", on: "mistral") }
+  }
+}

@@ -1,0 +1,102 @@
+import Foundation
+
+/// How a program that a test started came out.
+public struct ProcessResult: Sendable {
+  /// The exit status, or 128 + the signal that ended it.
+  public let status: Int32
+  /// Everything that it wrote to standard output.
+  public let output: String
+  /// Everything that it wrote to standard error.
+  public let errors: String
+  /// Whether it was killed because the time was up; `status` is then that of the killed process.
+  public let timedOut: Bool
+
+  /// Lines of standard output, empty ones left out.
+  public var outputLines: [String] { output.split(separator: "\n").map(String.init) }
+}
+
+/// Starts programs from tests: one alone, or several ranks under `mpirun`.
+///
+/// ```swift
+/// let result = try ProcessRunner.mpirun(ranks: 3, ProcessRunner.built("mpi-probe"), ["collectives"])
+/// #expect(result.status == 0, "\(result.errors)")
+/// ```
+///
+/// The children do not inherit variables by which a launcher speaks to its processes (`OMPI_…`,
+/// `PMIX_…`, `PMI_…`, `SLURM_…`), so tests do the same in a batch job as on a desk.
+public enum ProcessRunner {
+  /// Where the build put its programs: the folder of the running test program.
+  public static var productsDirectory: URL {
+    URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath().deletingLastPathComponent()
+  }
+
+  /// The built program named `name`.
+  public static func built(_ name: String) -> URL {
+    productsDirectory.appendingPathComponent(name)
+  }
+
+  /// Runs a program to its end, or kills it when the time is up.
+  ///
+  /// - Parameter executable: the program's file.
+  /// - Parameter environment: variables added to those of the test, or put in their place.
+  /// - Parameter input: what it reads on standard input; nothing by default.
+  /// - Parameter directory: where it runs; the test's own working directory by default.
+  /// - Throws: when the program cannot be started.
+  public static func run(
+    _ executable: URL, _ arguments: [String], environment: [String: String] = [:],
+    input: String = "", directory: URL? = nil, timeoutSeconds: Double = 60
+  ) throws -> ProcessResult {
+    let process = try RunningProcess(
+      executable, arguments, environment: childEnvironment(adding: environment), input: input,
+      directory: directory)
+    return try process.wait(timeoutSeconds: timeoutSeconds)
+  }
+
+  /// Starts a program and returns at once, for tests that send it a signal.
+  ///
+  /// The parameters are those of ``run(_:_:environment:input:directory:timeoutSeconds:)``.
+  public static func start(
+    _ executable: URL, _ arguments: [String], environment: [String: String] = [:],
+    input: String = "", directory: URL? = nil
+  ) throws -> RunningProcess {
+    try RunningProcess(
+      executable, arguments, environment: childEnvironment(adding: environment), input: input,
+      directory: directory)
+  }
+
+  /// Runs a program as `ranks` processes on this machine under `mpirun`.
+  ///
+  /// Ranks may outnumber cores, and nothing is bound to a core. Jobs wait for each other, since
+  /// waiting ranks poll and two jobs at once would take each other's cores.
+  public static func mpirun(
+    ranks: Int, _ executable: URL, _ arguments: [String], environment: [String: String] = [:],
+    input: String = "", directory: URL? = nil, timeoutSeconds: Double = 120
+  ) throws -> ProcessResult {
+    oneJobAtATime.lock()
+    defer { oneJobAtATime.unlock() }
+    var variables = mpirunEnvironment
+    variables.merge(environment) { _, given in given }
+    return try run(
+      URL(fileURLWithPath: "/usr/bin/env"),
+      ["mpirun", "--oversubscribe", "--bind-to", "none", "-n", "\(ranks)", executable.path]
+        + arguments,
+      environment: variables, input: input, directory: directory, timeoutSeconds: timeoutSeconds)
+  }
+
+  /// What Open MPI needs in a container: to run as root, and not to map other processes' memory.
+  public static let mpirunEnvironment = [
+    "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+    "OMPI_MCA_btl_vader_single_copy_mechanism": "none",
+  ]
+
+  private static let oneJobAtATime = NSLock()
+
+  private static func childEnvironment(adding added: [String: String]) -> [String: String] {
+    let launcherPrefixes = ["OMPI_", "PMIX_", "PMI_", "SLURM_", "PRTE_"]
+    var environment = ProcessInfo.processInfo.environment.filter { variable in
+      !launcherPrefixes.contains { variable.key.hasPrefix($0) }
+    }
+    environment.merge(added) { _, given in given }
+    return environment
+  }
+}

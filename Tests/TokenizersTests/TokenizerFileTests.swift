@@ -1,0 +1,181 @@
+import Foundation
+import Testing
+import Tokenizers
+
+@Suite("Tokenizer files")
+struct TokenizerFileTests {
+  /// A small sound file with one part exchanged.
+  private func file(
+    normalizer: String = "null", preTokenizer: String = "null", postProcessor: String = "null",
+    decoder: String = "null", added: String = "[]", model: String? = nil, extra: String = ""
+  ) -> String {
+    let model = model ?? #"{"type":"BPE","vocab":{"a":0,"b":1,"ab":2},"merges":["a b"]}"#
+    return """
+      {"version":"1.0","truncation":null,"padding":null,"added_tokens":\(added),\
+      "normalizer":\(normalizer),"pre_tokenizer":\(preTokenizer),\
+      "post_processor":\(postProcessor),"decoder":\(decoder),"model":\(model)\(extra)}
+      """
+  }
+
+  private func error(_ text: String) throws -> TokenizerError? {
+    let scratch = try Scratch()
+    let path = try scratch.file("tokenizer.json", text)
+    do throws(TokenizerError) {
+      _ = try Tokenizer(contentsOf: path)
+      return nil
+    } catch { return error }
+  }
+
+  @Test("The sound file is read")
+  func sound() throws {
+    #expect(try error(file()) == nil)
+  }
+
+  @Test("What is not known is refused by name")
+  func unknownParts() throws {
+    let cases: [(String, String, String)] = [
+      (file(normalizer: #"{"type":"Precompiled"}"#), "normalizer", "'Precompiled'"),
+      (file(normalizer: #"{"type":"NFC","x":1}"#), "normalizer", "the field 'x'"),
+      (
+        file(
+          preTokenizer:
+            #"{"type":"Sequence","pretokenizers":[{"type":"UnicodeScripts"}]}"#),
+        "pre_tokenizer.pretokenizers[0]", "'UnicodeScripts'"
+      ),
+      (file(postProcessor: #"{"type":"New"}"#), "post_processor", "'New'"),
+      (file(decoder: #"{"type":"CTC"}"#), "decoder", "'CTC'"),
+      (file(model: #"{"type":"Unigram","vocab":[]}"#), "model.type", "'Unigram'"),
+      (file(model: #"{"type":"WordPiece","vocab":{}}"#), "model.type", "'WordPiece'"),
+      (
+        file(model: #"{"type":"BPE","vocab":{},"merges":[],"future":true}"#), "model",
+        "the field 'future'"
+      ),
+      (
+        file(model: #"{"type":"BPE","vocab":{},"merges":[],"dropout":0.1}"#), "model.dropout",
+        "random merges (0.1)"
+      ),
+      (file(extra: #","extra":1"#), "the file", "the field 'extra'"),
+    ]
+    for (text, field, found) in cases {
+      guard case .unsupported(_, field, found)? = try error(text) else {
+        Issue.record("\(field) gave \(String(describing: try error(text)))")
+        continue
+      }
+    }
+  }
+
+  @Test(
+    "Regular expressions beyond the subset are refused with their reason",
+    arguments: [
+      (#"(?<=a)b"#, "behind"), (#"\p{Klingon}"#, "Klingon"), (#"(a"#, "')'"), (#"[a"#, "']'"),
+      (#"(?:a*)*"#, "empty"), (#"\X"#, #"'\X'"#), (#"[[:alpha:]]"#, "POSIX"), (#"*a"#, "repeats"),
+      (#"a)"#, "without '('"), (#"(?<name>a)"#, "(?<"), (#"[z-a]"#, "go up"), (#"\1"#, #"'\1'"#),
+    ])
+  func patterns(pattern: String, reason: String) throws {
+    let quoted = pattern.replacingOccurrences(of: "\\", with: "\\\\")
+    let text = file(
+      preTokenizer: """
+        {"type":"Split","pattern":{"Regex":"\(quoted)"},"behavior":"Isolated","invert":false}
+        """)
+    guard case .badPattern(_, _, _, let problem)? = try error(text) else {
+      Issue.record("'\(pattern)' gave \(String(describing: try error(text)))")
+      return
+    }
+    #expect(problem.contains(reason))
+  }
+
+  @Test("A merge outside the vocabulary is named")
+  func badMerge() throws {
+    let text = file(model: #"{"vocab":{"a":0,"b":1},"merges":[["a","b"]]}"#)
+    guard case .mergeOutsideVocabulary(_, 1, "ab")? = try error(text) else {
+      Issue.record("it gave \(String(describing: try error(text)))")
+      return
+    }
+  }
+
+  @Test(
+    "Fields of the wrong kind are named",
+    arguments: [
+      (#"{"vocab":[],"merges":[]}"#, "model.vocab"),
+      (#"{"vocab":{"a":-1},"merges":[]}"#, "model.vocab.a"),
+      (#"{"vocab":{"a":0},"merges":["a"]}"#, "model.merges[0]"),
+      (#"{"vocab":{"a":0},"merges":[["a"]]}"#, "model.merges[0]"),
+      (#"{"vocab":{"a":0},"merges":[],"fuse_unk":1}"#, "model.fuse_unk"),
+    ])
+  func wrongKinds(model: String, field: String) throws {
+    guard case .badField(_, field, _, _)? = try error(file(model: model)) else {
+      Issue.record("\(model) gave \(String(describing: try error(file(model: model))))")
+      return
+    }
+  }
+
+  @Test("What is not JSON, and what is not there, is said")
+  func unreadable() throws {
+    guard case .syntax? = try error("{") else {
+      Issue.record("it gave \(String(describing: try error("{")))")
+      return
+    }
+    let scratch = try Scratch()
+    #expect(throws: TokenizerError.noTokenizer(directory: scratch.path)) {
+      try Tokenizer(directory: scratch.path)
+    }
+    do throws(TokenizerError) {
+      _ = try Tokenizer(contentsOf: scratch.path + "/none")
+      Issue.record("it was read")
+    } catch { #expect(error.errorClass == .input) }
+  }
+
+  @Test("An unknown token that is missing is said when it is needed, not before")
+  func missingUnknown() throws {
+    let scratch = try Scratch()
+    let path = try scratch.file(
+      "tokenizer.json",
+      file(model: #"{"vocab":{"a":0},"merges":[],"unk_token":"<unk>"}"#))
+    let tokenizer = try Tokenizer(contentsOf: path)
+    #expect(try tokenizer.encode("aa") == [0, 0])
+    #expect(throws: TokenizerError.unknownTokenMissing(path: path, token: "<unk>")) {
+      try tokenizer.encode("ab")
+    }
+  }
+
+  @Test("Added tokens get the vocabulary's ids, or the next free ones, as the reference gives them")
+  func numbering() throws {
+    let scratch = try Scratch()
+    let path = try scratch.file(
+      "tokenizer.json",
+      file(added: #"[{"id":77,"content":"<x>"},{"id":2,"content":"ab"},{"id":9,"content":"<y>"}]"#))
+    let tokenizer = try Tokenizer(contentsOf: path)
+    #expect(tokenizer.id(of: "<x>") == 3 && tokenizer.id(of: "<y>") == 4)
+    #expect(tokenizer.id(of: "ab") == 2 && tokenizer.vocabularySize == 5)
+    #expect(try tokenizer.encode("a<y>ab<x>") == [0, 4, 2, 3])
+  }
+
+  @Test("vocab.json with merges.txt is GPT-2's tokenizer")
+  func legacy() throws {
+    let scratch = try Scratch()
+    let reference = try Fixtures.tokenizer("gpt2")
+    let document = try Fixtures.json("gpt2.json")
+    let vocabulary = try #require(document["model"]?["vocab"]?.object?.members)
+    let merges = (document["model"]?["merges"]?.array ?? []).compactMap(\.string)
+    var entries: [String] = []
+    for (token, id) in vocabulary {
+      let quoted = token.replacingOccurrences(of: "\\", with: "\\\\")
+        .replacingOccurrences(of: "\"", with: "\\\"")
+      let number = try #require(id.integer)
+      entries.append("\"\(quoted)\":\(number)")
+    }
+    _ = try scratch.file("vocab.json", "{\(entries.joined(separator: ","))}")
+    _ = try scratch.file(
+      "merges.txt", "#version: 0.2\n" + merges.joined(separator: "\n") + "\n")
+    let tokenizer = try Tokenizer(directory: scratch.path)
+    for text in try Fixtures.texts() where !text.contains("<|im_") {
+      #expect(try tokenizer.encode(text) == reference.encode(text))
+    }
+    _ = try scratch.file("tokenizer_config.json", #"{"tokenizer_class":"RobertaTokenizer"}"#)
+    #expect(
+      throws: TokenizerError.unsupported(
+        path: scratch.path + "/tokenizer_config.json", field: "tokenizer_class",
+        found: "'RobertaTokenizer'")
+    ) { try Tokenizer(directory: scratch.path) }
+  }
+}

@@ -14,8 +14,8 @@ extension SafetensorsTensor {
       hash = (hash ^ value) &* 0x0000_0100_0000_01b3
       hash ^= hash >> 29
     }
-    for unsafebyte in unsafe bytes.suffix(bytes.count % 8) {
-      hash = (hash ^ UInt64(byte)) &* 0x0000_0100_0000_01b3
+    for index in (words * 8)..<bytes.count {
+      hash = unsafe (hash ^ UInt64(bytes[index])) &* 0x0000_0100_0000_01b3
     }
     return hash
   }

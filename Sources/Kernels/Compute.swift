@@ -23,6 +23,8 @@ public final class Compute {
   public let threadCount: Int
   /// The functions in C for this processor.
   let kernels: UnsafePointer<ck_kernels>
+  /// A product of f32 matrices on one thread.
+  let product: SingleProduct
   /// Products with bf16 operands by oneDNN; nil where they are emulated.
   let bfloat16Engine: BFloat16Engine?
   private let pool: OpaquePointer
@@ -58,6 +60,7 @@ public final class Compute {
     self.pool = pool
     threadCount = threads
     kernels = instructionSet.flatMap { ck_kernels_named($0) } ?? ck_kernels_best()
+    product = SingleProduct(kernels)
     scratch = FloatBuffer(count: threads * Compute.scratchCount)
     // What oneDNN refuses is emulated: slower, but the same arithmetic.
     bfloat16Engine =
@@ -72,8 +75,8 @@ public final class Compute {
   /// The instruction set of the kernels: `scalar`, `avx2`, `avx512` or `neon`.
   public var instructionSet: String { String(cString: kernels.pointee.name) }
 
-  /// Whether oneDNN has multiplied bf16 operands here, rather than refused.
-  package var usesOneDNN: Bool { bfloat16Engine?.hasMultiplied ?? false }
+  /// Whether oneDNN multiplies bf16 operands here, rather than refused.
+  package var usesOneDNN: Bool { bfloat16Engine != nil }
 
   /// Whether this processor multiplies bf16 numbers natively.
   public static var hasNativeBFloat16: Bool { ck_has_native_bf16() != 0 }

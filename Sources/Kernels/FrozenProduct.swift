@@ -1,5 +1,4 @@
 import CKernels
-import COpenBLAS
 import Tensors
 
 /// The product of activations with a stored weight, in either direction: what `Linear` and the head
@@ -60,9 +59,8 @@ struct FrozenProduct {
       multiplyFewRows(a, bias: bias, into: c, adding: adding, on: compute)
       return
     }
-    if arithmetic == .bfloat16, let engine = compute.bfloat16Engine,
+    if arithmetic == .bfloat16, inner > 0, let engine = compute.bfloat16Engine {
       engine.multiply(self, a, bias: bias, into: c, adding: adding, on: compute)
-    {
       return
     }
     let shape = BlockShape(rows: a.rows, columns: outer)
@@ -72,7 +70,7 @@ struct FrozenProduct {
       let columns = blockRange(block / shape.rowBlocks, shape.columnStep, outer)
       multiplyBlock(
         a.rows(rows), columns: columns, bias: bias, into: c.rows(rows).columns(columns),
-        adding: adding, scratch: compute.scratch(worker: worker).base, compute.kernels)
+        adding: adding, scratch: compute.scratch(worker: worker).base, compute)
     }
   }
 
@@ -85,9 +83,9 @@ struct FrozenProduct {
   ///   - scratch: `Compute.scratchCount` floats.
   func multiplyBlock(
     _ a: MatrixView, columns: Range<Int>, bias: MatrixView?, into c: MatrixView, adding: Bool,
-    scratch: UnsafeMutablePointer<Float>, _ kernels: UnsafePointer<ck_kernels>
+    scratch: UnsafeMutablePointer<Float>, _ compute: Compute
   ) {
-    let linear = kernels.pointee.linear
+    let linear = compute.kernels.pointee.linear
     if let bias {
       linear.fill_rows(
         c.base, Int64(c.rowStride), bias.base + columns.lowerBound, Int64(c.rows),
@@ -108,7 +106,7 @@ struct FrozenProduct {
           : depth.lowerBound * storedStride + columns.lowerBound
         gemm(
           a.columns(depth), direct + first, tileStride: storedStride, depth: depth.count, into: c,
-          accumulate: accumulate)
+          accumulate: accumulate, compute.product)
         accumulate = true
         continue
       }
@@ -125,7 +123,8 @@ struct FrozenProduct {
         left = rounded
       }
       gemm(
-        left, scratch, tileStride: tileStride, depth: depth.count, into: c, accumulate: accumulate)
+        left, scratch, tileStride: tileStride, depth: depth.count, into: c, accumulate: accumulate,
+        compute.product)
       accumulate = true
     }
   }
@@ -138,12 +137,12 @@ struct FrozenProduct {
 
   private func gemm(
     _ a: MatrixView, _ tile: UnsafePointer<Float>, tileStride: Int, depth: Int, into c: MatrixView,
-    accumulate: Bool
+    accumulate: Bool, _ product: SingleProduct
   ) {
-    cblas_sgemm(
-      CblasRowMajor, CblasNoTrans, transposed ? CblasTrans : CblasNoTrans, CInt(c.rows),
-      CInt(c.columns), CInt(depth), 1, a.base, CInt(a.rowStride), tile, CInt(max(tileStride, 1)),
-      accumulate ? 1 : 0, c.base, CInt(c.rowStride))
+    product.multiply(
+      .init(base: a.base, stride: a.rowStride),
+      .init(base: tile, stride: tileStride, transposed: transposed), depth: depth, into: c,
+      adding: accumulate)
   }
 
   /// Widens the part of `S` that carries `depth` to `columns`: [columns, depth] where it is used
@@ -227,20 +226,21 @@ struct BlockShape {
         break
       }
     }
-    rowStep = BlockShape.evenStep(rows, rowLimit)
-    columnStep = BlockShape.evenStep(columns, columnLimit)
+    rowStep = evenStep(rows, rowLimit)
+    columnStep = evenStep(columns, columnLimit)
     rowBlocks = blockCount(rows, rowStep)
     columnBlocks = blockCount(columns, columnStep)
   }
 
-  /// Steps of about the same size, none above `limit`, in multiples of 16.
-  private static func evenStep(_ count: Int, _ limit: Int) -> Int {
-    let steps = max(1, blockCount(count, limit))
-    return (blockCount(count, steps) + 15) & ~15
-  }
-
-  /// The same for the length of the sums.
+  /// How far a partial sum goes.
   static func depthStep(_ inner: Int) -> Int { evenStep(inner, maxDepth) }
+}
+
+/// Steps of about the same size that cover `count`, none above `limit` but for rounding up to a
+/// multiple of 16.
+func evenStep(_ count: Int, _ limit: Int) -> Int {
+  let steps = max(1, blockCount(count, limit))
+  return (blockCount(count, steps) + 15) & ~15
 }
 
 extension ElementType {

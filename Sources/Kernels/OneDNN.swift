@@ -34,47 +34,36 @@ enum OneDNNCall {
   }
 }
 
-/// One product `C = A·op(B)` of fixed shape, ready to run on any worker: C in f32 without gaps.
+/// Products `C (+)= A·op(B)` of any shape, C in f32: one primitive whose sizes are known when it runs.
 ///
-/// The primitive keeps no state (its scratch memory is handed in), so that workers run it at the
-/// same time; the memory objects, which hold addresses, exist once for each worker. The
+/// The primitive keeps no state, so that workers run it at the same time. oneDNN's choice for sizes
+/// that are not known before is its packing product (`gemm:jit`), which takes any strides. The
 /// corresponding C functions are `dnnl_matmul_desc_init` and `dnnl_primitive_execute` (oneDNN 2.6).
 final class OneDNNMatmul {
-  /// Shape and strides, and whether operands are f32 (for tests) instead of bf16.
-  struct Key: Hashable {
-    let rows: Int
-    let columns: Int
-    let depth: Int
-    /// Elements from one stored row of B to the next.
-    let bStride: Int
-    /// Whether B is stored [columns, depth].
-    let bTransposed: Bool
-    let operandsAreFloat32: Bool
-  }
-
-  /// Bytes of scratch memory a run needs.
-  let scratchBytes: Int
   private let primitive: dnnl_primitive_t
-  /// A, B, C and scratch memory, four for each worker.
-  private let memories: [dnnl_memory_t]
+  private let bTransposed: Bool
+  private let operandType: dnnl_data_type_t
 
-  init(_ key: Key, engine: dnnl_engine_t, workers: Int) throws(OneDNNError) {
-    let type = key.operandsAreFloat32 ? dnnl_f32 : dnnl_bf16
-    var (a, b, c) = (dnnl_memory_desc_t(), dnnl_memory_desc_t(), dnnl_memory_desc_t())
-    try describe(&a, key.rows, key.depth, type, key.depth, 1)
-    try describe(
-      &b, key.depth, key.columns, type, key.bTransposed ? 1 : key.bStride,
-      key.bTransposed ? key.bStride : 1)
-    try describe(&c, key.rows, key.columns, dnnl_f32, key.columns, 1)
+  /// - Parameters:
+  ///   - bTransposed: whether B is stored [columns, depth].
+  ///   - adding: whether C is added to.
+  ///   - operandsAreFloat32: whether A and B are f32 (for tests) instead of bf16.
+  init(
+    bTransposed: Bool, adding: Bool, operandsAreFloat32: Bool, engine: dnnl_engine_t
+  ) throws(OneDNNError) {
+    self.bTransposed = bTransposed
+    operandType = operandsAreFloat32 ? dnnl_f32 : dnnl_bf16
+    let any = Int(Int64.min)  // DNNL_RUNTIME_DIM_VAL
+    var a = try description(any, any, operandType, any, 1)
+    var b = try description(any, any, operandType, bTransposed ? 1 : any, bTransposed ? any : 1)
+    var c = try description(any, any, dnnl_f32, any, 1)
     var operation = dnnl_matmul_desc_t()
     try OneDNNCall.check(
       "dnnl_matmul_desc_init", dnnl_matmul_desc_init(&operation, &a, &b, nil, &c))
     var attributes: dnnl_primitive_attr_t?
     try OneDNNCall.check("dnnl_primitive_attr_create", dnnl_primitive_attr_create(&attributes))
     defer { dnnl_primitive_attr_destroy(attributes) }
-    try OneDNNCall.check(
-      "dnnl_primitive_attr_set_scratchpad_mode",
-      dnnl_primitive_attr_set_scratchpad_mode(attributes, dnnl_scratchpad_mode_user))
+    if adding { try OneDNNMatmul.appendSum(to: attributes) }
     var descriptor: dnnl_primitive_desc_t?
     try OneDNNCall.check(
       "dnnl_primitive_desc_create",
@@ -87,93 +76,87 @@ final class OneDNNMatmul {
     let implementation = name.map { String(cString: $0) } ?? "unknown"
     guard !implementation.hasPrefix("ref") else {
       throw .noKernel(
-        product: "[\(key.rows), \(key.depth)] times [\(key.depth), \(key.columns)]",
-        implementation: implementation)
+        product: operandsAreFloat32 ? "f32" : "bf16", implementation: implementation)
     }
-    guard let scratch = dnnl_primitive_desc_query_md(descriptor, dnnl_query_scratchpad_md, 0)
-    else { throw .status(function: "dnnl_primitive_desc_query_md", name: "no description") }
-    scratchBytes = dnnl_memory_desc_get_size(scratch)
-
-    var memories: [dnnl_memory_t] = []
     var primitive: dnnl_primitive_t?
-    do {
-      for _ in 0..<workers {
-        memories.append(try makeMemory(&a, engine))
-        memories.append(try makeMemory(&b, engine))
-        memories.append(try makeMemory(&c, engine))
-        memories.append(try makeMemory(scratch, engine))
-      }
-      try OneDNNCall.check(
-        "dnnl_primitive_create", dnnl_primitive_create(&primitive, descriptor))
-    } catch {
-      for memory in memories { dnnl_memory_destroy(memory) }
-      throw error
-    }
+    try OneDNNCall.check("dnnl_primitive_create", dnnl_primitive_create(&primitive, descriptor))
     guard let primitive else {
       throw .status(function: "dnnl_primitive_create", name: "no primitive")
     }
-    self.memories = memories
     self.primitive = primitive
   }
 
-  deinit {
-    for memory in memories { dnnl_memory_destroy(memory) }
-    dnnl_primitive_destroy(primitive)
+  deinit { dnnl_primitive_destroy(primitive) }
+
+  private static func appendSum(to attributes: dnnl_primitive_attr_t?) throws(OneDNNError) {
+    var operations: dnnl_post_ops_t?
+    try OneDNNCall.check("dnnl_post_ops_create", dnnl_post_ops_create(&operations))
+    defer { dnnl_post_ops_destroy(operations) }
+    try OneDNNCall.check("dnnl_post_ops_append_sum", dnnl_post_ops_append_sum(operations, 1))
+    try OneDNNCall.check(
+      "dnnl_primitive_attr_set_post_ops", dnnl_primitive_attr_set_post_ops(attributes, operations))
   }
 
   /// Runs the product on the calling thread.
   ///
-  /// oneDNN itself allocates a little on each call (its table of arguments).
+  /// oneDNN allocates a little on each call, for its table of arguments and packed operands.
+  ///
+  /// - Parameters:
+  ///   - a: [c.rows, depth] without gaps.
+  ///   - b: [depth, c.columns], or [c.columns, depth] when transposed.
+  ///   - bStride: elements from one stored row of B to the next.
   func run(
-    worker: Int, stream: dnnl_stream_t, a: UnsafeMutableRawPointer, b: UnsafeMutableRawPointer,
-    c: UnsafeMutableRawPointer, scratch: UnsafeMutableRawPointer
+    _ a: UnsafeMutableRawPointer, _ b: UnsafeMutableRawPointer, bStride: Int, depth: Int,
+    into c: MatrixView, engine: dnnl_engine_t, stream: dnnl_stream_t
   ) throws(OneDNNError) {
-    let own = 4 * worker
-    try point(memories[own], to: a)
-    try point(memories[own + 1], to: b)
-    try point(memories[own + 2], to: c)
-    try point(memories[own + 3], to: scratch)
-    let status = withUnsafeTemporaryAllocation(of: dnnl_exec_arg_t.self, capacity: 4) {
+    let memoryA = try memory(
+      try description(c.rows, depth, operandType, depth, 1), engine, at: a)
+    defer { dnnl_memory_destroy(memoryA) }
+    let memoryB = try memory(
+      try description(
+        depth, c.columns, operandType, bTransposed ? 1 : bStride, bTransposed ? bStride : 1),
+      engine, at: b)
+    defer { dnnl_memory_destroy(memoryB) }
+    let memoryC = try memory(
+      try description(c.rows, c.columns, dnnl_f32, c.rowStride, 1), engine,
+      at: UnsafeMutableRawPointer(c.base))
+    defer { dnnl_memory_destroy(memoryC) }
+    let status = withUnsafeTemporaryAllocation(of: dnnl_exec_arg_t.self, capacity: 3) {
       arguments in
-      // DNNL_ARG_SRC, _WEIGHTS, _DST and _SCRATCHPAD.
-      arguments[0] = dnnl_exec_arg_t(arg: 1, memory: memories[own])
-      arguments[1] = dnnl_exec_arg_t(arg: 33, memory: memories[own + 1])
-      arguments[2] = dnnl_exec_arg_t(arg: 17, memory: memories[own + 2])
-      arguments[3] = dnnl_exec_arg_t(arg: 80, memory: memories[own + 3])
-      return dnnl_primitive_execute(primitive, stream, 4, arguments.baseAddress)
+      // DNNL_ARG_SRC, _WEIGHTS and _DST.
+      arguments[0] = dnnl_exec_arg_t(arg: 1, memory: memoryA)
+      arguments[1] = dnnl_exec_arg_t(arg: 33, memory: memoryB)
+      arguments[2] = dnnl_exec_arg_t(arg: 17, memory: memoryC)
+      return dnnl_primitive_execute(primitive, stream, 3, arguments.baseAddress)
     }
     try OneDNNCall.check("dnnl_primitive_execute", status)
     try OneDNNCall.check("dnnl_stream_wait", dnnl_stream_wait(stream))
   }
-
-  private func point(
-    _ memory: dnnl_memory_t, to address: UnsafeMutableRawPointer
-  ) throws(OneDNNError) {
-    try OneDNNCall.check(
-      "dnnl_memory_set_data_handle", dnnl_memory_set_data_handle(memory, address))
-  }
 }
 
-private func describe(
-  _ descriptor: inout dnnl_memory_desc_t, _ rows: Int, _ columns: Int, _ type: dnnl_data_type_t,
-  _ rowStride: Int, _ columnStride: Int
-) throws(OneDNNError) {
+private func description(
+  _ rows: Int, _ columns: Int, _ type: dnnl_data_type_t, _ rowStride: Int, _ columnStride: Int
+) throws(OneDNNError) -> dnnl_memory_desc_t {
+  var result = dnnl_memory_desc_t()
   // dnnl_dims_t is an array of DNNL_MAX_NDIMS numbers, of which the first two count.
-  var sizes = [Int64](repeating: 0, count: 12)
-  var strides = sizes
-  (sizes[0], sizes[1]) = (Int64(rows), Int64(columns))
-  (strides[0], strides[1]) = (Int64(rowStride), Int64(columnStride))
-  try OneDNNCall.check(
-    "dnnl_memory_desc_init_by_strides",
-    dnnl_memory_desc_init_by_strides(&descriptor, 2, &sizes, type, &strides))
+  let status = withUnsafeTemporaryAllocation(of: Int64.self, capacity: 24) { numbers in
+    numbers.initialize(repeating: 0)
+    (numbers[0], numbers[1]) = (Int64(rows), Int64(columns))
+    (numbers[12], numbers[13]) = (Int64(rowStride), Int64(columnStride))
+    let sizes = numbers.baseAddress
+    return dnnl_memory_desc_init_by_strides(&result, 2, sizes, type, sizes.map { $0 + 12 })
+  }
+  try OneDNNCall.check("dnnl_memory_desc_init_by_strides", status)
+  return result
 }
 
-private func makeMemory(
-  _ descriptor: UnsafePointer<dnnl_memory_desc_t>, _ engine: dnnl_engine_t
+private func memory(
+  _ description: dnnl_memory_desc_t, _ engine: dnnl_engine_t, at address: UnsafeMutableRawPointer
 ) throws(OneDNNError) -> dnnl_memory_t {
+  var description = description
   var memory: dnnl_memory_t?
   try OneDNNCall.check(
-    "dnnl_memory_create", dnnl_memory_create(&memory, descriptor, engine, nil))
+    "dnnl_memory_create", dnnl_memory_create(&memory, &description, engine, address))
   guard let memory else { throw .status(function: "dnnl_memory_create", name: "no memory") }
   return memory
 }

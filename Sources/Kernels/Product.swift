@@ -1,4 +1,3 @@
-import COpenBLAS
 import Tensors
 
 /// Products of matrices that are all in f32: adapters, and gradients of weights.
@@ -51,13 +50,14 @@ public enum Product {
       let rows = blockRange(block % rowBlocks, rowStep, m)
       let columns = blockRange(block / rowBlocks, columnStep, n)
       let target = c.rows(rows).columns(columns)
-      cblas_sgemm(
-        CblasRowMajor, aTransposed ? CblasTrans : CblasNoTrans,
-        bTransposed ? CblasTrans : CblasNoTrans, CInt(rows.count), CInt(columns.count), CInt(k),
-        scale, a.base + rows.lowerBound * (aTransposed ? 1 : a.rowStride),
-        CInt(max(a.rowStride, 1)),
-        b.base + columns.lowerBound * (bTransposed ? b.rowStride : 1), CInt(max(b.rowStride, 1)),
-        adding ? 1 : 0, target.base, CInt(max(target.rowStride, 1)))
+      compute.product.multiply(
+        .init(
+          base: a.base + rows.lowerBound * (aTransposed ? 1 : a.rowStride), stride: a.rowStride,
+          transposed: aTransposed),
+        .init(
+          base: b.base + columns.lowerBound * (bTransposed ? b.rowStride : 1), stride: b.rowStride,
+          transposed: bTransposed),
+        depth: k, scale: scale, into: target, adding: adding)
     }
   }
 

@@ -15,7 +15,9 @@ struct GenerateCommand: ParsableCommand {
     commandName: "generate", abstract: "Continue a prompt with base (+ adapter).")
 
   @OptionGroup var model: ModelOptions
-  @Option(help: ArgumentHelp("text to continue", valueName: "TEXT")) var prompt: String?
+  // A text may begin with a dash.
+  @Option(parsing: .unconditional, help: ArgumentHelp("text to continue", valueName: "TEXT"))
+  var prompt: String?
   @Option(help: ArgumentHelp("token ids to continue", valueName: "1,2,3"))
   var promptTokens: String?
   @Option(help: ArgumentHelp("most new tokens", valueName: "N")) var maxNewTokens = 64

@@ -31,6 +31,23 @@ struct TokenizerFileTests {
     #expect(try error(file()) == nil)
   }
 
+  @Test("A pattern that fails at every place of a long run takes no quadratic time")
+  func longRun() throws {
+    let split =
+      #"{"type":"Split","pattern":{"Regex":"\\s+$|b+a"},"behavior":"Isolated","invert":false}"#
+    let scratch = try Scratch()
+    let tokenizer = try Tokenizer(
+      contentsOf: try scratch.file("tokenizer.json", file(preTokenizer: split)))
+    let blanks = String(repeating: " ", count: 300_000)
+    let clock = ContinuousClock()
+    let start = clock.now
+    #expect(try tokenizer.encode("ab" + blanks + "ab") == [2, 2])
+    #expect(try tokenizer.encode("ba" + blanks + "\nba" + blanks) == [1, 0, 1, 0])
+    #expect(try tokenizer.encode(String(repeating: "b", count: 300_000)).count == 300_000)
+    // Walking the run again from each of its places would take minutes.
+    #expect(clock.now - start < .seconds(20))
+  }
+
   @Test("What is not known is refused by name")
   func unknownParts() throws {
     let cases: [(String, String, String)] = [

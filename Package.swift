@@ -55,7 +55,8 @@ let package = Package(
       name: "PEFT", dependencies: ["Model", "Kernels", "Tensors", "Safetensors", "JSON"],
       swiftSettings: strict),
     .target(
-      name: "Generation", dependencies: ["Model", "Kernels", "Tensors"], swiftSettings: strict),
+      name: "Generation", dependencies: ["Model", "Kernels", "Tensors", "JSON"],
+      swiftSettings: strict),
 
     // Rows of text to datasets.
     .target(
@@ -76,8 +77,8 @@ let package = Package(
     .executableTarget(
       name: "swift-peft-train",
       dependencies: [
-        "Training", "PEFT", "Model", "Kernels", "Generation", "Datasets", "Checkpointing",
-        "DataParallel", "HDF5", "Safetensors", "Tokenizers", "Tensors", "JSON",
+        "Training", "PEFT", "Model", "Kernels", "Generation", "Preparation", "Datasets",
+        "Checkpointing", "DataParallel", "HDF5", "Safetensors", "Tokenizers", "Tensors", "JSON",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
       ],

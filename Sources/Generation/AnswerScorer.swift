@@ -7,15 +7,20 @@ public struct ReferenceAnswer: Sendable, Hashable {
   public let prompt: [Int]
   /// What it should say, without the end token.
   public let answer: [Int]
+  /// Whether the answer must end there; not where the reference was cut off.
+  public let ends: Bool
 
   /// A prompt with its answer.
-  public init(prompt: [Int], answer: [Int]) {
+  public init(prompt: [Int], answer: [Int], ends: Bool = true) {
     self.prompt = prompt
     self.answer = answer
+    self.ends = ends
   }
 
-  /// Splits a dataset's example where its tokens begin to count: the prompt is what comes before, the
-  /// answer what counts from there on, without end tokens at its end.
+  /// Splits a dataset's example where its tokens begin to count.
+  ///
+  /// The prompt is what comes before, the answer what counts from there on, without end tokens at its
+  /// end. An example that has none there was cut off: an answer to it may go on.
   ///
   /// - Parameter counts: whether each token counts in the loss.
   /// - Returns: nil where the example has no prompt or no answer.
@@ -25,7 +30,8 @@ public struct ReferenceAnswer: Sendable, Hashable {
     var answer = tokens[start..<end]
     while let last = answer.last, endTokens.contains(last) { answer.removeLast() }
     if answer.isEmpty { return nil }
-    self.init(prompt: Array(tokens[..<start]), answer: Array(answer))
+    self.init(
+      prompt: Array(tokens[..<start]), answer: Array(answer), ends: answer.endIndex < end)
   }
 }
 
@@ -45,8 +51,8 @@ public struct AnswerScore: Sendable, Hashable {
 
 /// Asks a model for answers and compares them with references.
 ///
-/// Answers are greedy. An answer counts when it equals its reference token for token and then ends,
-/// so it may be one token longer than the reference (the end token) before it is wrong.
+/// Answers are greedy. An answer counts when it equals its reference token for token and then ends
+/// where the reference does; the first other token ends the question.
 public struct AnswerScorer {
   private let generator: TextGenerator
   private let endTokens: Set<Int>
@@ -71,10 +77,20 @@ public struct AnswerScorer {
     var score = AnswerScore()
     for index in Swift.stride(from: first, to: references.count, by: stride) {
       let reference = references[index]
-      let found = answer(to: reference.prompt, maximumNewTokens: reference.answer.count + 1)
       score.asked += 1
-      if found.finishReason == .stop && found.tokens == reference.answer { score.exact += 1 }
+      if isExact(reference) { score.exact += 1 }
     }
     return score
+  }
+  private func isExact(_ reference: ReferenceAnswer) -> Bool {
+    var place = 0
+    let found = generator.generate(
+      prompt: reference.prompt, maximumNewTokens: reference.answer.count + (reference.ends ? 1 : 0),
+      sampler: Sampler(), endTokens: endTokens
+    ) { token in
+      defer { place += 1 }
+      return place < reference.answer.count && token == reference.answer[place]
+    }
+    return found.tokens == reference.answer && (found.finishReason == .stop || !reference.ends)
   }
 }

@@ -64,10 +64,10 @@ public final class TextGenerator {
   ///
   /// - Parameters:
   ///   - endTokens: tokens that end the answer.
-  ///   - onToken: called with each new token, for streaming; the end token is left out.
+  ///   - onToken: called with each new token, the end token left out; says whether to go on.
   public func generate(
     prompt: [Int], maximumNewTokens: Int, sampler: Sampler, endTokens: Set<Int>,
-    onToken: (Int) -> Void = { _ in }
+    onToken: (Int) -> Bool = { _ in true }
   ) -> GeneratedTokens {
     precondition(!prompt.isEmpty, "a prompt without tokens")
     cache.clear()
@@ -81,7 +81,7 @@ public final class TextGenerator {
         return GeneratedTokens(tokens: tokens, finishReason: .stop)
       }
       tokens.append(token)
-      onToken(token)
+      if !onToken(token) { break }
       next = [token]
     }
     return GeneratedTokens(tokens: tokens, finishReason: .length)

@@ -24,7 +24,10 @@ public struct StreamingDecoder {
 
   /// Takes an id; returns the text that is complete with it, often none.
   public mutating func append(_ id: UInt32) -> String {
+    guard tokenizer.hasText(id, skipSpecialTokens: skipsSpecialTokens) else { return "" }
     ids.append(id)
+    // A wrong byte makes its whole run of byte tokens wrong, so a run shows when it is over.
+    if tokenizer.standsForByte(id) { return "" }
     let text = Array(tokenizer.decode(ids, skipSpecialTokens: skipsSpecialTokens).utf8)
     // An unfinished character decodes to U+FFFD at the end.
     guard text.count > shown.count, text.suffix(3) != [0xef, 0xbf, 0xbd] else { return "" }

@@ -38,6 +38,8 @@ public final class Tokenizer: Sendable {
   private let specialContent: ByteStringTable
   /// Whether words go to the model as raw bytes, the last pre-tokenizer being ByteLevel.
   private let usesRawBytes: Bool
+  /// Whether decoding makes text of runs of byte tokens.
+  private let joinsBytes: Bool
   private let pool = Mutex<[EncodingScratch]>([])
 
   init(_ parts: TokenizerParts) {
@@ -48,6 +50,7 @@ public final class Tokenizer: Sendable {
     preTokenizer = parts.preTokenizer
     postProcessor = parts.postProcessor
     decoder = parts.decoder
+    joinsBytes = parts.decoder?.joinsBytes == true
     usesRawBytes = parts.model.takesRawBytes && parts.preTokenizer?.endsWithByteLevel == true
 
     var byID: [UInt32: AddedToken] = [:]
@@ -176,6 +179,18 @@ public final class Tokenizer: Sendable {
   /// Whether an id is that of a special token.
   public func isSpecial(_ id: UInt32) -> Bool {
     tokenBytes(id).map { specialContent.value($0) != nil } ?? false
+  }
+
+  /// Whether decoding writes something for an id.
+  func hasText(_ id: UInt32, skipSpecialTokens: Bool) -> Bool {
+    guard let token = tokenBytes(id) else { return false }
+    return !(skipSpecialTokens && specialContent.value(token) != nil)
+  }
+
+  /// Whether an id is a byte token, whose text depends on the byte tokens beside it.
+  func standsForByte(_ id: UInt32) -> Bool {
+    guard joinsBytes, let token = tokenBytes(id) else { return false }
+    return TokenDecoder.byte(token) != nil
   }
 
   /// A decoder that takes ids one by one, for text that is shown while it is made.

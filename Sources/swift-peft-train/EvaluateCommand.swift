@@ -2,6 +2,7 @@ import ArgumentParser
 import DataParallel
 import Datasets
 import Foundation
+import Generation
 import JSON
 import Kernels
 import Logging
@@ -17,6 +18,9 @@ struct EvaluateCommand: ParsableCommand {
   @Option(help: ArgumentHelp("HDF5 dataset", valueName: "FILE")) var data: String
   @Option(help: ArgumentHelp("train or validation", valueName: "NAME"))
   var split: SplitName = .validation
+  @Flag(
+    help: "Let the model answer each example's prompt too, and count the answers that are exact")
+  var generate = false
   @Flag(help: "Print one JSON object on standard output") var json = false
   @Flag(help: "Let every rank log, not rank 0 alone") var logAllRanks = false
 
@@ -28,27 +32,34 @@ struct EvaluateCommand: ParsableCommand {
       let share = try ProcessorShare(communicator: communicator)
       let compute = Compute(threads: model.threads ?? share.threads)
       try model.withModel(communicator) { decoder in
-        let figures = try evaluate(decoder, compute, communicator, logger)
-        if communicator.rank == 0 { report(figures) }
+        let split = try communicator.together { try readSplit(decoder) }
+        let figures = try evaluate(decoder, split, compute, communicator, logger)
+        let score =
+          generate ? try answers(decoder, split, compute, communicator, logger) : nil
+        if communicator.rank == 0 { report(figures, score) }
       }
     }
   }
 
+  private func readSplit(_ decoder: Decoder) throws -> TokenSplit {
+    try TokenDataset(
+      path: data, modelVocabularySize: decoder.configuration.vocabularySize,
+      maxLength: decoder.configuration.maximumPositions - decoder.virtualTokenCount
+        - decoder.positionOffset
+    ).split(split)
+  }
+
   private func evaluate(
-    _ decoder: Decoder, _ compute: Compute, _ communicator: Communicator, _ logger: Logger
+    _ decoder: Decoder, _ split: TokenSplit, _ compute: Compute, _ communicator: Communicator,
+    _ logger: Logger
   ) throws -> Evaluation.Figures {
     let size = Self.microBatchSize
-    let (split, batch) = try communicator.together {
-      let split = try TokenDataset(
-        path: data, modelVocabularySize: decoder.configuration.vocabularySize,
-        maxLength: decoder.configuration.maximumPositions - decoder.virtualTokenCount
-          - decoder.positionOffset
-      ).split(self.split)
+    let batch = try communicator.together {
       let tokens = split.maximumTokenCount(ofExamples: size)
       _ = try decoder.prepare(
         for: .inference, maximumTokens: tokens, maximumSequences: size,
         maximumLength: split.maximumTokenCount(ofExamples: 1))
-      return (split, decoder.makeBatch(maximumTokens: tokens, maximumSequences: size))
+      return decoder.makeBatch(maximumTokens: tokens, maximumSequences: size)
     }
     if split.cutExampleCount > 0 {
       logger.warning("\(split.cutExampleCount) examples were cut to the model's length")
@@ -58,20 +69,45 @@ struct EvaluateCommand: ParsableCommand {
     return try evaluation.run(decoder, batch: batch, examples: examples, compute: compute)
   }
 
-  private func report(_ figures: Evaluation.Figures) {
+  /// Greedy answers against the split's own, the questions dealt to the ranks.
+  private func answers(
+    _ decoder: Decoder, _ split: TokenSplit, _ compute: Compute, _ communicator: Communicator,
+    _ logger: Logger
+  ) throws -> AnswerScore {
+    let (references, scorer) = try communicator.together {
+      let references = try ReferenceAnswers(split, endTokens: try EndTokens.of(decoder))
+      // One more for the end token.
+      return (references, try references.scorer(decoder, compute, spare: 1))
+    }
+    let without = split.exampleCount - references.all.count
+    if without > 0 {
+      logger.warning("\(without) examples have no prompt or no answer and are not asked")
+    }
+    return try references.score(scorer, communicator)
+  }
+
+  private func report(_ figures: Evaluation.Figures, _ score: AnswerScore?) {
     if json {
-      let value: JSONValue = [
+      var members: [String: JSONValue] = [
         "loss": .double(figures.loss), "perplexity": .double(figures.perplexity),
         "tokens": .int(figures.tokens), "examples": .int(figures.examples),
-        "accuracy": .double(figures.accuracy),
       ]
-      print(value.text())
+      if let score {
+        members["exact_match"] = .double(score.share)
+        members["exact_answers"] = .int(score.exact)
+        members["answers"] = .int(score.asked)
+      }
+      print(JSONValue.object(members).text())
     } else {
       let loss = String(format: "%.5f", figures.loss)
       let perplexity = String(format: "%.4f", figures.perplexity)
       print(
         "\(split) split: loss \(loss), perplexity \(perplexity), over \(figures.tokens) tokens of "
           + "\(figures.examples) examples")
+      if let score {
+        let share = String(format: "%.1f", 100 * score.share)
+        print("answers: \(score.exact) of \(score.asked) exact (\(share) %)")
+      }
     }
   }
 }

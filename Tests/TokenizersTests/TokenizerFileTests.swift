@@ -31,6 +31,23 @@ struct TokenizerFileTests {
     #expect(try error(file()) == nil)
   }
 
+  @Test("A pattern that fails at every place of a long run takes no quadratic time")
+  func longRun() throws {
+    let split =
+      #"{"type":"Split","pattern":{"Regex":"\\s+$|b+a"},"behavior":"Isolated","invert":false}"#
+    let scratch = try Scratch()
+    let tokenizer = try Tokenizer(
+      contentsOf: try scratch.file("tokenizer.json", file(preTokenizer: split)))
+    let blanks = String(repeating: " ", count: 300_000)
+    let clock = ContinuousClock()
+    let start = clock.now
+    #expect(try tokenizer.encode("ab" + blanks + "ab") == [2, 2])
+    #expect(try tokenizer.encode("ba" + blanks + "\nba" + blanks) == [1, 0, 1, 0])
+    #expect(try tokenizer.encode(String(repeating: "b", count: 300_000)).count == 300_000)
+    // Walking the run again from each of its places would take minutes.
+    #expect(clock.now - start < .seconds(20))
+  }
+
   @Test("What is not known is refused by name")
   func unknownParts() throws {
     let cases: [(String, String, String)] = [
@@ -177,5 +194,40 @@ struct TokenizerFileTests {
         path: scratch.path + "/tokenizer_config.json", field: "tokenizer_class",
         found: "'RobertaTokenizer'")
     ) { try Tokenizer(directory: scratch.path) }
+  }
+
+  @Test("Beside vocab.json, added and special tokens are those of transformers' other files")
+  func legacyTokens() throws {
+    let scratch = try Scratch()
+    _ = try scratch.file("vocab.json", #"{"a":0,"b":1,"ab":2,"<|endoftext|>":3}"#)
+    _ = try scratch.file("merges.txt", "#version: 0.2\na b\n")
+    _ = try scratch.file("added_tokens.json", #"{"<y>":5,"<x>":4}"#)
+    _ = try scratch.file(
+      "special_tokens_map.json",
+      #"{"bos_token":"<s>","pad_token":{"content":"<p>","lstrip":false,"rstrip":true}}"#)
+    _ = try scratch.file("tokenizer_config.json", #"{"bos_token":"<z>","add_bos_token":true}"#)
+    let tokenizer = try Tokenizer(directory: scratch.path)
+    #expect(
+      tokenizer.addedTokens.map(\.content) == ["<|endoftext|>", "<x>", "<y>", "<s>", "<p>"])
+    #expect(try tokenizer.encode("ab<y><p>  a", addSpecialTokens: true) == [6, 2, 5, 7, 0])
+    #expect(tokenizer.decode([6, 2, 5], skipSpecialTokens: true) == "ab<y>")
+
+    _ = try scratch.file(
+      "tokenizer_config.json",
+      #"{"added_tokens_decoder":{"4":{"content":"<q>","special":true,"rstrip":true}}}"#)
+    let described = try Tokenizer(directory: scratch.path)
+    #expect(described.id(of: "<q>") == 4 && described.id(of: "<y>") == nil)
+    #expect(try described.encode("<q> ab") == [4, 2])
+    for (text, words) in [
+      (#"{"added_tokens_decoder":{"9":{"content":"<q>"}}}"#, "the id 9"),
+      (#"{"added_tokens_decoder":{},"additional_special_tokens":["<w>"]}"#, "'<w>'"),
+      (#"{"add_eos_token":true}"#, "add_eos_token"),
+    ] {
+      _ = try scratch.file("tokenizer_config.json", text)
+      do throws(TokenizerError) {
+        _ = try Tokenizer(directory: scratch.path)
+        Issue.record("\(text) was read")
+      } catch { #expect(error.description.contains(words), "\(error)") }
+    }
   }
 }

@@ -41,6 +41,26 @@ struct TokenizerVectorTests {
     }
   }
 
+  @Test(
+    "A stream of any bytes gives the text that all of them give", arguments: ["llama2", "mistral"])
+  func streamingBytes(name: String) throws {
+    let tokenizer = try Fixtures.tokenizer(name)
+    // A newline, half a character, a letter, and runs that are wrong at their ends or beginnings.
+    let runs = [
+      ["<0x0A>"], ["<0x0A>", "<0xE2>", "a"], ["<0xE2>", "<0x0A>", "a", "<0x41>"],
+      ["a", "<0x41>", "<0xC3>", "<0xA9>", "</s>", "<0xC3>"], ["<0xC3>", "<0xA9>", "<0x41>", "b"],
+    ]
+    for run in runs {
+      let ids = run.compactMap { tokenizer.id(of: $0) }
+      try #require(ids.count == run.count)
+      for skips in [false, true] {
+        var decoder = tokenizer.streamingDecoder(skipSpecialTokens: skips)
+        let result = ids.map { decoder.append($0) }.joined() + decoder.finish()
+        #expect(same(result, tokenizer.decode(ids, skipSpecialTokens: skips)), "\(run)")
+      }
+    }
+  }
+
   @Test("A character spread over tokens appears whole, with the last of them")
   func wholeCharacters() throws {
     let tokenizer = try Fixtures.tokenizer("gpt2")

@@ -25,6 +25,8 @@ struct BPEModel: Sendable {
   /// For words given as raw bytes: the symbol of each byte, and whole words by their bytes.
   private let symbolOfByte: [UInt32?]
   private let rawVocabulary: ByteStringTable
+  /// Whether tokens before and after the place in front of a mark have nothing to do with each other.
+  private let cutsAtMarks: Bool
 
   /// Builds the tables.
   ///
@@ -43,6 +45,10 @@ struct BPEModel: Sendable {
       tokens[Int(id)] = token
     }
     var merges = MergeTable(capacity: pairs.count)
+    // The mark must be a token, lest an unknown one reach over the place.
+    var cutsAtMarks =
+      vocabulary.value(Self.mark) != nil && !options.ignoresMerges
+      && options.continuingPrefix.isEmpty && options.endOfWordSuffix.isEmpty
     let prefixLength = options.continuingPrefix.utf8.count
     for (rank, pair) in pairs.enumerated() {
       let joined = pair.left + pair.right.dropFirst(prefixLength)
@@ -53,6 +59,9 @@ struct BPEModel: Sendable {
             path: path, merge: rank + 1, token: String(decoding: token, as: UTF8.self))
         }
         ids.append(id)
+      }
+      if cutsAtMarks, joined.indices.contains(where: { Self.beginsAtMark(joined, $0, from: 0) }) {
+        cutsAtMarks = false
       }
       merges.set(ids[0], ids[1], rank: UInt32(rank), token: ids[2])
     }
@@ -73,6 +82,7 @@ struct BPEModel: Sendable {
     self.vocabulary = vocabulary
     self.tokens = tokens
     self.merges = merges
+    self.cutsAtMarks = cutsAtMarks
     rawVocabulary = raw
   }
 
@@ -81,6 +91,29 @@ struct BPEModel: Sendable {
   var takesRawBytes: Bool {
     options.continuingPrefix.isEmpty && options.endOfWordSuffix.isEmpty
       && !options.fallsBackToBytes
+  }
+
+  /// SentencePiece's visible blank, `▁`.
+  private static let mark: [UInt8] = [0xe2, 0x96, 0x81]
+
+  /// Whether `text` has a mark at `position`, and something else than a mark before it.
+  private static func beginsAtMark(_ text: [UInt8], _ position: Int, from start: Int) -> Bool {
+    guard position > start, position + 3 <= text.count, text[position] == 0xe2,
+      text[position + 1] == 0x96, text[position + 2] == 0x81
+    else { return false }
+    return position < start + 3 || text[position - 3] != 0xe2 || text[position - 2] != 0x96
+      || text[position - 1] != 0x81
+  }
+
+  /// The end of the piece of `bytes[range]` that begins at `start` and can be encoded by itself.
+  ///
+  /// Where no merge reaches over the place before a mark, the text's words are encoded one by one,
+  /// with the same tokens, even if the file does not cut text into words (as Llama 2's).
+  func pieceEnd(_ bytes: [UInt8], from start: Int, in range: Range<Int>) -> Int {
+    guard cutsAtMarks else { return range.upperBound }
+    var end = start + 1
+    while end < range.upperBound, !Self.beginsAtMark(bytes, end, from: start) { end += 1 }
+    return end
   }
 
   /// Appends the tokens of the word `bytes[range]`.

@@ -21,6 +21,19 @@ final class EncodingScratch: @unchecked Sendable {
     _ bytes: [UInt8], _ range: Range<Int>, isRaw: Bool, _ model: BPEModel,
     into ids: inout [UInt32]
   ) throws(TokenizerError) {
+    if isRaw { return try encodePiece(bytes, range, isRaw: true, model, into: &ids) }
+    var start = range.lowerBound
+    while start < range.upperBound {
+      let end = model.pieceEnd(bytes, from: start, in: range)
+      try encodePiece(bytes, start..<end, isRaw: false, model, into: &ids)
+      start = end
+    }
+  }
+
+  private func encodePiece(
+    _ bytes: [UInt8], _ range: Range<Int>, isRaw: Bool, _ model: BPEModel,
+    into ids: inout [UInt32]
+  ) throws(TokenizerError) {
     guard range.count <= Self.longestKept else {
       return try model.encode(bytes, range, isRaw: isRaw, &merger, into: &ids)
     }

@@ -13,6 +13,15 @@ indirect enum TokenDecoder: Sendable {
 
   private static let replacementCharacter: [UInt8] = [0xef, 0xbf, 0xbd]
 
+  /// Whether byte tokens become text somewhere in it.
+  var joinsBytes: Bool {
+    switch self {
+    case .byteFallback: true
+    case .sequence(let parts): parts.contains(where: \.joinsBytes)
+    default: false
+    }
+  }
+
   /// The next form of the tokens.
   func apply(_ tokens: [[UInt8]]) -> [[UInt8]] {
     switch self {
@@ -81,7 +90,7 @@ indirect enum TokenDecoder: Sendable {
   /// The byte that a token `<0xNN>` stands for.
   ///
   /// The reference's number reader takes a plus sign too.
-  private static func byte(_ token: [UInt8]) -> UInt8? {
+  static func byte(_ token: [UInt8]) -> UInt8? {
     guard token.count == 6, token.starts(with: Array("<0x".utf8)), token[5] == UInt8(ascii: ">")
     else { return nil }
     let digits = token[3] == UInt8(ascii: "+") ? token[4..<5] : token[3..<5]

@@ -10,11 +10,19 @@ struct RegexMatcher {
     var kind: Kind
     var position: Int
     var limit: Int
+    /// Where a repetition without maximum stopped.
+    var end = 0
   }
-  private enum Kind: UInt8 { case plain, givesBack, takesMore }
+  private enum Kind: UInt8 { case plain, givesBack, gaveBack, takesMore }
+
+  /// Repetitions shorter than this are tried again sooner than looked up.
+  private static let longRepetition = 64
 
   private let program: RegexProgram
   private var stack: [Entry] = []
+  /// For each instruction the places from which a repetition is known to lead nowhere, so that a
+  /// search does not walk a run of scalars again from each of its places; empty where none is.
+  private var deadEnds: [Range<Int>] = []
 
   init(_ program: RegexProgram) {
     self.program = program
@@ -27,6 +35,7 @@ struct RegexMatcher {
   mutating func matches(
     _ bytes: [UInt8], in range: Range<Int>, _ found: (Range<Int>) -> Void
   ) {
+    deadEnds = []
     var start = range.lowerBound
     var lastEnd = -1
     while start <= range.upperBound {
@@ -104,6 +113,7 @@ struct RegexMatcher {
     _ index: Int, _ minimum: Int, _ maximum: Int, _ greed: RegexNode.Greed, _ bytes: [UInt8],
     _ pc: inout Int, _ position: inout Int, _ end: Int
   ) -> Bool {
+    if !deadEnds.isEmpty, deadEnds[pc].contains(position) { return false }
     var count = 0
     let wanted = greed == .lazy ? minimum : maximum
     var floor = position
@@ -118,7 +128,9 @@ struct RegexMatcher {
     pc += 1
     if greed == .greedy, position > floor {
       stack.append(
-        Entry(instruction: Int32(pc), kind: .givesBack, position: position, limit: floor))
+        Entry(
+          instruction: Int32(pc), kind: .givesBack, position: position, limit: floor,
+          end: maximum == .max ? position : floor))
     } else if greed == .lazy, count < maximum {
       stack.append(
         Entry(
@@ -141,12 +153,22 @@ struct RegexMatcher {
         return true
       case .givesBack:
         position = UTF8Text.before(bytes, position)
-        if position > stack[last].limit {
-          stack[last].position = position
-        } else {
-          stack.removeLast()
+        stack[last].position = position
+        if position == stack[last].limit {
+          if stack[last].end - position >= Self.longRepetition {
+            stack[last].kind = .gaveBack
+          } else {
+            stack.removeLast()
+          }
         }
         return true
+      case .gaveBack:
+        // All it could take was tried; from a later place in the run it could take no other.
+        if deadEnds.isEmpty {
+          deadEnds = [Range<Int>](repeating: 0..<0, count: program.instructions.count)
+        }
+        deadEnds[pc - 1] = position..<stack[last].end
+        stack.removeLast()
       case .takesMore:
         guard case .many(let index, _, _, _) = program.instructions[pc - 1], position < end,
           program.sets[index].contains(UTF8Text.next(bytes, &position))

@@ -60,7 +60,7 @@ let package = Package(
     // Rows of text to datasets.
     .target(
       name: "Preparation",
-      dependencies: ["Datasets", "Templates", "Tokenizers", "Tensors", "JSON"],
+      dependencies: ["Datasets", "HDF5", "Templates", "Tokenizers", "Tensors", "JSON"],
       swiftSettings: strict),
 
     // Floor 5: the step loop.
@@ -76,8 +76,8 @@ let package = Package(
     .executableTarget(
       name: "swift-peft-train",
       dependencies: [
-        "Training", "PEFT", "Model", "Kernels", "Generation", "Datasets", "Checkpointing",
-        "DataParallel", "HDF5", "Safetensors", "Tokenizers", "Tensors", "JSON",
+        "Training", "PEFT", "Model", "Kernels", "Generation", "Preparation", "Datasets",
+        "Checkpointing", "DataParallel", "HDF5", "Safetensors", "Tokenizers", "Tensors", "JSON",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
       ],
@@ -107,7 +107,8 @@ let package = Package(
     .testTarget(
       name: "PreparationTests",
       dependencies: [
-        "Preparation", "Datasets", "Templates", "Tokenizers", "Tensors", "JSON", "TestSupport",
+        "Preparation", "Datasets", "HDF5", "Templates", "Tokenizers", "Tensors", "JSON",
+        "TestSupport",
       ]),
     .testTarget(
       name: "CheckpointingTests", dependencies: ["Checkpointing", "HDF5", "Tensors", "TestSupport"]),

@@ -61,7 +61,7 @@ let package = Package(
     // Rows of text to datasets.
     .target(
       name: "Preparation",
-      dependencies: ["Datasets", "Templates", "Tokenizers", "Tensors", "JSON"],
+      dependencies: ["Datasets", "HDF5", "Templates", "Tokenizers", "Tensors", "JSON"],
       swiftSettings: strict),
 
     // Floor 5: the step loop.
@@ -108,7 +108,8 @@ let package = Package(
     .testTarget(
       name: "PreparationTests",
       dependencies: [
-        "Preparation", "Datasets", "Templates", "Tokenizers", "Tensors", "JSON", "TestSupport",
+        "Preparation", "Datasets", "HDF5", "Templates", "Tokenizers", "Tensors", "JSON",
+        "TestSupport",
       ]),
     .testTarget(
       name: "CheckpointingTests", dependencies: ["Checkpointing", "HDF5", "Tensors", "TestSupport"]),

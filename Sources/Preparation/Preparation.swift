@@ -27,6 +27,9 @@ public final class Preparation {
     public let totalBytes: Int
     /// Rows so far.
     public let rows: Int
+
+    /// The share that is done.
+    public var share: Double { totalBytes > 0 ? Double(bytesRead) / Double(totalBytes) : 1 }
   }
 
   /// Rows of a round for each thread, and bytes of a round at most: memory is a few times the latter.
@@ -70,12 +73,13 @@ public final class Preparation {
   ) throws -> PreparationReport {
     let writer = try TokenDatasetWriter(
       path: options.output, vocabularySize: text.vocabularySize,
-      tokenizerSHA256: text.tokenizer.sha256)
+      // Nothing in a file of another program says which tokenizer made it.
+      tokenizerSHA256: options.importFormat == nil ? text.tokenizer.sha256 : nil)
     let files = options.inputs + options.validation
     let totalBytes = files.reduce(0) { $0 + Self.size($1) }
     var finished = 0
     for (name, paths) in [(SplitName.train, options.inputs), (.validation, options.validation)] {
-      let reader = RowReader(paths, documents: options.documents)
+      let reader = source(paths)
       while true {
         let rows = try round(reader)
         if rows.isEmpty { break }
@@ -104,7 +108,15 @@ public final class Preparation {
     return (attributes?[.size] as? NSNumber)?.intValue ?? 0
   }
 
-  private func round(_ reader: RowReader) throws(PreparationError) -> [InputRow] {
+  private func source(_ paths: [String]) -> any RowSource {
+    guard let format = options.importFormat else {
+      return RowReader(paths, documents: options.documents)
+    }
+    return ImportSource(
+      paths, format: format, window: options.excess == .split ? options.maxLength : nil)
+  }
+
+  private func round(_ reader: any RowSource) throws(PreparationError) -> [InputRow] {
     var rows: [InputRow] = []
     var bytes = 0
     while rows.count < Self.rowsPerThread * options.threads, bytes < Self.roundBytes,

@@ -1,3 +1,4 @@
+import HDF5
 import JSON
 import Tensors
 
@@ -18,6 +19,10 @@ public enum PreparationError: ClassifiedError {
   case unreadable(path: String, reason: String)
   /// A file of the model's directory is not what it must be.
   case badConfiguration(path: String, field: String, expected: String)
+  /// A file of another program is not what it must be.
+  case badImport(path: String, reason: String)
+  /// An HDF5 file of another program cannot be read.
+  case storage(HDF5Error)
   /// A row that cannot be used, and that ends the work since this was asked.
   case brokenRow(RowLocation, reason: RowProblem)
   /// An example with more tokens than allowed, where this was to be an error.
@@ -35,6 +40,7 @@ public enum PreparationError: ClassifiedError {
   public var errorClass: ErrorClass {
     switch self {
     case .noEndOfText, .unknownToken: .usage
+    case .storage(let error): error.errorClass
     default: .input
     }
   }
@@ -43,6 +49,9 @@ public enum PreparationError: ClassifiedError {
   public var description: String {
     switch self {
     case .unreadable(let path, let reason): "\(path) cannot be read: \(reason)."
+    case .badImport(let path, let reason):
+      "\(path) cannot be imported: \(reason). Check --from, or write the file again."
+    case .storage(let error): error.description
     case .badConfiguration(let path, let field, let expected):
       "In \(path), \(field) is not \(expected)."
     case .brokenRow(let location, let reason):

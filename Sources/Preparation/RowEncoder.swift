@@ -38,6 +38,9 @@ struct RowEncoder: Sendable {
     let form: RowForm
     let content: RowContent
     switch row.content {
+    case .tokens(let example):
+      form = .imported
+      content = .tokens(example.tokens, counts: example.counts)
     case .text(let bytes):
       guard let text = String(validating: bytes, as: UTF8.self) else {
         throw .badValue(key: "text", expected: "UTF-8", found: "other bytes")

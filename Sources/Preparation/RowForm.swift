@@ -16,6 +16,8 @@ public enum RowForm: String, Sendable, Hashable, CaseIterable, CustomStringConve
   case tokens
   /// No JSON but a text: all of it counts.
   case plainText = "plain_text"
+  /// Token ids that another program wrote: its own mask tells what counts.
+  case imported
 
   /// The form in words.
   public var description: String {
@@ -27,6 +29,7 @@ public enum RowForm: String, Sendable, Hashable, CaseIterable, CustomStringConve
     case .shareGPT: "ShareGPT's {\"conversations\"}"
     case .tokens: "{\"input_ids\", \"labels\"}"
     case .plainText: "plain text"
+    case .imported: "token ids of another program"
     }
   }
 
@@ -87,7 +90,7 @@ enum RowContent {
       self = .conversation(
         try Self.messages(messages), tools: try Self.list(row, "tools"),
         documents: try Self.list(row, "documents"), firstCounted: 0)
-    case .tokens: self = try Self.tokens(row)
+    case .tokens, .imported: self = try Self.tokens(row)
     }
   }
 

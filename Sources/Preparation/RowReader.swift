@@ -5,10 +5,12 @@ struct InputRow: Sendable {
   enum Content: Sendable {
     case json([UInt8])
     case text([UInt8])
+    case tokens(ImportedExample)
 
     var byteCount: Int {
       switch self {
       case .json(let bytes), .text(let bytes): bytes.count
+      case .tokens(let example): 5 * example.tokens.count
       }
     }
   }
@@ -17,11 +19,19 @@ struct InputRow: Sendable {
   var content: Content
 }
 
+/// Where rows come from.
+protocol RowSource: AnyObject {
+  /// The next row; nil behind the last.
+  func next() throws(PreparationError) -> InputRow?
+  /// Bytes of all files that were read so far.
+  var bytesRead: Int { get }
+}
+
 /// Reads rows one after the other, holding no more of a file than a piece and a row.
 ///
 /// A file with `.jsonl`, `.ndjson` or `.json` is JSON: a row a line, or one list of rows; another one is
 /// so where it begins with `{`. Everything else is plain text.
-final class RowReader {
+final class RowReader: RowSource {
   private static let pieceSize = 1 << 20
 
   private let paths: [String]

@@ -9,8 +9,8 @@ struct InspectCommand: ParsableCommand {
     commandName: "inspect",
     abstract: "Say what a file or directory is, and whether it is sound.",
     discussion: """
-      Knows model, adapter and output directories, safetensors, HDF5 datasets and checkpoints, and
-      tokenizer.json. Everything is read and checked; a damaged one ends with status 65.
+      Knows model, adapter and output directories, safetensors, HDF5 datasets and checkpoints,
+      tokenizer.json, and the token files of llm.c, Megatron, Cerebras and NVIDIA. Everything is read and checked; a damaged one ends with status 65.
       """)
 
   @Argument(help: ArgumentHelp("file or directory", valueName: "PATH")) var path: String
@@ -42,7 +42,8 @@ enum InspectionError: ClassifiedError {
     case .notFound(let path): "There is no file or directory \(path). Check the path."
     case .unknownKind(let path):
       "\(path) is nothing that this program knows. Known are model, adapter and output directories, "
-        + "safetensors, HDF5 datasets and checkpoints, and tokenizer.json."
+        + "safetensors, HDF5 datasets and checkpoints, tokenizer.json, and the token files of llm.c, "
+        + "Megatron, Cerebras and NVIDIA."
     }
   }
 }

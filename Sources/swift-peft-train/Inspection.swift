@@ -5,6 +5,7 @@ import HDF5
 import JSON
 import Model
 import PEFT
+import Preparation
 import Safetensors
 import Tensors
 import Tokenizers
@@ -119,6 +120,8 @@ struct Inspection {
     let start = [UInt8](head ?? Data())
     if start.starts(with: [0x89, 0x48, 0x44, 0x46]) {
       try readHDF5()
+    } else if let format = ImportFormat(recognizing: path) {
+      try readImport(format)
     } else if path.hasSuffix(".safetensors") || (start.count > 8 && start[8] == 0x7b) {
       try readSafetensors()
     } else if url.lastPathComponent == "tokenizer.json" {
@@ -141,6 +144,7 @@ struct Inspection {
       let dataset = try TokenDataset(path: path)
       tell("vocab_size", .int(dataset.vocabularySize))
       tell("fingerprint", .string(dataset.fingerprint))
+      if let sha256 = dataset.tokenizerSHA256 { tell("tokenizer_sha256", .string(sha256)) }
       for split in [dataset.train, dataset.validation].compactMap(\.self) {
         tell(
           split.name.rawValue,
@@ -162,8 +166,23 @@ struct Inspection {
       tell("base_fingerprint", .string(metadata.baseFingerprint))
       tell("dataset_fingerprint", .string(metadata.datasetFingerprint))
       tellTensors(try checkpoint.tensors().map { ($0.name, $0.shape) })
-    default: throw InspectionError.unknownKind(path: path)
+    default:
+      guard let format = ImportFormat(recognizing: path) else {
+        throw InspectionError.unknownKind(path: path)
+      }
+      try readImport(format)
     }
+  }
+
+  private mutating func readImport(_ format: ImportFormat) throws {
+    kind = format.description
+    let survey = try format.survey(path)
+    tell("examples", .int(survey.examples))
+    tell("tokens", .int(survey.tokens))
+    tell("counted_tokens", .int(survey.countedTokens))
+    tell("longest", .int(survey.longest))
+    tell("largest_token", .int(Int(survey.largestToken)))
+    tell("import", .string("swift-peft-train prepare --from \(format.rawValue)"))
   }
 
   private mutating func readSafetensors() throws {

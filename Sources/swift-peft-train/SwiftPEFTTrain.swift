@@ -18,8 +18,8 @@ struct SwiftPEFTTrain: ParsableCommand {
       """,
     version: ProgramVersion.text,
     subcommands: [
-      TrainCommand.self, EvaluateCommand.self, GenerateCommand.self, MergeCommand.self,
-      ExportCommand.self, InspectCommand.self,
+      TrainCommand.self, PrepareCommand.self, TokenizeCommand.self, EvaluateCommand.self,
+      GenerateCommand.self, MergeCommand.self, ExportCommand.self, InspectCommand.self,
     ],
     defaultSubcommand: TrainCommand.self)
 

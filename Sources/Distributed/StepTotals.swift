@@ -22,7 +22,11 @@ public final class StepTotals {
   /// Ranks that were asked to stop; any is enough for all to stop at this step's end.
   public var stopRequests: Int64 = 0
 
-  private let message = ReductionBuffer(count: 10)
+  /// Bytes that each rank hands to MPI for them, where there is more than one rank.
+  public static let byteCount = messageCount * MemoryLayout<Int64>.stride
+
+  private static let messageCount = 10
+  private let message = ReductionBuffer(count: messageCount)
 
   /// Totals of nothing.
   public init() {}

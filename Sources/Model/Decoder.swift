@@ -131,14 +131,17 @@ public final class Decoder {
 
   /// Trains a tensor of the base: its values move to `values`, its gradient is added to `gradient`.
   ///
+  /// - Parameter tied: whether a tied embedding table takes the head along; without, the head stays
+  ///   what it was.
   /// - Throws: `ModelError.unknownSite` where the base has no tensor of that name.
-  public func train(parameter name: String, values: MatrixView, gradient: MatrixView)
-    throws(ModelError)
-  {
+  public func train(
+    parameter name: String, values: MatrixView, gradient: MatrixView, tied: Bool = true
+  ) throws(ModelError) {
     guard let parameter = trainableBaseParameters.first(where: { $0.name == name }) else {
       throw .unknownSite(name: name, known: parts.parameters.prefix(8).map(\.name))
     }
     if parameter.name == Self.tiedHeadName { parts.head = parameter }
+    if !tied && parameter === parts.embedding && isHeadTied { parts.head = separateHead }
     parameter.train(values: values, gradient: gradient)
   }
 
@@ -147,10 +150,16 @@ public final class Decoder {
   /// That is the base's tensors and, where it is tied, a head of its own that
   /// starts as the embedding table. Training that head leaves the embedding alone.
   public var trainableBaseParameters: [Parameter] {
-    guard configuration.tiesEmbeddings else { return parts.parameters }
-    let head = Parameter(
+    configuration.tiesEmbeddings ? parts.parameters + [separateHead] : parts.parameters
+  }
+
+  /// Whether head and embedding table are still one tensor.
+  public var isHeadTied: Bool { parts.head === parts.embedding }
+
+  /// A frozen head of its own where the table lies now.
+  private var separateHead: Parameter {
+    Parameter(
       name: Self.tiedHeadName, shape: parts.embedding.shape, weight: parts.embedding.weight)
-    return parts.parameters + [head]
   }
 
   private static let tiedHeadName = "lm_head.weight"

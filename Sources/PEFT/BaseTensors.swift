@@ -28,7 +28,7 @@ struct BaseTensors {
     for module in modules {
       guard parameters.contains(where: { modulePath($0.name).hasSuffix(module) }) else {
         throw .nothingTargeted(
-          patterns: [module],
+          selection: "modules_to_save [\"\(module)\"]",
           available: Set(parameters.map { lastComponent(modulePath($0.name)) }).sorted())
       }
     }
@@ -49,8 +49,10 @@ struct BaseTensors {
   /// Moves them into the arena.
   func attach(to decoder: Decoder, arena: ParameterArena) throws(ModelError) {
     for (slot, parameter) in slots {
+      // PEFT trains copies: a tied head or table that is not itself named stays as it was.
       try decoder.train(
-        parameter: parameter, values: arena.values(slot), gradient: arena.gradients(slot))
+        parameter: parameter, values: arena.values(slot), gradient: arena.gradients(slot),
+        tied: false)
     }
   }
 

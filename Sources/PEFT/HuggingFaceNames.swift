@@ -18,9 +18,10 @@ extension PEFTMethod {
   {
     var missing = Set(arena.slots.filter { $0.role.isOptimized }.map(\.name))
     var unexpected: [String] = []
+    let names = Set(tensors.map(\.name))
     for tensor in tensors {
       guard let slot = arena.slot(named: tensor.name) else {
-        unexpected.append(tensor.name)
+        if !isRepeated(tensor.name, in: names) { unexpected.append(tensor.name) }
         continue
       }
       guard tensor.shape == slot.shape else {
@@ -32,6 +33,14 @@ extension PEFTMethod {
     if let name = missing.sorted().first { throw .missingTensor(name: name, source: source) }
     if !unexpected.isEmpty {
       throw .unexpectedTensors(names: unexpected.sorted(), source: source)
+    }
+  }
+
+  /// Whether PEFT wrote a tensor twice: with `bias` `all` and `modules_to_save` it adds the wrapper's
+  /// biases, trained and original, to the module's own.
+  private func isRepeated(_ name: String, in names: Set<String>) -> Bool {
+    [".modules_to_save.", ".original_module."].contains { wrapper in
+      name.contains(wrapper) && names.contains(name.replacing(wrapper, with: "."))
     }
   }
 

@@ -26,11 +26,15 @@ public struct ModuleTargeting: Sendable, Hashable {
   public var layers: [Int]?
   /// `layers_pattern`.
   public var layersPattern: [String]?
+  /// `modules_to_save`: trained in full and so never adapted.
+  public var modulesToSave: [String] = []
 
-  /// Reads the four fields.
+  /// Reads the five fields.
   ///
-  /// - Parameter hasLayers: whether the method has the last two (IA3 has not).
+  /// - Parameter hasLayers: whether the method has `layers_to_transform` and `layers_pattern` (IA3 has
+  ///   not).
   public init(_ options: MethodOptions, hasLayers: Bool = true) throws(PEFTError) {
+    modulesToSave = try options.strings("modules_to_save") ?? []
     targets = try Self.selector("target_modules", options)
     excluded = try Self.selector("exclude_modules", options)
     guard hasLayers else { return }
@@ -68,29 +72,84 @@ public struct ModuleTargeting: Sendable, Hashable {
         reason: "there are no default target_modules for \(decoder.configuration.family.rawValue); "
           + "give them")
     }
-    if case .list(let names) = selector {
-      for name in names {
-        for other in ["lm_head", "embed_tokens", "wte", "wpe"]
-        where name == other || name.hasSuffix("." + other) {
-          throw .unsupportedField(
-            name: "target_modules", value: name, expected: "projections inside the blocks",
-            source: method)
-        }
-      }
-    }
+    try refuseOutsideBlocks(selector, decoder, method)
     var result: [LinearLayer] = []
     for layer in all {
-      guard try Self.matches(layer.path, selector) else { continue }
-      if let excluded, try Self.matches(layer.path, excluded) { continue }
-      if let layers, !layers.contains(layer.block) || !patternMatches(layer.path) { continue }
+      guard try selects(layer, selector), try !isExcluded(layer.path) else { continue }
       result.append(layer)
     }
     if result.isEmpty {
       throw .nothingTargeted(
-        patterns: selector.texts,
+        selection: description(selector),
         available: Array(Set(all.map { lastComponent($0.path) })).sorted())
     }
     return result
+  }
+
+  /// Refuses a selection of the head or an embedding table, which PEFT would adapt.
+  private func refuseOutsideBlocks(
+    _ selector: Selector, _ decoder: Decoder, _ method: String
+  ) throws(PEFTError) {
+    if selector == .allLinear { return }
+    for parameter in decoder.trainableBaseParameters {
+      let path = modulePath(parameter.name)
+      guard ["lm_head", "embed_tokens", "wte", "wpe"].contains(lastComponent(path)),
+        try Self.matches(path, selector), try !isExcluded(path)
+      else { continue }
+      throw .unsupportedField(
+        name: "target_modules", value: "\(selector.texts)",
+        expected: "projections inside the blocks, and \(path) is none", source: method)
+    }
+  }
+
+  /// Whether a projection is asked for.
+  ///
+  /// A full path in a list stands for itself, whatever `layers_to_transform` says, as in PEFT.
+  private func selects(_ layer: LinearLayer, _ selector: Selector) throws(PEFTError) -> Bool {
+    if case .list(let names) = selector, names.contains(layer.path) { return true }
+    guard try Self.matches(layer.path, selector) else { return false }
+    guard let layers else { return true }
+    guard layers.contains(layer.block) else { return false }
+    return try patternMatches(layer.path)
+  }
+
+  /// Whether `exclude_modules` names a module, or `modules_to_save` names it or a module around it.
+  private func isExcluded(_ path: String) throws(PEFTError) -> Bool {
+    if let excluded, try Self.matches(path, excluded) { return true }
+    for module in modulesToSave
+    where try Self.wholeMatch(path, "(.*\\.)?(\(module))(\\..*)?", field: "modules_to_save") {
+      return true
+    }
+    return false
+  }
+
+  /// The selection in the words of its fields.
+  private func description(_ selector: Selector) -> String {
+    var text = "target_modules \(selector.texts)"
+    if let excluded { text += ", less exclude_modules \(excluded.texts)," }
+    if !modulesToSave.isEmpty { text += ", less modules_to_save \(modulesToSave)," }
+    if let layers { text += ", with layers_to_transform \(layers)" }
+    if let layersPattern { text += " and layers_pattern \(layersPattern)" }
+    return text
+  }
+
+  /// Names and numbers of the selection that nothing answers to, each a sentence; PEFT passes over
+  /// them in silence.
+  func unmatched(in decoder: Decoder) -> [String] {
+    let paths = decoder.linearLayers.map(\.path)
+    var sentences: [String] = []
+    for (field, selector) in [("target_modules", targets), ("exclude_modules", excluded)] {
+      guard case .list(let names) = selector else { continue }
+      for name in names where !paths.contains(where: { $0 == name || $0.hasSuffix("." + name) }) {
+        sentences.append("'\(name)' of \(field) matches no projection of this model.")
+      }
+    }
+    for block in layers ?? [] where block < 0 || block >= decoder.configuration.blockCount {
+      sentences.append(
+        "\(block) of layers_to_transform is no block of this model, which has "
+          + "\(decoder.configuration.blockCount).")
+    }
+    return sentences
   }
 
   /// How the selection is written to a file: full paths, or from 20 on the shortest suffixes that
@@ -144,18 +203,24 @@ public struct ModuleTargeting: Sendable, Hashable {
     }
   }
 
-  private func patternMatches(_ path: String) -> Bool {
-    guard let layersPattern else { return true }
-    return layersPattern.contains { path.contains("\($0).") }
+  private func patternMatches(_ path: String) throws(PEFTError) -> Bool {
+    guard let layersPattern, !layersPattern.isEmpty else { return true }
+    for pattern in layersPattern
+    where try Self.wholeMatch(path, "(.*?\\.)?(\(pattern))\\.\\d+\\..*", field: "layers_pattern") {
+      return true
+    }
+    return false
   }
 
   /// Whether a regular expression matches a whole path, as Python's `re.fullmatch`.
-  static func wholeMatch(_ path: String, _ expression: String) throws(PEFTError) -> Bool {
+  static func wholeMatch(
+    _ path: String, _ expression: String, field: String = "target_modules"
+  ) throws(PEFTError) -> Bool {
     do {
       return try Regex(expression).wholeMatch(in: path) != nil
     } catch {
       throw .unsupportedField(
-        name: "target_modules", value: expression, expected: "a regular expression (\(error))",
+        name: field, value: expression, expected: "a regular expression (\(error))",
         source: "the configuration")
     }
   }

@@ -10,8 +10,8 @@ public enum PEFTError: ClassifiedError {
   case unknownField(name: String, value: String, source: String, nearest: String?)
   /// Two fields contradict each other.
   case inconsistentFields(String, source: String)
-  /// The patterns select no module.
-  case nothingTargeted(patterns: [String], available: [String])
+  /// Fields, named in `selection`, select no module.
+  case nothingTargeted(selection: String, available: [String])
   /// A tensor that the method needs is not in the adapter.
   case missingTensor(name: String, source: String)
   /// A tensor that the method has no place for is in the adapter.
@@ -41,14 +41,13 @@ public enum PEFTError: ClassifiedError {
     case .unsupportedField(let name, let value, let expected, let source):
       "\(name) = \(value) in \(source) is not supported. Supported: \(expected)."
     case .unknownField(let name, let value, let source, let nearest):
-      "\(source) sets the field '\(name)' to \(value), which this program does not know; it may "
-        + "change what the adapter computes. "
+      "'\(name)' is \(value) in \(source), and this method has no such field; it may change what the "
+        + "adapter computes. "
         + (nearest.map { "Did you mean '\($0)'?" } ?? "Remove it, or set it to null.")
     case .inconsistentFields(let what, let source):
-      "\(source) contradicts itself: \(what)."
-    case .nothingTargeted(let patterns, let available):
-      "target_modules \(patterns) match no module of this model. It has "
-        + "\(available.joined(separator: ", "))."
+      "In \(source): \(what)."
+    case .nothingTargeted(let selection, let available):
+      "\(selection) match no module of this model. It has \(available.joined(separator: ", "))."
     case .missingTensor(let name, let source):
       "Tensor '\(name)' is not in \(source). The file does not belong to this configuration or base."
     case .unexpectedTensors(let names, let source):

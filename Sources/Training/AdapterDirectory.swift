@@ -100,13 +100,14 @@ public struct AdapterDirectory: Sendable {
   }
 
   private static func readme(_ export: AdapterExport, base: String) -> String {
-    let type = export.configuration["peft_type"]?.string ?? "adapter"
+    let peftType = export.configuration["peft_type"]?.string
+    let type = peftType ?? "bottleneck"
     let count = export.tensors.reduce(0) { $0 + $1.values.count }
     let notes = export.notes.map { "- \($0)\n" }.joined()
     return """
       ---
       base_model: \(base)
-      library_name: peft
+      library_name: \(peftType == nil ? "adapter-transformers" : "peft")
       tags:
       - \(type.lowercased())
       ---
@@ -116,12 +117,36 @@ public struct AdapterDirectory: Sendable {
       \(grouped(count)) parameters in \(export.tensors.count) tensors, trained with swift-peft-train
       \(ProgramVersion.text) on the base `\(base)`.
 
+      \(use(export, base: base))
+      \(notes.isEmpty ? "" : "\n" + notes)
+      """
+  }
+
+  /// How the adapter is used: in its own library, or where that has no such adapter, with this
+  /// program.
+  private static func use(_ export: AdapterExport, base: String) -> String {
+    if !export.notes.isEmpty {
+      return """
+            swift-peft-train generate --model \(base) --adapter adapter --prompt …
+        """
+    }
+    if export.configuration["peft_type"] == nil {
+      return """
+            import adapters
+            from transformers import AutoModelForCausalLM
+
+            model = AutoModelForCausalLM.from_pretrained("\(base)")
+            adapters.init(model)
+            name = model.load_adapter("adapter", use_safetensors=True)
+            model.set_active_adapters(name)
+        """
+    }
+    return """
           from peft import PeftModel
           from transformers import AutoModelForCausalLM
 
           base = AutoModelForCausalLM.from_pretrained("\(base)")
           model = PeftModel.from_pretrained(base, "adapter")
-      \(notes.isEmpty ? "" : "\n" + notes)
       """
   }
 

@@ -57,7 +57,7 @@ public struct AdapterSource {
       tensors = nil
       try AdapterSource.checkName(configuration, is: methodName, path: path)
     } else {
-      description = "the options"
+      description = "the options of \(configuration.method)"
       methodName = configuration.method
       fields = [:]
       tensors = nil

@@ -24,27 +24,34 @@ public enum ModelDirectory {
   ///   - base: the base, with the method attached.
   ///   - elementType: how weights are stored; as the base's where nil.
   ///   - replacing: whether an earlier directory of that name goes.
+  ///   - check: looks at the finished directory before it gets its name, told the coarsest type that
+  ///     weights are stored in; what it throws undoes all.
   /// - Throws: `PEFTError.cannotMerge` with the method's reason, `SafetensorsError`,
-  ///   `TrainingError`.
+  ///   `TrainingError`, and what `check` throws.
   public static func publish(
     _ path: String, base: Decoder, method: any PEFTMethod, elementType: ElementType?,
-    replacing: Bool = false
+    replacing: Bool = false,
+    check: (_ directory: String, _ coarsest: ElementType) throws -> Void = { _, _ in }
   ) throws {
     if let reason = method.mergeRefusal {
       throw PEFTError.cannotMerge(method: method.name, reason: reason)
     }
     try publishDirectory(path, replacing: replacing) { directory in
-      let untied = try writeWeights(
+      let (untied, coarsest) = try writeWeights(
         directory + "/model.safetensors", base: base, method: method, elementType: elementType)
       try writeConfiguration(directory, base: base, elementType: elementType, untied: untied)
       for name in companions { try copy(name, from: base.directory, to: directory) }
+      try check(directory, coarsest)
     }
   }
 
-  /// Writes every tensor; returns whether the head had to be told from the embedding table.
+  /// Writes every tensor.
+  ///
+  /// - Returns: whether the head had to be told from the embedding table, and the coarsest type
+  ///   written.
   private static func writeWeights(
     _ path: String, base: Decoder, method: any PEFTMethod, elementType: ElementType?
-  ) throws -> Bool {
+  ) throws -> (untied: Bool, coarsest: ElementType) {
     let files = try WeightFiles(directory: base.directory)
     var sources: [(name: String, tensor: SafetensorsTensor)] = []
     for parameter in base.parameters {
@@ -53,17 +60,15 @@ public enum ModelDirectory {
     let largest = sources.map(\.tensor.elementCount).max() ?? 0
     let buffer = FloatBuffer(count: largest)
 
-    // A tied head that the method changes is no longer the table: both are written.
+    // A tied head or table that the method trains alone parts the two: both are written.
     let headName = "lm_head.weight"
     var untied = false
     let isNamed = sources.contains { $0.name == headName }
     if let table = sources.first(where: { $0.tensor.shape.count == 2 }),
-      base.configuration.tiesEmbeddings && !isNamed
+      base.configuration.tiesEmbeddings && !isNamed && !base.isHeadTied
     {
-      let values = view(buffer, table.tensor)
-      try table.tensor.copyFloats(into: values)
-      untied = method.merge(into: values, of: headName, decoder: base)
-      if untied { sources.append((headName, table.tensor)) }
+      untied = true
+      sources.append((headName, table.tensor))
     }
 
     var entries: [SafetensorsWriter.Entry] = []
@@ -84,7 +89,9 @@ public enum ModelDirectory {
       }
     }
     try writer.finish()
-    return untied
+    let types = Set(entries.map(\.elementType))
+    let coarsest = [ElementType.bfloat16, .float16].first { types.contains($0) } ?? .float32
+    return (untied, coarsest)
   }
 
   /// A tensor of the base under its full name, or the bare decoder's.

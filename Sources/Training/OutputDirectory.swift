@@ -82,8 +82,13 @@ public func publishDirectory(
 ) throws {
   let manager = FileManager.default
   let temporary = path + ".partial"
-  if !replacing, let found = try? manager.contentsOfDirectory(atPath: path).first {
-    throw TrainingError.notEmpty(path: path, found: found)
+  if manager.fileExists(atPath: path) {
+    guard let contents = try? manager.contentsOfDirectory(atPath: path) else {
+      throw TrainingError.cannotWrite(path: path, reason: "it is there and no directory")
+    }
+    if !replacing, let found = contents.first {
+      throw TrainingError.notEmpty(path: path, found: found)
+    }
   }
   do {
     try? manager.removeItem(atPath: temporary)

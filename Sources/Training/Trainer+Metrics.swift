@@ -1,3 +1,4 @@
+import DataParallel
 import Foundation
 import JSON
 import Kernels
@@ -9,6 +10,12 @@ extension Trainer {
     let arenaBytes = run.attached.arena.extent * 8
     run.logger.info(
       "memory of a rank besides the mapped base: \(megabytes(workspaceBytes)) activations, \(megabytes(arenaBytes)) parameters and gradients, \(megabytes(run.optimizer.byteCount)) optimiser, \(megabytes(reducer.byteCount)) reduction"
+    )
+    let handed = reducer.bytesPerStep + StepTotals.byteCount
+    run.logger.info(
+      run.communicator.worldSize > 1
+        ? "each rank hands \(grouped(handed)) bytes to reductions in a step"
+        : "one rank reduces nothing; each of several would hand over \(grouped(handed)) bytes a step"
     )
     let counts = run.attached.parameterCounts(run.decoder)
     try writeOnAllRanks([

@@ -53,6 +53,7 @@ public final class Trainer {
     report.learningRate = learningRates.learningRate(step: step)
     tokensSeen += report.tokens
     guard report.countedTokens > 0 else { return report }
+    let bytesBefore = run.communicator.reducedBytes
 
     method.prepareStep(context)
     totals.reset()
@@ -75,7 +76,7 @@ public final class Trainer {
     let reduction = try reducer.finish(into: arena, scale: scale)
     try totals.reduce(over: run.communicator)
     report.loss = totals.loss.value * scale
-    report.reducedBytes = reduction.bytesReduced
+    report.reducedBytes = run.communicator.reducedBytes - bytesBefore
     if let index = reduction.nonFiniteTensor {
       throw TrainingError.nonFiniteGradient(tensor: arena.slots[index].name, step: step)
     }

@@ -26,6 +26,8 @@ public enum TrainingError: ClassifiedError {
   case methodMismatch(given: String, adapter: String, path: String)
   /// A file that belongs to the base cannot be copied into the new model directory.
   case cannotCopy(from: String, to: String, reason: String)
+  /// A merged model does not compute what base and adapter do.
+  case mergeDiffers(error: Double, limit: Double)
   /// bf16 was asked for and there is no kernel for it.
   case precisionUnavailable(String)
 
@@ -34,7 +36,7 @@ public enum TrainingError: ClassifiedError {
     switch self {
     case .cannotWrite, .outputInUse, .outputLocked, .notEmpty, .cannotCopy: .output
     case .unusableCheckpoint, .noAdapter: .input
-    case .nonFiniteGradient, .nonFiniteLoss: .failure
+    case .nonFiniteGradient, .nonFiniteLoss, .mergeDiffers: .failure
     case .resumeMismatch, .tooLong, .methodMismatch, .precisionUnavailable: .usage
     }
   }
@@ -73,6 +75,10 @@ public enum TrainingError: ClassifiedError {
         + "give another --adapter."
     case .cannotCopy(let from, let to, let reason):
       "Cannot copy \(from) to \(to): \(reason)."
+    case .mergeDiffers(let error, let limit):
+      "The merged model's logits are off by \(error) of their norm from base plus adapter, and "
+        + "rounding explains \(limit) at most. Nothing was written. With --dtype f32 there is no "
+        + "rounding; where that fails too, use the base together with the adapter."
     case .precisionUnavailable(let reason):
       "--precision bf16 is not possible here: \(reason). Use f32 or auto."
     }

@@ -34,10 +34,6 @@ extension TrainingRun {
     logger.info(
       "precision \(decoder.precisionName), \(threads) thread\(threads == 1 ? "" : "s") a rank (\(cores) cores allowed), \(compute.instructionSet) kernels"
     )
-    if ranks > 1 {
-      let reduced = attached.arena.slots.reduce(0) { $0 + ($1.role.isReduced ? $1.count : 0) }
-      logger.info("each rank hands about \(megabytes(reduced * 8)) to reductions in a step")
-    }
     if configuration.schedule == .constant
       && (configuration.warmupSteps > 0 || configuration.warmupRatio > 0)
     {

@@ -1,5 +1,8 @@
 import ArgumentParser
+import Foundation
+import Kernels
 import Model
+import PEFT
 import Tensors
 import Training
 
@@ -21,11 +24,22 @@ struct MergeCommand: ParsableCommand {
   func run() throws {
     let decoder = try Decoder(directory: model)
     let attached = try AttachedMethod(AdapterSource(path: adapter), decoder: decoder, seed: 0)
+    var difference = 0.0
     try withExtendedLifetime(attached) {
+      if let reason = attached.method.mergeRefusal {
+        throw PEFTError.cannotMerge(method: attached.method.name, reason: reason)
+      }
+      let check = try MergeCheck(base: decoder, compute: Compute(threads: 1))
       try ModelDirectory.publish(
-        outputDir, base: decoder, method: attached.method, elementType: dtype?.elementType)
+        outputDir, base: decoder, method: attached.method, elementType: dtype?.elementType
+      ) { directory, coarsest in
+        difference = try check.error(of: directory, roundedTo: coarsest)
+      }
     }
-    Failure.write("merged model in \(outputDir)")
+    let share = String(format: "%.2g", difference)
+    Failure.write(
+      "merged model in \(outputDir); its logits differ from base plus adapter by \(share) of their norm"
+    )
   }
 }
 

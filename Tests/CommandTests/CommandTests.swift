@@ -73,9 +73,28 @@ import Training
     let mergedLoss = try evaluate(bench.path("merged"), nil)["loss"]?.double ?? 0
     #expect(abs(mergedLoss - loss) < 1e-5 * loss)
 
+    #expect(merged.errors.contains("differ from base plus adapter by"))
+
     // Not onto something that is there.
     let again = try bench.run(["export", checkpoint, "--output-dir", bench.path("exported")])
     #expect(again.status == 73, "\(again.errors)")
+  }
+
+  @Test("What a step reduces is said before training, to the byte", arguments: [1, 2])
+  func reducedBytes(ranks: Int) throws {
+    let bench = try Workbench()
+    let out = bench.path("out")
+    let options = bench.options(output: out) + ["--max-steps", "1"]
+    let result = try ranks == 1 ? bench.run(options) : bench.mpirun(ranks: ranks, options)
+    try #require(result.status == 0, "\(result.errors)")
+    let line = try #require(result.errors.split(separator: "\n").first { $0.contains(" bytes") })
+    let words = line.replacing(" bytes", with: "|").split(separator: "|")[0].split(separator: " ")
+    let number = words.reversed().prefix { Int($0) != nil }.reversed().joined()
+    let parameters = try #require(try bench.metrics(out).first?["trainable_parameters"]?.int)
+    let said = try #require(Int(number))
+    #expect(said > 8 * parameters && said < 8 * parameters + 1024, "\(line)")
+    let step = try #require(try bench.metrics(out).first { $0["event"] == "step" })
+    #expect(step["allreduce_bytes"]?.int == (ranks == 1 ? 0 : said))
   }
 
   @Test("full trains a model directory in the base's stored type")

@@ -54,6 +54,15 @@ CASES |= {
     "lora-llama-dora": lora("llama", use_dora=True, target_modules=["q_proj", "up_proj"]),
     "lora-llama-head": lora("llama", modules_to_save=["lm_head"]),
     "lora-llama-tied-head": lora("llama-tied", modules_to_save=["lm_head"]),
+    # A copy of a tied table trains alone: the head stays what it was.
+    "lora-llama-tied-embedding": lora("llama-tied", modules_to_save=["embed_tokens"]),
+    # Saved modules are not adapted, though they are targets.
+    "lora-llama-saved-target": lora(
+        "llama", target_modules=["q_proj", "v_proj"], modules_to_save=["q_proj"]),
+    # A full path counts whatever layers_to_transform says.
+    "lora-llama-path-and-layers": lora(
+        "llama", target_modules=["model.layers.0.self_attn.q_proj", "up_proj"],
+        layers_to_transform=[1], layers_pattern=["layers"]),
     "lora-llama-bf16": lora("llama-bf16"),
     "lora-llama-linear": lora("llama-linear", target_modules=["q_proj", "k_proj"]),
     "lora-llama-llama3": lora("llama-llama3", target_modules=["q_proj", "k_proj"]),

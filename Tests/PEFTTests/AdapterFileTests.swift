@@ -83,8 +83,94 @@ struct AdapterFileTests {
     ("bottleneck", "non_linearity", "elu"), ("bottleneck", "original_ln_before", true),
     ("adalora", "r", 4), ("adalora", "target_r", 12), ("adalora", "use_rslora", true),
     ("adalora", "use_dora", true), ("lora", "use_qalora", true),
-    ("lora", "init_lora_weights", "pissa"),
+    ("lora", "init_lora_weights", "pissa"), ("lora", "init_lora_weights", "orthogonal"),
+    ("lora", "target_modules", ".*(q_proj|lm_head)"), ("lora", "target_modules", ["embed_tokens"]),
+    ("lora", "layers_to_transform", [9]), ("lora", "exclude_modules", ".*"),
+    ("lora", "modules_to_save", ["nope"]),
   ]
+
+  @Test("layers_pattern is the whole name in front of the block's number")
+  func layersPattern() throws {
+    func paths(_ pattern: JSONValue) throws -> Set<String> {
+      let adapted = try AdaptedBase(
+        "lora", on: "llama",
+        ["target_modules": ["q_proj"], "layers_to_transform": 1, "layers_pattern": pattern])
+      return Set(adapted.arena.slots.map { $0.name.components(separatedBy: ".lora_")[0] })
+    }
+    #expect(try paths("layers") == ["base_model.model.model.layers.1.self_attn.q_proj"])
+    #expect(try paths(["nope", "lay.*"]) == paths("layers"))
+    for wrong in ["self_attn", "ayers", "h"] {
+      #expect(throws: PEFTError.self, "\(wrong)") { _ = try paths(.string(wrong)) }
+    }
+  }
+
+  @Test("Names, numbers and patterns that nothing answers to are said")
+  func unmatched() throws {
+    let adapted = try AdaptedBase(
+      "lora", on: "llama",
+      [
+        "target_modules": ["q_proj", "nope"], "layers_to_transform": [0, 5],
+        "rank_pattern": ["v_proj": 2],
+      ])
+    let notes = try adapted.method.prepareRun(totalSteps: 1)
+    #expect(notes.count == 3)
+    for word in ["'nope'", "5 of layers_to_transform", "'v_proj' of rank_pattern"] {
+      #expect(notes.contains { $0.contains(word) }, "\(word)")
+    }
+  }
+
+  @Test("Biases that PEFT writes again under a wrapper's name are passed over, others are not")
+  func repeatedBiases() throws {
+    let options: [String: JSONValue] = ["bias": "all", "modules_to_save": ["ln_f"]]
+    let export = try #require(
+      try AdaptedBase("lora", on: "gpt2", options).method.export(baseName: ""))
+    let bias = try #require(export.tensors.first { $0.name.hasSuffix(".ln_f.bias") })
+    func copy(_ wrapper: String) -> NamedTensor {
+      NamedTensor(
+        name: bias.name.replacing(".ln_f.", with: ".ln_f.\(wrapper)."), shape: bias.shape,
+        values: bias.values)
+    }
+    let more = export.tensors + [copy("modules_to_save"), copy("original_module")]
+    _ = try AdaptedBase("lora", on: "gpt2", options, loading: more)
+    #expect(throws: PEFTError.self) {
+      _ = try AdaptedBase("lora", on: "gpt2", options, loading: export.tensors + [copy("other")])
+    }
+  }
+
+  @Test(
+    "IA3's sides are written so that PEFT finds them again",
+    arguments: [
+      (["mlp.down_proj", "k_proj"], ["mlp.down_proj", "k_proj"], ["mlp.down_proj"]),
+      (["q_proj", "v_proj"], ["q_proj", "v_proj"], []),
+      (["model.layers.1.mlp.down_proj"], nil, ["model.layers.1.mlp.down_proj"]),
+    ] as [([String], [String]?, [String])])
+  func sides(_ targets: [String], _ written: [String]?, _ feedForward: [String]) throws {
+    let options: [String: JSONValue] = ["target_modules": .array(targets.map(JSONValue.string))]
+    let export = try #require(
+      try AdaptedBase("ia3", on: "llama", options).method.export(baseName: ""))
+    func names(_ key: String) -> Set<String> {
+      Set((export.configuration[key]?.array ?? []).compactMap(\.string))
+    }
+    #expect(names("target_modules") == Set(written ?? targets))
+    #expect(names("feedforward_modules") == Set(feedForward))
+    _ = try AdaptedBase(
+      "ia3", on: "llama", export.configuration.object ?? [:], loading: export.tensors)
+  }
+
+  @Test("IA3 targets that are both sides are written as paths")
+  func bothSides() throws {
+    let export = try #require(
+      try AdaptedBase("ia3", on: "gpt2", ["target_modules": ["c_proj"]]).method.export(baseName: "")
+    )
+    let inputs = (0..<2).map { "transformer.h.\($0).mlp.c_proj" }
+    let outputs = (0..<2).map { "transformer.h.\($0).attn.c_proj" }
+    #expect(export.configuration["feedforward_modules"] == .array(inputs.map(JSONValue.string)))
+    #expect(
+      export.configuration["target_modules"]
+        == .array((inputs + outputs).sorted().map(JSONValue.string)))
+    _ = try AdaptedBase(
+      "ia3", on: "gpt2", export.configuration.object ?? [:], loading: export.tensors)
+  }
 
   @Test("LLaMA-Adapter refuses a base whose o_proj has a bias")
   func outputBias() {

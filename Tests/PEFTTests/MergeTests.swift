@@ -42,7 +42,7 @@ struct MergeTests {
       let isChanged = adapted.method.merge(
         into: values.view, of: parameter.name, decoder: adapted.decoder)
       if parameter.name == "lm_head.weight", decoder.configuration.tiesEmbeddings {
-        guard isChanged else { continue }
+        guard isChanged || !adapted.decoder.isHeadTied else { continue }
         members["tie_word_embeddings"] = false
       }
       tensors.append((parameter.name, parameter.shape, values))

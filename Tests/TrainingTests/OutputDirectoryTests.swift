@@ -35,6 +35,19 @@ import Training
     _ = try OutputDirectory(path: path, mayContinue: true)
   }
 
+  @Test("A file that stands where a directory shall be is left alone")
+  func fileInTheWay() throws {
+    defer { try? FileManager.default.removeItem(atPath: path) }
+    try "precious".write(toFile: path, atomically: true, encoding: .utf8)
+    for replacing in [false, true] {
+      let error = try #require(throws: TrainingError.self) {
+        try publishDirectory(path, replacing: replacing) { _ in }
+      }
+      #expect(error.errorClass == .output)
+    }
+    #expect(try String(contentsOfFile: path, encoding: .utf8) == "precious")
+  }
+
   @Test("A directory is published whole or not at all")
   func publishing() throws {
     defer { try? FileManager.default.removeItem(atPath: path) }

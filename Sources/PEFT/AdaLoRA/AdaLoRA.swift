@@ -29,6 +29,7 @@ public final class AdaLoRA: PEFTMethod {
   private var totalSteps: Int?
   private var savedTargets: JSONValue = .null
   private var isTransposed = false
+  private var notes: [String] = []
 
   /// One adapted projection.
   private struct Site {
@@ -53,6 +54,7 @@ public final class AdaLoRA: PEFTMethod {
     let layers = try configuration.targeting.layers(of: decoder, defaults: defaults, method: name)
     savedTargets = configuration.targeting.saved(layers, of: decoder, defaults: defaults)
     isTransposed = layers.contains { $0.weight.weight.layout == .inputMajor }
+    notes = configuration.targeting.unmatched(in: decoder)
     let rank = configuration.initialRank
     for layer in layers.sorted(by: { $0.block > $1.block }) {
       let key = huggingFacePrefix + layer.path
@@ -106,8 +108,8 @@ public final class AdaLoRA: PEFTMethod {
     let total = configuration.totalSteps ?? run
     totalSteps = total
     try configuration.checkSchedule(total)
-    guard run < total else { return [] }
-    return [
+    guard run < total else { return notes }
+    return notes + [
       "The run ends at step \(run), before AdaLoRA's schedule does: total_step is \(total). The "
         + "adapter will keep more triplets than target_r \(configuration.targetRank) asks for."
     ]

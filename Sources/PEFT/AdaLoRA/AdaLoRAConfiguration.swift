@@ -52,7 +52,7 @@ struct AdaLoRAConfiguration {
       ? nil : try options.int("total_step", default: 1, in: 1...1 << 40)
     rankPattern = try Self.pattern(options)
     targeting = try ModuleTargeting(options)
-    modulesToSave = try options.strings("modules_to_save") ?? []
+    modulesToSave = targeting.modulesToSave
     startsAtIdentity = try options.bool("init_lora_weights", default: true)
     qaloraGroupSize = try options.int("qalora_group_size", default: 16)
     _ = try options.bool("fan_in_fan_out", default: false)

@@ -128,7 +128,7 @@ struct BottleneckConfiguration {
     }
     if Set(leaveOut).isSuperset(of: 0..<decoder.blockCount) {
       throw .nothingTargeted(
-        patterns: leaveOut.map { "leave_out \($0)" },
+        selection: "Bottlenecks without leave_out \(leaveOut)",
         available: ["blocks 0 to \(decoder.blockCount - 1)"])
     }
   }

@@ -25,6 +25,7 @@ public final class IA3: PEFTMethod {
   private var savedTargets: JSONValue = .null
   private var savedFeedForward: JSONValue = .null
   private var isTransposed = false
+  private var notes: [String] = []
 
   /// One adapted projection.
   private struct Site {
@@ -58,11 +59,15 @@ public final class IA3: PEFTMethod {
       sites.append(Site(layer: layer, slot: slot, isInputSide: isInputSide))
     }
     isTransposed = layers.contains { $0.weight.weight.layout == .inputMajor }
+    notes = configuration.targeting.unmatched(in: decoder)
     savedTargets = configuration.targeting.saved(
       layers, of: decoder, defaults: defaults, shortens: false)
-    savedFeedForward = saved(feedForward)
+    saveSides(feedForward)
     try base.declare(in: &plan, decoder: decoder, adapted: Set(layers.map(\.path)))
   }
+
+  /// Says which names nothing answers to.
+  public func prepareRun(totalSteps: Int) throws(PEFTError) -> [String] { notes }
 
   /// Attaches a hook to every target.
   public func attach(to decoder: Decoder, arena: ParameterArena) throws(PEFTError) {
@@ -144,25 +149,31 @@ public final class IA3: PEFTMethod {
     return isReplaced
   }
 
-  /// `feedforward_modules` for the file.
+  /// Sets `feedforward_modules` for the file.
   ///
-  /// PEFT insists that each entry of a list is one of `target_modules`, so what matches nothing is
-  /// left out and `all-linear` gets full paths.
-  private func saved(_ selector: ModuleTargeting.Selector) -> JSONValue {
-    switch selector {
-    case .expression(let expression): return .string(expression)
-    case .allLinear: return savedTargets
-    case .list(let names):
-      guard let targets = savedTargets.array?.compactMap(\.string) else {
-        return .array(names.sorted().map(JSONValue.string))
-      }
-      let inputSides = sites.filter(\.isInputSide).map(\.layer.path)
-      let saved = targets.filter { target in
-        names.contains(target)
-          || (configuration.targeting.targets == .allLinear
-            && inputSides.contains(target))
-      }
-      return .array(saved.sorted().map(JSONValue.string))
+  /// PEFT insists that each entry of a list is one of `target_modules`: the targets that select input
+  /// sides alone are written, and where these are not all, full paths in both fields.
+  private func saveSides(_ selector: ModuleTargeting.Selector) {
+    guard case .list(let names) = selector else {
+      if case .expression(let expression) = selector { savedFeedForward = .string(expression) }
+      return
+    }
+    guard let targets = savedTargets.array?.compactMap(\.string) else {
+      savedFeedForward = .array(names.sorted().map(JSONValue.string))
+      return
+    }
+    func texts(_ names: [String]) -> JSONValue { .array(names.sorted().map(JSONValue.string)) }
+    let inputSides = sites.filter(\.isInputSide).map(\.layer.path)
+    let outputSides = sites.filter { !$0.isInputSide }.map(\.layer.path)
+    let pure = targets.filter { target in
+      inputSides.contains { $0 == target || $0.hasSuffix("." + target) }
+        && !outputSides.contains { $0.hasSuffix(target) }
+    }
+    if inputSides.allSatisfy({ path in pure.contains { path.hasSuffix($0) } }) {
+      savedFeedForward = texts(pure)
+    } else {
+      savedTargets = texts(inputSides + outputSides)
+      savedFeedForward = texts(inputSides)
     }
   }
 }

@@ -22,7 +22,7 @@ struct IA3Configuration {
         feedForward = .list(try options.strings("feedforward_modules") ?? [])
       }
     }
-    modulesToSave = try options.strings("modules_to_save") ?? []
+    modulesToSave = targeting.modulesToSave
     startsAtOne = try options.bool("init_ia3_weights", default: true)
     // PEFT corrects a wrong value from the layer's type and saves the corrected one; so do we.
     _ = try options.bool("fan_in_fan_out", default: false)

@@ -25,6 +25,8 @@ public final class LoRA: PEFTMethod {
   private var arena: ParameterArena?
   private var savedTargets: JSONValue = .null
   private var isTransposed = false
+  private var isLoading = false
+  private var notes: [String] = []
 
   /// One adapted projection.
   private struct Site {
@@ -44,6 +46,15 @@ public final class LoRA: PEFTMethod {
     base = BaseTensors(modules: configuration.modulesToSave, bias: configuration.bias)
   }
 
+  /// Tensors of a file need no start of their own.
+  public func prepareToLoad(_ names: [String]) throws(PEFTError) -> [String] {
+    isLoading = true
+    return []
+  }
+
+  /// Says which names and patterns nothing answers to.
+  public func prepareRun(totalSteps: Int) throws(PEFTError) -> [String] { notes }
+
   /// Declares A and B of every target, then trained base tensors, last block first.
   public func declare(in plan: inout ParameterArenaPlan, for decoder: Decoder)
     throws(PEFTError)
@@ -52,6 +63,9 @@ public final class LoRA: PEFTMethod {
     let layers = try configuration.targeting.layers(of: decoder, defaults: defaults, method: name)
     savedTargets = configuration.targeting.saved(layers, of: decoder, defaults: defaults)
     isTransposed = layers.contains { $0.weight.weight.layout == .inputMajor }
+    notes =
+      try configuration.targeting.unmatched(in: decoder)
+      + configuration.unmatchedPatterns(layers.map(\.path))
     for layer in layers.sorted(by: { $0.block > $1.block }) {
       let rank = try configuration.rank(layer.path)
       let key = huggingFacePrefix + layer.path
@@ -116,6 +130,11 @@ public final class LoRA: PEFTMethod {
       b.fill(0)
       switch configuration.initialization {
       case .kaiming: randomA.fillUniform(a, low: -bound, high: bound)
+      case .foreign(let word):
+        if isLoading { continue }
+        throw .unsupportedField(
+          name: "init_lora_weights", value: word,
+          expected: "true, false, gaussian for a new adapter", source: name)
       case .gaussian: randomA.fillNormal(a, standardDeviation: 1 / Double(site.rank))
       case .random:
         randomA.fillUniform(a, low: -bound, high: bound)

@@ -9,6 +9,9 @@ enum LoRAInitialization: Sendable, Hashable {
   case gaussian
   /// A ~ U(±1/√in), B ~ U(±1/√R): not an identity.
   case random
+  /// A start that leaves the base alone and that only PEFT makes; of a file, which holds the tensors,
+  /// it says nothing.
+  case foreign(String)
 }
 
 /// LoRA's fields, as `LoraConfig` of Hugging Face PEFT 0.21 names them.
@@ -45,15 +48,15 @@ struct LoRAConfiguration {
     rankPattern = try options.numbers("rank_pattern")
     alphaPattern = try options.numbers("alpha_pattern")
     targeting = try ModuleTargeting(options)
-    modulesToSave = try options.strings("modules_to_save") ?? []
+    modulesToSave = targeting.modulesToSave
     // PEFT corrects a wrong value from the layer's type and saves the corrected one; so do we.
     _ = try options.bool("fan_in_fan_out", default: false)
     switch options.value("init_lora_weights") ?? .bool(true) {
     case .bool(true), .string("true"): initialization = .kaiming
     case .bool(false), .string("false"): initialization = .random
     case .string("gaussian"): initialization = .gaussian
-    // These leave the base alone; on loading, their tensors are in the file.
-    case .string("orthogonal"), .string("eva"), .string("mica"): initialization = .kaiming
+    case .string(let word) where ["orthogonal", "eva", "mica"].contains(word):
+      initialization = .foreign(word)
     case let other:
       throw options.wrong("init_lora_weights", other, "true, false, gaussian")
     }
@@ -100,7 +103,7 @@ struct LoRAConfiguration {
   {
     var found: (key: String, value: Double)?
     for (key, value) in pattern.sorted(by: { $0.key < $1.key }) {
-      guard try ModuleTargeting.wholeMatch(path, "(.*\\.)?(\(key))") else { continue }
+      guard try Self.matches(path, key, field) else { continue }
       if let found, found.value != value {
         throw .inconsistentFields(
           "'\(found.key)' and '\(key)' of \(field) both match \(path), with different values",
@@ -111,6 +114,25 @@ struct LoRAConfiguration {
     return found?.value
   }
 
+  /// Keys of the patterns that no adapted projection answers to, each a sentence.
+  func unmatchedPatterns(_ paths: [String]) throws(PEFTError) -> [String] {
+    var sentences: [String] = []
+    for (field, pattern) in [("rank_pattern", rankPattern), ("alpha_pattern", alphaPattern)] {
+      for key in pattern.keys.sorted() {
+        var isMatched = false
+        for path in paths where try Self.matches(path, key, field) { isMatched = true }
+        if !isMatched { sentences.append("'\(key)' of \(field) matches no adapted projection.") }
+      }
+    }
+    return sentences
+  }
+
+  private static func matches(_ path: String, _ key: String, _ field: String) throws(PEFTError)
+    -> Bool
+  {
+    try ModuleTargeting.wholeMatch(path, "(.*\\.)?(\(key))", field: field)
+  }
+
   /// `adapter_config.json`, every field that PEFT 0.21 writes.
   func json(baseName: String, targets: JSONValue, isTransposed: Bool) -> JSONValue {
     func number(_ value: Double) -> JSONValue {
@@ -118,7 +140,7 @@ struct LoRAConfiguration {
     }
     let initial: JSONValue =
       switch initialization {
-      case .kaiming: true
+      case .kaiming, .foreign: true
       case .gaussian: "gaussian"
       case .random: false
       }

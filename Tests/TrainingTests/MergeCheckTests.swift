@@ -1,0 +1,84 @@
+import Foundation
+import JSON
+import Kernels
+import Model
+import PEFT
+import Tensors
+import TestSupport
+import Testing
+import Training
+
+/// The proof that a merged model computes what base and adapter do.
+@Suite("Merge check")
+struct MergeCheckTests {
+  private let directory: TemporaryDirectory
+  private let compute = Compute(threads: 1)
+
+  init() throws { directory = try TemporaryDirectory() }
+
+  private func adapted(_ name: String, base: String) throws -> (Decoder, AttachedMethod) {
+    let decoder = try Decoder(directory: fixturePath("model/\(base)"))
+    let source = try AdapterSource(path: fixturePath("peft/\(name)/adapter"))
+    return (decoder, try AttachedMethod(source, decoder: decoder, seed: 0))
+  }
+
+  @Test(
+    "A sound merge passes in every stored type",
+    arguments: [
+      ("lora-llama-all-linear", "llama"), ("lora-llama-tied-embedding", "llama-tied"),
+      ("lora-llama-tied-head", "llama-tied"), ("ia3-gpt2", "gpt2"), ("adalora-qwen3", "qwen3"),
+    ], ElementType.allCases)
+  func passes(_ adapter: (name: String, base: String), _ type: ElementType) throws {
+    let (decoder, attached) = try adapted(adapter.name, base: adapter.base)
+    let check = try MergeCheck(base: decoder, compute: compute)
+    var error = -1.0
+    try ModelDirectory.publish(
+      directory.path("merged"), base: decoder, method: attached.method, elementType: type
+    ) { path, coarsest in
+      #expect(coarsest == type)
+      error = try check.error(of: path, roundedTo: coarsest)
+    }
+    #expect(error >= 0)
+    #expect(type == .float32 ? error < 1e-5 : error < 0.05, "\(error)")
+    #expect(directory.names == ["merged"])
+    withExtendedLifetime(attached) {}
+  }
+
+  @Test("A model that lacks the adapter is refused, and nothing is left behind")
+  func refuses() throws {
+    let (decoder, attached) = try adapted("lora-llama", base: "llama")
+    let check = try MergeCheck(base: decoder, compute: compute)
+    let error = try #require(throws: TrainingError.self) {
+      try ModelDirectory.publish(
+        directory.path("merged"), base: decoder, method: attached.method, elementType: nil
+      ) { _, coarsest in
+        _ = try check.error(of: fixturePath("model/llama"), roundedTo: coarsest)
+      }
+    }
+    guard case .mergeDiffers(let found, let limit) = error else {
+      Issue.record("\(error)")
+      return
+    }
+    #expect(found > limit)
+    #expect(directory.names.isEmpty)
+    withExtendedLifetime(attached) {}
+  }
+
+  @Test("The card of an adapter shows the library that reads it")
+  func card() throws {
+    for (name, base, expected, unexpected) in [
+      ("lora-llama", "llama", "from peft import", "import adapters"),
+      ("bottleneck-llama", "llama", "import adapters", "from peft import"),
+      ("bottleneck-qwen3", "qwen3", "swift-peft-train generate", "import adapters"),
+    ] {
+      let (_, attached) = try adapted(name, base: base)
+      let export = try #require(attached.method.export(baseName: base))
+      let path = directory.path(name)
+      try FileManager.default.createDirectory(
+        atPath: path, withIntermediateDirectories: true)
+      try AdapterDirectory(path: path).write(export, base: base)
+      let card = try String(contentsOfFile: path + "/README.md", encoding: .utf8)
+      #expect(card.contains(expected) && !card.contains(unexpected), "\(name): \(card)")
+    }
+  }
+}

@@ -18,6 +18,8 @@ public struct ChartAxis: Sendable {
   let range: ClosedRange<Double>
   /// The values that get a line and a number.
   public let ticks: [Double]
+  /// From tick to tick on a linear scale.
+  private let step: Double
 
   /// An axis on which all of `values` have a place.
   ///
@@ -39,9 +41,13 @@ public struct ChartAxis: Sendable {
       let air = pow(max(highest / lowest, 1.5), 0.06)
       range = (lowest / air)...(highest * air)
       ticks = Self.logarithmicTicks(range)
+      step = 0
     } else {
       let bottom = includesZero ? min(0, lowest) : lowest
-      let step = Self.step(max(highest - bottom, abs(highest) * 1e-3, 1e-9))
+      // Equal values still need a way between the ends.
+      let span = highest > bottom ? highest - bottom : max(abs(highest), 1) / 10
+      let step = Self.step(span)
+      self.step = step
       let first = (bottom / step + 1e-9).rounded(.down)
       let last = max((highest / step - 1e-9).rounded(.up), first + 1)
       range = (first * step)...(last * step)
@@ -58,9 +64,17 @@ public struct ChartAxis: Sendable {
       / log(range.upperBound / range.lowerBound)
   }
 
-  /// A tick's number.
+  /// A tick's number, with the digits that tell it from the next one.
   func label(_ value: Double) -> String {
-    abs(value) >= 1000 ? Figure.short(value) : Figure.trimmed(abs(value) < 1e-12 ? 0 : value)
+    if scale == .logarithmic {
+      return abs(value) >= 1000 ? Figure.short(value) : Figure.trimmed(value)
+    }
+    let largest = max(abs(range.lowerBound), abs(range.upperBound))
+    // Three digits are what the short form has.
+    if largest >= 10_000 && step >= largest / 100 { return Figure.short(value) }
+    if step < 1e-6 { return Figure.trimmed(value) }
+    let decimals = max(0, Int(-floor(log10(step) + 1e-9)))
+    return String(format: "%.\(decimals)f", abs(value) < step / 2 ? 0 : value)
   }
 
   /// 1, 2 or 5 times a power of ten: four to eight of them span `length`.

@@ -19,7 +19,7 @@ struct SwiftPEFTTrain: ParsableCommand {
     version: ProgramVersion.text,
     subcommands: [
       TrainCommand.self, EvaluateCommand.self, GenerateCommand.self, MergeCommand.self,
-      ExportCommand.self, InspectCommand.self,
+      ExportCommand.self, InspectCommand.self, CompareCommand.self,
     ],
     defaultSubcommand: TrainCommand.self)
 

@@ -123,6 +123,27 @@ import Testing
     #expect(figures(try comparison(whole)) == figures(try comparison(out)))
   }
 
+  @Test("The best step's weights are scored on all ranks, and its loss is the row's")
+  func best() throws {
+    let bench = try Workbench()
+    let more = [
+      "--eval-steps", "1", "--load-best-model-at-end", "--num-epochs", "9", "--max-steps", "20",
+      "--learning-rate", "0.2",
+    ]
+    var scores: [JSONValue] = []
+    for ranks in [1, 3] {
+      let out = bench.path("out-\(ranks)")
+      let result = try bench.mpirun(ranks: ranks, options(bench, out) + more)
+      try #require(result.status == 0, "\(result.errors)")
+      let row = try #require(try comparison(out)["methods"]?.array?.first)
+      let losses = try bench.metrics(out + "/lora").compactMap { $0["eval_loss"]?.double }
+      #expect(row["eval_loss"]?.double == losses.min())
+      #expect(losses.dropLast().last != losses.min(), "the last step is not the best")
+      scores += figures(try comparison(out))
+    }
+    #expect(scores.prefix(2) == scores.suffix(2))
+  }
+
   @Test("A learning rate that breaks a method is that method's failure, on all ranks")
   func divergence() throws {
     let bench = try Workbench()

@@ -20,7 +20,6 @@ public struct ComparisonReport {
   public var table: ReportTable { table(isForPage: false) }
 
   private func table(isForPage: Bool) -> ReportTable {
-    let hasFailures = !comparison.failed.isEmpty
     var table = ReportTable(columns: [
       .init("method", "Method"),
       .init("learning_rate", "Learning rate", isNumeric: true),
@@ -36,7 +35,7 @@ public struct ComparisonReport {
       .init("exact_match", "Exact answers", isNumeric: true, isShown: hasScore),
       .init("score_correct", "Correct", isNumeric: true, isShown: false),
       .init("score_questions", "Questions", isNumeric: true, isShown: false),
-      .init("error", "Error", isShown: hasFailures),
+      .init("error", "Error", isShown: false),
     ])
     for row in comparison.methods { table.append(cells(row)) }
     if isForPage, let loss = comparison.baseLoss {
@@ -47,7 +46,7 @@ public struct ComparisonReport {
 
   private func cells(_ row: MethodFigures) -> [Cell] {
     [
-      Cell(row.method), rate(row.learningRate),
+      Cell(row.method, note: row.failure == nil ? "" : "failed"), rate(row.learningRate),
       count(row.trainableParameters), count(row.totalParameters), share(row),
       bytes(row.allreduceBytes), number(row.secondsPerStep, digits: 3),
       bytes(row.peakMemoryBytes),

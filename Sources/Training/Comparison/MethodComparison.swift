@@ -81,10 +81,16 @@ public final class MethodComparison {
     return try RunConfiguration(run)
   }
 
+  /// Keys that say nothing of what a run computes; base and data are known by fingerprint.
+  private static let withoutEffect = [
+    "model", "data", "output_dir", "resume", "log_all_ranks", "threads", "logging_steps",
+    "save_steps", "save_total_limit",
+  ]
+
   /// The row of a method: of an earlier start where it is finished, else of a run.
   private func figures(of configuration: RunConfiguration) throws -> MethodFigures {
     var kept = configuration.given
-    for key in ["output_dir", "resume", "log_all_ranks", "model", "data"] { kept[key] = nil }
+    for key in Self.withoutEffect { kept[key] = nil }
     var row = MethodFigures(method: configuration.method, settings: kept)
     row.learningRate = configuration.learningRate
     if let finished = earlier.first(where: { $0.method == row.method && $0.settings == kept }) {
@@ -113,6 +119,7 @@ public final class MethodComparison {
     let outcome = try run.train()
     row.peakMemoryBytes = Int(try communicator.allReduce(Int64(peakMemoryBytes()), .maximum))
     row.secondsPerStep = MethodFigures.median(ofSteps: outcome.stepSeconds)
+    if outcome.exportedStep != outcome.step { try shareValues(of: run.attached.arena) }
     if let exam = try exam(run.dataset.validation, run.decoder) {
       let result = try exam.take(
         run.decoder, compute: run.compute, communicator: communicator)
@@ -123,10 +130,20 @@ public final class MethodComparison {
       communicator.rank == 0
         ? try String(contentsOf: URL(fileURLWithPath: outcome.metricsPath), encoding: .utf8) : ""
     }
-    row.read(metrics: try communicator.broadcast(metrics, from: 0))
+    row.read(
+      metrics: try communicator.broadcast(metrics, from: 0), exportedStep: outcome.exportedStep)
     if communicator.worldSize == 1 {
       // One process reduces nothing; what it would hand over says what the method costs on more.
       row.allreduceBytes = GradientReducer.byteCount(reducing: run.attached.arena)
+    }
+  }
+
+  /// Gives all ranks rank 0's values: it alone went back to its best checkpoint.
+  private func shareValues(of arena: ParameterArena) throws(MPIError) {
+    for slot in arena.slots {
+      var values = arena.values(slot).elements
+      try communicator.broadcast(&values, from: 0)
+      arena.values(slot).assign(values)
     }
   }
 
@@ -199,11 +216,11 @@ public final class MethodComparison {
       examples: ExampleBuffer(tokenCapacity: tokens, sequenceCapacity: microBatchSize),
       compute: compute)
     comparison.baseLoss = figures.loss.isFinite ? figures.loss : nil
+    logger.info("the base alone: eval loss \(String(format: "%.4f", figures.loss))")
     guard let exam = try exam(split, decoder) else { return }
     let result = try exam.take(decoder, compute: compute, communicator: communicator)
     comparison.baseScore = MethodFigures.Score(correct: result.correct, count: result.count)
-    logger.info(
-      "the base alone: eval loss \(String(format: "%.4f", figures.loss)), \(result.sentence)")
+    logger.info("the base alone: \(result.sentence)")
   }
 }
 

@@ -58,7 +58,10 @@ public struct MethodFigures: Sendable, Hashable {
   }
 
   /// Takes over what a run wrote: its `metrics.jsonl`, line by line.
-  mutating func read(metrics text: String) {
+  ///
+  /// - Parameter exportedStep: the step whose weights the run left: not the last one where the best
+  ///   was asked for.
+  mutating func read(metrics text: String, exportedStep: Int) {
     for line in text.split(separator: "\n") {
       guard let line = try? JSONValue(parsing: Data(line.utf8)) else { continue }
       switch line["event"]?.string {
@@ -69,7 +72,7 @@ public struct MethodFigures: Sendable, Hashable {
         guard let step = line["step"]?.int, let loss = line["loss"]?.double else { continue }
         curve.append(Point(step: step, loss: loss))
         allreduceBytes = line["allreduce_bytes"]?.int
-      case "eval": evalLoss = line["eval_loss"]?.double
+      case "eval" where line["step"]?.int == exportedStep: evalLoss = line["eval_loss"]?.double
       case "end": steps = line["step"]?.int
       default: continue
       }

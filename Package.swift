@@ -58,6 +58,9 @@ let package = Package(
       name: "Generation", dependencies: ["Model", "Kernels", "Tensors", "JSON"],
       swiftSettings: strict),
 
+    // Tables, charts and pages of figures that others bring.
+    .target(name: "Reporting", swiftSettings: strict),
+
     // Rows of text to datasets.
     .target(
       name: "Preparation",
@@ -69,7 +72,8 @@ let package = Package(
       name: "Training",
       dependencies: [
         "PEFT", "Model", "Kernels", "Datasets", "Checkpointing", "DataParallel", "Safetensors",
-        "Tokenizers", "Tensors", "JSON", .product(name: "Logging", package: "swift-log"), "Yams",
+        "Generation", "Reporting", "Tokenizers", "Tensors", "JSON",
+        .product(name: "Logging", package: "swift-log"), "Yams",
       ],
       swiftSettings: strict),
 
@@ -95,6 +99,7 @@ let package = Package(
       name: "mpi-probe", dependencies: ["DataParallel", "Tensors"], path: "Tests/MPIProbe"),
     .testTarget(name: "TensorsTests", dependencies: ["Tensors", "TestSupport"]),
     .testTarget(name: "JSONTests", dependencies: ["JSON"]),
+    .testTarget(name: "ReportingTests", dependencies: ["Reporting"]),
     .testTarget(name: "KernelsTests", dependencies: ["Kernels", "Tensors", "TestSupport"]),
     .testTarget(
       name: "SafetensorsTests", dependencies: ["Safetensors", "JSON", "Tensors", "TestSupport"]),

@@ -90,6 +90,14 @@ public final class GradientReducer {
   /// Micro-batches that this rank has added since the last `reset`.
   public private(set) var microBatchCount = 0
 
+  /// Bytes that a rank hands to MPI in a step that reduces all of `arena` at once, where there are
+  /// other ranks: an integer for each gradient, an exponent for each tensor, a count.
+  public static func byteCount(reducing arena: ParameterArena) -> Int {
+    let reduced = arena.slots.filter(\.role.isReduced)
+    return reduced.reduce(0) { $0 + $1.count } * MemoryLayout<Int64>.stride
+      + (reduced.count + 1) * MemoryLayout<Int32>.stride
+  }
+
   /// Allocates what the tensors of `arena` need, for every step to come.
   public init(arena: ParameterArena, communicator: Communicator) {
     self.communicator = communicator

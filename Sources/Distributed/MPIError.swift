@@ -43,6 +43,9 @@ public enum MPIError: ClassifiedError, Hashable {
     }
   }
 
+  /// Whether every rank throws it at the same point, so that all of them may go on after it.
+  public var isThrownByAllRanks: Bool { reporter != nil }
+
   /// What failed, where, and how to mend it.
   public var description: String {
     switch self {

@@ -1,3 +1,4 @@
+import PEFT
 import Tensors
 
 /// Where a setting was written.
@@ -25,6 +26,8 @@ public enum SettingSource: Sendable, Hashable, CustomStringConvertible {
 public enum ConfigurationError: ClassifiedError {
   /// No setting has this name.
   case unknownKey(name: String, source: SettingSource, nearest: String?)
+  /// No method has this name.
+  case unknownMethod(name: String, source: SettingSource, nearest: String?)
   /// A setting has a value of another kind.
   case wrongType(key: String, found: String, expected: String, source: SettingSource)
   /// The configuration file cannot be read.
@@ -43,6 +46,10 @@ public enum ConfigurationError: ClassifiedError {
     case .unknownKey(let name, let source, let nearest):
       "Unknown \(source == .commandLine ? "option" : "key") \(source.spelling(name)) \(source). "
         + ConfigurationError.remedy(name, source, nearest: nearest)
+    case .unknownMethod(let name, let source, let nearest):
+      "There is no method '\(name)' (\(source)). "
+        + (nearest.map { "Did you mean '\($0)'?" }
+          ?? "The methods are \(PEFTMethods.names.joined(separator: ", ")).")
     case .wrongType(let key, let found, let expected, let source):
       "\(source.spelling(key)) \(source) is \(found); it must be \(expected)."
     case .unreadableFile(let path, let reason): "Cannot read the configuration \(path): \(reason)."

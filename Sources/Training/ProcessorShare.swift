@@ -1,5 +1,6 @@
 import DataParallel
 import Foundation
+import Tensors
 
 /// How many cores this rank may compute on, next to the other ranks of its node.
 public struct ProcessorShare: Sendable {
@@ -74,4 +75,16 @@ func peakMemoryBytes() -> Int {
     return (Int(digits) ?? 0) * 1024
   }
   return 0
+}
+
+/// Lets the peak that ``peakMemoryBytes()`` tells start again at what is held now.
+///
+/// - Returns: whether the kernel did it; Linux does where `/proc` is writable.
+func resetPeakMemory() -> Bool {
+  FreedMemory.giveBack()
+  let before = peakMemoryBytes()
+  guard let file = FileHandle(forWritingAtPath: "/proc/self/clear_refs") else { return false }
+  // 5: "reset the peak resident set size" (proc(5), clear_refs).
+  guard (try? file.write(contentsOf: Data("5".utf8))) != nil else { return false }
+  return peakMemoryBytes() <= before
 }

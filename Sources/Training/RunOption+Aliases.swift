@@ -18,6 +18,7 @@ extension RunOption {
     case "model_name_or_path", "base_model": .key("model")
     case "num_train_epochs": .key("num_epochs")
     case "clip_grad_norm": .key("max_grad_norm")
+    case "compare": .advice("run 'swift-peft-train compare', which alone reads that section")
     case "gradient_accumulation_steps":
       .advice(
         "set global_batch_size to the sequences of one optimiser step over all ranks (micro-batch "

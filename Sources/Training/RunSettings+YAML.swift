@@ -10,37 +10,55 @@ extension RunSettings {
   /// - Throws: `ConfigurationError`, with the line of what is wrong.
   public init(yamlFile path: String) throws(ConfigurationError) {
     self.init()
-    let text: String
-    do {
-      text = try String(contentsOf: URL(fileURLWithPath: path), encoding: .utf8)
-    } catch {
-      let exists = FileManager.default.fileExists(atPath: path)
-      throw .unreadableFile(
-        path: path, reason: exists ? "it cannot be opened or is not UTF-8" : "no such file")
-    }
-    try read(yaml: text, path: path)
+    try read(yaml: RunSettings.text(ofFile: path), path: path)
   }
 
   /// Reads YAML text; `path` is what errors call it.
   ///
   /// - Throws: `ConfigurationError`, with the line of what is wrong.
   public mutating func read(yaml text: String, path: String) throws(ConfigurationError) {
+    if let mapping = try RunSettings.mapping(yaml: text, path: path) {
+      try read(mapping, path: path)
+    }
+  }
+
+  /// The text of a configuration file.
+  static func text(ofFile path: String) throws(ConfigurationError) -> String {
+    do {
+      return try String(contentsOf: URL(fileURLWithPath: path), encoding: .utf8)
+    } catch {
+      let exists = FileManager.default.fileExists(atPath: path)
+      throw .unreadableFile(
+        path: path, reason: exists ? "it cannot be opened or is not UTF-8" : "no such file")
+    }
+  }
+
+  /// The keys of a YAML text with their values; nil where it says nothing.
+  static func mapping(yaml text: String, path: String) throws(ConfigurationError) -> Node.Mapping? {
     let node: Node?
     do {
       node = try Yams.compose(yaml: text)
     } catch {
       throw .malformedFile(path: path, reason: "\(error)".replacing("\n", with: " "))
     }
-    guard let node else { return }
+    guard let node else { return nil }
     guard let mapping = node.mapping else {
       throw .malformedFile(path: path, reason: "its top level is no mapping")
     }
+    return mapping
+  }
+
+  /// Sets every key of a mapping but `section`, which somebody else reads.
+  mutating func read(
+    _ mapping: Node.Mapping, path: String, except section: String? = nil
+  ) throws(ConfigurationError) {
     for (keyNode, valueNode) in mapping {
       let source = SettingSource.file(path: path, line: keyNode.mark?.line)
       guard let key = keyNode.string else {
         let line = keyNode.mark?.line ?? 0
         throw .malformedFile(path: path, reason: "the key in line \(line) is no text")
       }
+      if key == section { continue }
       // `set` would look the key up too, but an unknown one without a value is just as unknown.
       guard let option = RunOption.named(key) else {
         throw .unknownKey(name: key, source: source, nearest: RunOption.nearest(to: key))

@@ -47,6 +47,8 @@ public struct RunOutcome: Sendable {
   public let evalLoss: Double?
   /// Step whose weights `adapter/` holds.
   public let exportedStep: Int
+  /// Seconds of each step that this start made.
+  public let stepSeconds: [Double]
   /// Where the adapter lies, or for `full` the model.
   public let adapterPath: String
   /// Where the metrics lie.

@@ -113,6 +113,6 @@ extension Trainer {
     )
     return RunOutcome(
       status: status, step: step, evalLoss: run.lastEvalLoss, exportedStep: exportedStep,
-      adapterPath: path, metricsPath: run.outputPath + "/metrics.jsonl")
+      stepSeconds: stepSeconds, adapterPath: path, metricsPath: run.outputPath + "/metrics.jsonl")
   }
 }

@@ -36,6 +36,8 @@ public final class Trainer {
   /// Time spent in steps since the last line of metrics.
   var stepTime = Duration.zero
   var tokensAtLastLine = 0
+  /// Seconds of each step of this start.
+  var stepSeconds: [Double] = []
   var lastSavedStep: Int?
 
   /// One optimiser step: every micro-batch forward and backward, the reduction, the update.
@@ -102,11 +104,14 @@ public final class Trainer {
     let start = clock.now
     var status = RunOutcome.Status.completed
     var step = run.completedSteps
+    stepSeconds.reserveCapacity(min(learningRates.totalSteps - step, 1 << 20))
     while step < learningRates.totalSteps {
       step += 1
       let began = clock.now
       let report = try self.step(step)
-      stepTime += clock.now - began
+      let duration = clock.now - began
+      stepTime += duration
+      stepSeconds.append(duration / .seconds(1))
 
       let isLast = step == learningRates.totalSteps
       if isLast || isDue(configuration.loggingSteps, step) || report.countedTokens == 0 {

@@ -23,6 +23,31 @@ enum Demo {
     "logging_steps": 10,
   ]
 
+  /// What single methods need on a base of four narrow blocks, besides the rates that suit them.
+  ///
+  /// Answers are copied together from the letter, and attention in every block takes part in that.
+  private static let methodSettings: KeyValuePairs<String, String> = [
+    "lora": "r=16", "lora": "lora_alpha=32", "lora": "target_modules=all-linear",
+    "prompt-tuning": "num_virtual_tokens=64", "prefix-tuning": "prefix_projection=true",
+    "prefix-tuning": "encoder_hidden_size=256",
+    "llama-adapter": "adapter_layers=4", "llama-adapter": "adapter_len=32",
+  ]
+
+  /// What a comparison on the demo adds to the defaults.
+  static func comparisonSettings() throws(ConfigurationError) -> ComparisonSettings {
+    var settings = ComparisonSettings()
+    for key in ["global_batch_size", "micro_batch_size", "warmup_ratio"] {
+      for (name, value) in ownSettings where name == key {
+        try settings.shared.set(key, value: value, source: .commandLine)
+      }
+    }
+    try settings.shared.set("num_epochs", value: 5, source: .commandLine)
+    for (method, text) in methodSettings {
+      try settings.set("\(method).\(text)", source: .commandLine, isSuggestion: true)
+    }
+    return settings
+  }
+
   /// Finds the files: beside the program, so that it may be moved with them.
   ///
   /// - Throws: `DemoError.missing`.
@@ -55,11 +80,17 @@ enum Demo {
     let run = try TrainingRun(
       configuration, model: location.basePath, data: location.dataPath,
       communicator: communicator, logger: logger)
-    let exam = try communicator.together { try Exam(run) }
-    let before = try exam.take()
+    let exam = try communicator.together {
+      try AnswerExam(
+        run.dataset.split(.validation), endTokens: Set(run.decoder.configuration.endTokens))
+    }
+    func take() throws -> AnswerExam.Result {
+      try exam.take(run.decoder, compute: run.compute, communicator: communicator)
+    }
+    let before = try take()
     logger.info("before training: \(before.sentence)")
     let outcome = try run.train()
-    let after = try exam.take()
+    let after = try take()
     guard communicator.rank == 0 else { return }
     print(
       """
@@ -67,7 +98,7 @@ enum Demo {
       Held-out score before: \(before.sentence).
       Held-out score after:  \(after.sentence).
       """)
-    exam.show(before: before, after: after)
+    try exam.show(before: before, after: after, model: location.basePath)
     print(
       """
       adapter: \(outcome.adapterPath)

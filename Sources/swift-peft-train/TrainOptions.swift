@@ -52,6 +52,13 @@ struct TrainOptions: ParsableArguments {
   func settings() throws(ConfigurationError) -> RunSettings {
     var settings = RunSettings()
     if let config { settings = try RunSettings(yamlFile: config) }
+    settings.merge(try given())
+    return settings
+  }
+
+  /// What was given on the command line.
+  func given() throws(ConfigurationError) -> RunSettings {
+    var settings = RunSettings()
     try settings.take(from: self)
     try settings.take(from: methodOptions)
     return settings

@@ -1,0 +1,131 @@
+/// A table of figures, once, for every form in which it leaves the program.
+///
+/// ```swift
+/// var table = ReportTable(columns: [.init("method", "Method"), .init("loss", "Loss", isNumeric: true)])
+/// table.append([.init("lora"), .init(raw: "0.25", shown: "0.250")])
+/// print(table.plainText)
+/// ```
+///
+/// It knows columns and cells, not what they mean.
+public struct ReportTable: Sendable {
+  /// What a column is called.
+  public struct Column: Sendable {
+    /// The name for programs: the head of the CSV column.
+    public let key: String
+    /// The name for readers.
+    public let title: String
+    /// Whether cells are numbers, which stand at the right.
+    public let isNumeric: Bool
+    /// Whether readers see it; programs always do.
+    public let isShown: Bool
+
+    /// Names a column.
+    public init(_ key: String, _ title: String, isNumeric: Bool = false, isShown: Bool = true) {
+      self.key = key
+      self.title = title
+      self.isNumeric = isNumeric
+      self.isShown = isShown
+    }
+  }
+
+  /// One value, as programs and as readers get it.
+  public struct Cell: Sendable {
+    /// For programs: a plain number or a text; empty where there is none.
+    public let raw: String
+    /// For readers.
+    public let shown: String
+    /// What a page adds to it in small letters.
+    public let note: String
+
+    /// A value in both forms.
+    public init(raw: String, shown: String, note: String = "") {
+      self.raw = raw
+      self.shown = shown
+      self.note = note
+    }
+
+    /// A text that is the same for both.
+    public init(_ text: String, note: String = "") {
+      self.init(raw: text, shown: text, note: note)
+    }
+
+    /// No value.
+    public static let none = Cell(raw: "", shown: "–")
+  }
+
+  /// The columns.
+  public let columns: [Column]
+  /// The rows, a cell for each column.
+  public private(set) var rows: [[Cell]] = []
+
+  /// A table without rows.
+  public init(columns: [Column]) { self.columns = columns }
+
+  /// Adds a row.
+  public mutating func append(_ row: [Cell]) {
+    precondition(row.count == columns.count, "\(row.count) cells for \(columns.count) columns")
+    rows.append(row)
+  }
+}
+
+extension ReportTable {
+  /// The table as CSV (RFC 4180): a head of keys, the raw values, lines that end in CR LF.
+  public var csv: String {
+    let lines = [columns.map(\.key)] + rows.map { $0.map(\.raw) }
+    return lines.map { $0.map(Self.quoted).joined(separator: ",") + "\r\n" }.joined()
+  }
+
+  private static func quoted(_ field: String) -> String {
+    let isPlain = !field.unicodeScalars.contains { ["\"", ",", "\n", "\r"].contains($0) }
+    return isPlain ? field : "\"" + field.replacing("\"", with: "\"\"") + "\""
+  }
+
+  /// The table for a terminal, its columns aligned.
+  public var plainText: String {
+    let shown = columns.indices.filter { columns[$0].isShown }
+    let lines = [shown.map { columns[$0].title }] + rows.map { row in shown.map { row[$0].shown } }
+    let widths = shown.indices.map { place in lines.map { $0[place].count }.max() ?? 0 }
+    let text = lines.map { line in
+      line.indices.map { place in
+        let padding = String(repeating: " ", count: widths[place] - line[place].count)
+        return columns[shown[place]].isNumeric ? padding + line[place] : line[place] + padding
+      }.joined(separator: "  ")
+    }
+    let rule = widths.map { String(repeating: "-", count: $0) }.joined(separator: "  ")
+    return ([text[0], rule] + text.dropFirst())
+      .map { line in String(line.reversed().drop { $0 == " " }.reversed()) + "\n" }.joined()
+  }
+
+  /// The table in Markdown.
+  public var markdown: String {
+    let shown = columns.indices.filter { columns[$0].isShown }
+    func line(_ cells: [String]) -> String { "| " + cells.joined(separator: " | ") + " |\n" }
+    func cell(_ text: String) -> String { text.replacing("|", with: "\\|") }
+    return line(shown.map { cell(columns[$0].title) })
+      + line(shown.map { columns[$0].isNumeric ? "---:" : ":---" })
+      + rows.map { row in line(shown.map { cell(row[$0].shown) }) }.joined()
+  }
+
+  /// The table as HTML; cells of the first column head their rows.
+  public var html: String {
+    let shown = columns.indices.filter { columns[$0].isShown }
+    func kind(_ place: Int) -> String { columns[place].isNumeric ? " class=\"number\"" : "" }
+    var text = "<div class=\"scroll\"><table>\n<thead><tr>"
+    for place in shown {
+      text += "<th scope=\"col\"\(kind(place))>\(Markup.escaped(columns[place].title))</th>"
+    }
+    text += "</tr></thead>\n<tbody>\n"
+    for row in rows {
+      text += "<tr>"
+      for place in shown {
+        let cell = row[place]
+        let note = cell.note.isEmpty ? "" : " <small>\(Markup.escaped(cell.note))</small>"
+        let tag = place == shown.first ? "th scope=\"row\"" : "td"
+        let end = place == shown.first ? "th" : "td"
+        text += "<\(tag)\(kind(place))>\(Markup.escaped(cell.shown))\(note)</\(end)>"
+      }
+      text += "</tr>\n"
+    }
+    return text + "</tbody></table></div>\n"
+  }
+}

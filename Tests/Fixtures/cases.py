@@ -41,7 +41,7 @@ CASES = {f"lora-{base}": lora(base) for base in FAMILIES}
 CASES |= {f"lora-{base}-all-linear": lora(base, target_modules="all-linear") for base in FAMILIES}
 CASES |= {
     "lora-llama-decay-clip": lora("llama", dict(weight_decay=0.01, max_grad_norm=1.0)),
-    "lora-llama-sgd": lora("llama", dict(optimizer="sgd", learning_rate=0.1)),
+    "lora-llama-sgd": lora("llama", dict(optimizer="sgd", learning_rate=0.03)),
     "lora-llama-rslora": lora("llama", use_rslora=True, target_modules=["q_proj", "down_proj"]),
     "lora-llama-patterns": lora(
         "llama", target_modules=["q_proj", "v_proj", "o_proj"],

@@ -126,11 +126,6 @@ public final class GradientReducer {
   /// Bytes held.
   public var byteCount: Int { extent * 24 + (tensors.count + 1) * 8 }
 
-  /// Bytes that each rank hands to MPI for a step's gradients, where there is more than one rank.
-  public var bytesPerStep: Int {
-    extent * MemoryLayout<Int64>.stride + (tensors.count + 1) * MemoryLayout<Int32>.stride
-  }
-
   /// Adds the arena's gradients, all of those of one micro-batch; the caller clears them.
   public func accumulate(_ arena: ParameterArena) {
     precondition(arena.extent == arenaExtent, "a reducer made for another arena")

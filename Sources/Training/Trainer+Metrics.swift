@@ -11,7 +11,7 @@ extension Trainer {
     run.logger.info(
       "memory of a rank besides the mapped base: \(megabytes(workspaceBytes)) activations, \(megabytes(arenaBytes)) parameters and gradients, \(megabytes(run.optimizer.byteCount)) optimiser, \(megabytes(reducer.byteCount)) reduction"
     )
-    let handed = reducer.bytesPerStep + StepTotals.byteCount
+    let handed = GradientReducer.byteCount(reducing: run.attached.arena) + StepTotals.byteCount
     run.logger.info(
       run.communicator.worldSize > 1
         ? "each rank hands \(grouped(handed)) bytes to reductions in a step"

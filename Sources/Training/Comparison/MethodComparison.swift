@@ -134,7 +134,8 @@ public final class MethodComparison {
       metrics: try communicator.broadcast(metrics, from: 0), exportedStep: outcome.exportedStep)
     if communicator.worldSize == 1 {
       // One process reduces nothing; what it would hand over says what the method costs on more.
-      row.allreduceBytes = GradientReducer.byteCount(reducing: run.attached.arena)
+      row.allreduceBytes =
+        GradientReducer.byteCount(reducing: run.attached.arena) + StepTotals.byteCount
     }
   }
 

@@ -4,44 +4,36 @@ import Tokenizers
 ///
 /// The tokens are those of the whole text, as the model will read it; they are never made piece by
 /// piece. A token that lies across the edge of a stretch belongs to it, as it does in transformers'
-/// `return_assistant_tokens_mask`. The lengths of the tokens say where each lies. Where a normaliser
-/// changed the text, edges are found in what the tokens decode to: there the text up to an edge
-/// begins the whole. Where even that fails, the tokens of the text up to the edge are compared with
-/// those of the whole.
+/// `return_assistant_tokens_mask`. Where a byte-level vocabulary gives the text back, the lengths of the
+/// tokens say where each lies. Elsewhere (a normaliser changed the text, or blanks are spelled in
+/// another way) edges are found in how the tokens are spelled: there the text up to an edge begins
+/// the whole. Where it does not, the tokens of the text up to the edge are compared with those of the
+/// whole.
 struct TokenRanges: Sendable {
   private let tokenizer: Tokenizer
-  /// Bytes of text for each token; empty where the vocabulary is of another style.
-  private let lengths: [Int32]
+  /// How each token is spelled, in UTF-8.
+  private let spellings: [[UInt8]]
+  /// Bytes of text for each token; empty where the vocabulary is not byte-level.
+  private let lengths: [Int]
 
   init(_ tokenizer: Tokenizer) {
     self.tokenizer = tokenizer
-    var lengths = [Int32](repeating: 0, count: tokenizer.idLimit)
-    if tokenizer.id(of: "<0x0A>") != nil {
-      // SentencePiece's style: a token for each byte, and one character of three bytes for a blank.
-      for id in lengths.indices {
-        guard let token = tokenizer.token(of: UInt32(id)) else { continue }
-        let blanks = token.unicodeScalars.count { $0 == Self.blank }
-        let isByte = token.utf8.count == 6 && token.hasPrefix("<0x")
-        lengths[id] = isByte ? 1 : Int32(token.utf8.count - 2 * blanks)
-      }
-    } else if tokenizer.id(of: "\u{120}") != nil {
-      // A byte-level token is spelled with one character a byte; a blank is spelled so.
-      for id in lengths.indices {
-        lengths[id] = Int32(tokenizer.token(of: UInt32(id))?.unicodeScalars.count ?? 0)
-      }
-    } else {
-      lengths = []
+    let added = Dictionary(
+      tokenizer.addedTokens.map { ($0.id, $0.content) }, uniquingKeysWith: { first, _ in first })
+    var spellings: [[UInt8]] = []
+    var lengths: [Int] = []
+    // A byte-level vocabulary writes a blank so; one with byte fallback has tokens for single bytes.
+    let isByteLevel = tokenizer.id(of: "\u{120}") != nil && tokenizer.id(of: "<0x0A>") == nil
+    for id in 0..<UInt32(tokenizer.idLimit) {
+      let token = added[id] ?? tokenizer.token(of: id) ?? ""
+      spellings.append(Array(token.utf8))
+      guard isByteLevel else { continue }
+      // A byte-level token is spelled with one character a byte.
+      lengths.append(added[id] != nil ? token.utf8.count : token.unicodeScalars.count)
     }
-    if !lengths.isEmpty {
-      for token in tokenizer.addedTokens {
-        lengths[Int(token.id)] = Int32(token.content.utf8.count)
-      }
-    }
+    self.spellings = spellings
     self.lengths = lengths
   }
-
-  /// How SentencePiece spells a blank.
-  private static let blank: Unicode.Scalar = "\u{2581}"
 
   /// Marks the tokens of `text` that lie in `ranges` (UTF-8 bytes, in order).
   func mask(
@@ -52,11 +44,20 @@ struct TokenRanges: Sendable {
     let filled = ranges.filter { !$0.isEmpty }
     if filled.isEmpty { return mask }
     if filled == [0..<byteCount] { return [Bool](repeating: true, count: tokens.count) }
-    if !lengths.isEmpty, let sized = try placed(filled, text, tokens) {
-      mark(&mask, sized.sizes, sized.ranges)
-      return mask
+    if !lengths.isEmpty {
+      let sizes = tokens.map { lengths[Int($0)] }
+      if sizes.reduce(0, +) == byteCount,
+        tokenizer.decode(tokens).utf8.elementsEqual(text.utf8)
+      {
+        mark(&mask, sizes, filled)
+        return mask
+      }
     }
     let bytes = Array(text.utf8)
+    if let spelled = try spelledRanges(filled, bytes, tokens) {
+      mark(&mask, tokens.map { spellings[Int($0)].count }, spelled)
+      return mask
+    }
     for range in filled {
       let start = try edge(range.lowerBound, bytes, tokens)
       let end = try edge(range.upperBound, bytes, tokens)
@@ -76,25 +77,13 @@ struct TokenRanges: Sendable {
     }
   }
 
-  /// Bytes of each token, and the ranges in what the tokens decode to; nil where the former do not add
-  /// up to the latter.
-  private func placed(
-    _ ranges: [Range<Int>], _ text: String, _ tokens: [UInt32]
-  ) throws(TokenizerError) -> (sizes: [Int], ranges: [Range<Int>])? {
-    var sizes = tokens.map { Int(lengths[Int($0)]) }
-    let whole = Array(tokenizer.decode(tokens).utf8)
-    let total = sizes.reduce(0, +)
-    if total == whole.count + 1,
-      tokenizer.token(of: tokens[0])?.unicodeScalars.first == Self.blank
-    {
-      // The blank that decoding takes from the front.
-      sizes[0] -= 1
-    } else if total != whole.count {
-      return nil
-    }
-    let bytes = Array(text.utf8)
-    if whole == bytes { return (sizes, ranges) }
-    var moved: [Range<Int>] = []
+  /// The ranges in how all tokens together are spelled; nil where the text up to an edge is spelled
+  /// otherwise alone.
+  private func spelledRanges(
+    _ ranges: [Range<Int>], _ bytes: [UInt8], _ tokens: [UInt32]
+  ) throws(TokenizerError) -> [Range<Int>]? {
+    let whole = Array(tokens.lazy.map { spellings[Int($0)] }.joined())
+    var spelled: [Range<Int>] = []
     for range in ranges {
       var edges: [Int] = []
       for edge in [range.lowerBound, range.upperBound] {
@@ -102,15 +91,15 @@ struct TokenRanges: Sendable {
           edges.append(whole.count)
           continue
         }
-        let prefix = String(decoding: bytes[..<edge], as: UTF8.self)
-        let decoded = Array(tokenizer.decode(try tokenizer.encode(prefix)).utf8)
-        guard whole.starts(with: decoded) else { return nil }
-        edges.append(decoded.count)
+        let prefix = try tokenizer.encode(String(decoding: bytes[..<edge], as: UTF8.self))
+        let spelling = Array(prefix.lazy.map { spellings[Int($0)] }.joined())
+        guard whole.starts(with: spelling) else { return nil }
+        edges.append(spelling.count)
       }
       guard edges[0] <= edges[1] else { return nil }
-      moved.append(edges[0]..<edges[1])
+      spelled.append(edges[0]..<edges[1])
     }
-    return (sizes, moved)
+    return spelled
   }
 
   /// The token at a byte, and whether one begins there.

@@ -57,6 +57,7 @@ public final class Preparation {
     report.maximumPositions = text.maximumPositions
     report.maxLength = options.maxLength
     report.output = options.output
+    report.removesDuplicates = options.removesDuplicates
     if !options.validation.isEmpty || options.validationShare > 0 {
       report.splits[.validation] = .init()
     }

@@ -47,6 +47,8 @@ public struct PreparationReport: Sendable {
   public var removedDuplicates = 0
   /// Examples for validation that are in the training split too.
   public var acrossSplits = 0
+  /// Whether duplicates were left out.
+  public var removesDuplicates = false
   /// Answers in conversations.
   public var answers = 0
   /// Answers that do not end with a token that stops generation.
@@ -70,14 +72,15 @@ public struct PreparationReport: Sendable {
     var lines: [String] = []
     if withoutTarget > 0 {
       lines.append(
-        "\(withoutTarget) examples had no token that counts in the loss and were left out")
+        "\(withoutTarget) \(withoutTarget == 1 ? "example" : "examples") had no token that counts in the loss: left out"
+      )
     }
     if unclosedAnswers > 0 {
       lines.append(
         "\(unclosedAnswers) of \(answers) answers do not end with a token that stops generation: the "
           + "model will not learn to stop; see --append-eos, or mend the chat template")
     }
-    if acrossSplits > 0 {
+    if acrossSplits > 0, !removesDuplicates {
       lines.append(
         "\(acrossSplits) examples for validation are in the training split too: the evaluation "
           + "will look better than it is; leave them out with --deduplicate")

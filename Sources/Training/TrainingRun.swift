@@ -82,6 +82,12 @@ public final class TrainingRun {
         seed: configuration.seed)
     }
     dataset = try communicator.together { try Self.dataset(data, configuration, decoder) }
+    let (dataset, vocabularySize) = (self.dataset, decoder.configuration.vocabularySize)
+    let tokenizerWarning = try communicator.together {
+      try TokenizerAgreement.warning(
+        dataset: dataset, modelDirectory: model, modelVocabularySize: vocabularySize)
+    }
+    if let tokenizerWarning { logger.warning("\(tokenizerWarning)") }
     schedule = BatchSchedule(
       exampleCount: dataset.train.exampleCount, globalBatchSize: configuration.globalBatchSize,
       microBatchSize: configuration.microBatchSize, seed: configuration.seed,

@@ -15,7 +15,11 @@ enum CommandLineText {
   static func message(for error: any Error) -> String {
     let text = SwiftPEFTTrain.message(for: error).split(separator: "\n").joined(separator: " ")
     let prefix = "Unknown option '--"
-    guard text.hasPrefix(prefix), let end = text.dropFirst(prefix.count).firstIndex(of: "'") else {
+    // Only the options of train are run settings; the parser itself knows those of other commands.
+    let command = CommandLine.arguments.dropFirst().first.flatMap { $0.hasPrefix("-") ? nil : $0 }
+    guard [nil, "train"].contains(command), text.hasPrefix(prefix),
+      let end = text.dropFirst(prefix.count).firstIndex(of: "'")
+    else {
       return text + " See 'swift-peft-train help'."
     }
     let name = text[text.index(text.startIndex, offsetBy: prefix.count)..<end]

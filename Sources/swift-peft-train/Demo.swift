@@ -1,5 +1,6 @@
 import DataParallel
 import Foundation
+import Generation
 import JSON
 import Logging
 import Tensors
@@ -82,10 +83,11 @@ enum Demo {
       communicator: communicator, logger: logger)
     let exam = try communicator.together {
       try AnswerExam(
-        run.dataset.split(.validation), endTokens: Set(run.decoder.configuration.endTokens))
+        run.dataset.split(.validation), endTokens: try EndTokens.of(run.decoder))
     }
     func take() throws -> AnswerExam.Result {
-      try exam.take(run.decoder, compute: run.compute, communicator: communicator)
+      try exam.take(
+        run.decoder, compute: run.compute, communicator: communicator, withSample: true)
     }
     let before = try take()
     logger.info("before training: \(before.sentence)")

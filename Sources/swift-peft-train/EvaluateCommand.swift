@@ -73,20 +73,19 @@ struct EvaluateCommand: ParsableCommand {
   private func answers(
     _ decoder: Decoder, _ split: TokenSplit, _ compute: Compute, _ communicator: Communicator,
     _ logger: Logger
-  ) throws -> AnswerScore {
-    let (references, scorer) = try communicator.together {
-      let references = try ReferenceAnswers(split, endTokens: try EndTokens.of(decoder))
-      // One more for the end token.
-      return (references, try references.scorer(decoder, compute, spare: 1))
+  ) throws -> AnswerExam.Result {
+    let exam = try communicator.together {
+      try AnswerExam(split, endTokens: try EndTokens.of(decoder))
     }
-    let without = split.exampleCount - references.all.count
+    let without = split.exampleCount - exam.questions.count
     if without > 0 {
-      logger.warning("\(without) examples have no prompt or no answer and are not asked")
+      logger.warning(
+        "\(without) examples have no prompt of two tokens or no answer, and are not asked")
     }
-    return try references.score(scorer, communicator)
+    return try exam.take(decoder, compute: compute, communicator: communicator)
   }
 
-  private func report(_ figures: Evaluation.Figures, _ score: AnswerScore?) {
+  private func report(_ figures: Evaluation.Figures, _ score: AnswerExam.Result?) {
     if json {
       var members: [String: JSONValue] = [
         "loss": .double(figures.loss), "perplexity": .double(figures.perplexity),
@@ -94,8 +93,8 @@ struct EvaluateCommand: ParsableCommand {
       ]
       if let score {
         members["exact_match"] = .double(score.share)
-        members["exact_answers"] = .int(score.exact)
-        members["answers"] = .int(score.asked)
+        members["exact_answers"] = .int(score.correct)
+        members["answers"] = .int(score.count)
       }
       print(JSONValue.object(members).text())
     } else {
@@ -106,7 +105,7 @@ struct EvaluateCommand: ParsableCommand {
           + "\(figures.examples) examples")
       if let score {
         let share = String(format: "%.1f", 100 * score.share)
-        print("answers: \(score.exact) of \(score.asked) exact (\(share) %)")
+        print("answers: \(score.correct) of \(score.count) exact (\(share) %)")
       }
     }
   }

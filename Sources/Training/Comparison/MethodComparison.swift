@@ -1,6 +1,7 @@
 import DataParallel
 import Datasets
 import Foundation
+import Generation
 import JSON
 import Kernels
 import Logging
@@ -153,7 +154,7 @@ public final class MethodComparison {
     guard let split, settings.maximumQuestions > 0 else { return nil }
     let exam = try communicator.together {
       try AnswerExam(
-        split, endTokens: Set(decoder.configuration.endTokens), limit: settings.maximumQuestions)
+        split, endTokens: try EndTokens.of(decoder), limit: settings.maximumQuestions)
     }
     return exam.questions.isEmpty ? nil : exam
   }

@@ -15,8 +15,11 @@ public final class AnswerExam {
     public let correct: Int
     /// Questions.
     public let count: Int
-    /// The model's answer to the first question, on rank 0.
+    /// The model's answer to the first question, on rank 0 where it was asked for.
     public let sample: [Int]
+
+    /// The share of exact answers; 0 where nothing is asked.
+    public var share: Double { Double(correct) / Double(max(count, 1)) }
 
     /// For example `108 of 120 answers exact (90 %)`.
     public var sentence: String {
@@ -35,7 +38,8 @@ public final class AnswerExam {
   /// on from it is no question.
   ///
   /// - Parameters:
-  ///   - endTokens: the model's; they end an answer and are no part of it.
+  ///   - endTokens: the model's, as `EndTokens.of` finds them; they end an answer and are no part of
+  ///     it.
   ///   - limit: most questions, the first ones; nil for all.
   /// - Throws: where the dataset's file fails.
   public init(_ split: TokenSplit, endTokens: Set<Int>, limit: Int? = nil) throws(DatasetError) {
@@ -57,8 +61,11 @@ public final class AnswerExam {
   /// Lets a model answer, each rank a share of the questions; called by all ranks.
   ///
   /// The decoder is prepared for inference and must be prepared again to train on.
+  ///
+  /// - Parameter withSample: whether rank 0 keeps its answer to the first question.
+  /// - Throws: where the model has no room for the questions, or MPI fails, on all ranks.
   public func take(
-    _ decoder: Decoder, compute: Compute, communicator: Communicator
+    _ decoder: Decoder, compute: Compute, communicator: Communicator, withSample: Bool = false
   ) throws(MPIError) -> Result {
     // Room for an answer that does not end.
     let room = min(
@@ -72,7 +79,7 @@ public final class AnswerExam {
     let score = scorer.score(
       questions, first: communicator.rank, stride: communicator.worldSize)
     var sample: [Int] = []
-    if communicator.rank == 0, let question = questions.first {
+    if withSample, communicator.rank == 0, let question = questions.first {
       sample =
         scorer.answer(
           to: question.prompt, maximumNewTokens: question.answer.count + 8

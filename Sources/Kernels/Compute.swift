@@ -25,8 +25,12 @@ public final class Compute {
   let kernels: UnsafePointer<ck_kernels>
   /// A product of f32 matrices on one thread.
   let product: SingleProduct
-  /// Products with bf16 operands by oneDNN; nil where they are emulated.
+  /// Products with bf16 operands by oneDNN; nil where ours are faster, or they are emulated.
   let bfloat16Engine: BFloat16Engine?
+  /// Whether products with bf16 operands are our own packed ones.
+  let packsBFloat16: Bool
+  /// The input of such a product.
+  let roundedInput = RoundedInput()
   private let pool: OpaquePointer
   private let scratch: FloatBuffer
 
@@ -37,13 +41,15 @@ public final class Compute {
   public convenience init(threads: Int, instructionSet: String? = nil) {
     self.init(
       threads: threads, instructionSet: instructionSet,
-      bfloat16: Compute.hasNativeBFloat16 ? .oneDNN : .emulated)
+      bfloat16: Compute.hasNativeBFloat16 ? .native : .emulated)
   }
 
   /// Who computes products with bf16 operands.
   package enum BFloat16Products {
     /// The kernels here, with operands rounded to bf16 and widened again.
     case emulated
+    /// oneDNN where the processor has tiles for bf16 (AMX), else our own on its bf16 instruction.
+    case native
     /// oneDNN.
     case oneDNN
     /// oneDNN with operands rounded to bf16 and widened again: its path on any processor, for tests.
@@ -62,12 +68,16 @@ public final class Compute {
     kernels = instructionSet.flatMap { ck_kernels_named($0) } ?? ck_kernels_best()
     product = SingleProduct(kernels)
     scratch = FloatBuffer(count: threads * Compute.scratchCount)
-    // What oneDNN refuses is emulated: slower, but the same arithmetic.
+    let canPack = product.packed?.multipliesBFloat16 ?? false
+    let wantsOneDNN =
+      bfloat16 == .native ? !canPack || ck_has_bf16_tiles() != 0 : bfloat16 != .emulated
     bfloat16Engine =
-      bfloat16 == .emulated
-      ? nil
-      : try? BFloat16Engine(
+      wantsOneDNN
+      ? try? BFloat16Engine(
         workers: threads, operandsAreFloat32: bfloat16 == .oneDNNWithFloat32Operands)
+      : nil
+    // What oneDNN refuses is packed or emulated: slower, but the same arithmetic.
+    packsBFloat16 = canPack && bfloat16 != .emulated && bfloat16Engine == nil
   }
 
   deinit { ck_pool_destroy(pool) }

@@ -68,8 +68,10 @@ public enum Product {
     }
   }
 
-  /// The same by packed panels. Of two operands that both lie along the depth, the narrow one is
-  /// packed: the wide one would be copied for little use, so that C is computed transposed.
+  /// The same by packed panels.
+  ///
+  /// Of two operands that both lie along the depth, the narrow one is packed: the wide one would be
+  /// copied for little use, so that C is computed transposed.
   private static func multiply(
     _ packed: PackedProduct, _ a: SingleProduct.Operand, _ b: SingleProduct.Operand, depth: Int,
     into c: MatrixView, scale: Float, adding: Bool, on compute: Compute

@@ -7,8 +7,9 @@ import Tensors
 final class RoundedInput {
   /// Rows that a worker rounds at a time.
   private static let blockRows = 32
-  /// Elements behind each row: rows a power of two apart would share few places in the cache. A row of
-  /// odd length ends with a 0.
+  /// Elements behind each row, since rows a power of two apart would share few places in the cache.
+  ///
+  /// A row of odd length ends with a 0.
   private static let gap = 32
 
   private let isWidened: Bool

@@ -9,6 +9,8 @@ public final class Parameter {
   public let name: String
   /// Its dimensions as stored.
   public let shape: [Int]
+  /// How the file stores an element.
+  public let storedType: ElementType
   /// The values, as a matrix.
   ///
   /// Vectors are [1, n] in f32.
@@ -25,6 +27,7 @@ public final class Parameter {
     self.name = name
     self.shape = shape
     self.weight = weight
+    storedType = weight.elementType
     vector = nil
     copy = nil
   }
@@ -36,6 +39,7 @@ public final class Parameter {
     copy = storage
     vector = storage.view
     weight = WeightMatrix(storage.view)
+    storedType = .float32
   }
 
   /// Whether it trains.

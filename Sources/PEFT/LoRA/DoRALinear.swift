@@ -109,6 +109,14 @@ final class DoRALinear: LinearHook {
   var scratchColumns: Int { rank + (dropout > 0 ? inputSize + outputSize : 0) }
   var readsInput: Bool { true }
 
+  func arithmetic(of layer: LinearLayer, isInputGradientNeeded: Bool) -> HookArithmetic {
+    let (a, b) = (rank * inputSize, rank * outputSize)
+    // With dropout the frozen weight meets the dropped input too.
+    let frozen = dropout > 0 ? inputSize * outputSize : 0
+    return HookArithmetic(
+      forward: a + b + frozen, backward: 2 * b + a + (isInputGradientNeeded ? a + frozen : 0))
+  }
+
   func forward(input x: MatrixView, output y: MatrixView, _ pass: LinearPass) {
     let (u, z) = saved(pass)
     let input = droppedInput(x, pass)

@@ -39,7 +39,7 @@ extension Decoder {
       scored, into: normed, statistics: memory.scoredStatistics(rows: rows.count),
       on: pass.compute)
     Linear.forward(
-      normed, weight: parts.head.weight, bias: nil, into: logits,
+      normed, weight: parts.head.operand, bias: nil, into: logits,
       arithmetic: parts.head.arithmetic(arithmetic), on: pass.compute)
     pass.cache?.advance(by: pass.rowCount)
   }
@@ -104,7 +104,7 @@ extension Decoder {
     sum.targetCount = count
     let dNormed = isBackward ? memory.dScored(rows: count) : nil
     sum.loss = HeadLoss.forward(
-      normed, targets: batch.targets, weight: parts.head.weight, bias: nil, dHidden: dNormed,
+      normed, targets: batch.targets, weight: parts.head.operand, bias: nil, dHidden: dNormed,
       dWeight: isBackward ? parts.head.gradient : nil, dBias: nil, scratch: memory.head,
       correct: &sum.correctCount, arithmetic: parts.head.arithmetic(arithmetic), on: compute)
     guard let dNormed else { return sum }

@@ -79,7 +79,7 @@ extension Trainer {
       )
     }
     run.logger.info(
-      "memory: \(megabytes(peak)) at most in a rank, \(megabytes(plan.total)) planned (base \(megabytes(plan.base)), mapped once a node; activations \(megabytes(plan.workspace)); adapter, optimiser, reduction \(megabytes(plan.training)); threads \(megabytes(plan.threads)); program \(megabytes(plan.program)))"
+      "memory: \(megabytes(peak)) at most in a rank, \(megabytes(plan.total)) planned (base \(megabytes(plan.base + plan.rounded)), once a node; activations \(megabytes(plan.workspace)); adapter, optimiser, reduction \(megabytes(plan.training)); threads \(megabytes(plan.threads)); program \(megabytes(plan.program)))"
     )
     return peak
   }

@@ -15,6 +15,11 @@ extension TrainingRun {
     logger.info(
       "base \(basePath): \(base.family.rawValue), \(grouped(decoder.parameterCount)) parameters, \(megabytes(bytes))"
     )
+    if roundedBytes > 0 {
+      logger.info(
+        "the base's weights are not stored in bf16: \(megabytes(roundedBytes)) of them rounded once a node"
+      )
+    }
     let counts = attached.parameterCounts(decoder)
     let share = 100 * Double(counts.trainable) / Double(max(counts.total, 1))
     logger.info(

@@ -48,6 +48,8 @@ public final class TrainingRun {
   let output: OutputDirectory?  // on rank 0
   let resolved: [String: JSONValue]
   let basePath: String
+  /// Bytes of weights that the ranks of a node rounded to bf16 together.
+  let roundedBytes: Int
   /// What the process held before it opened anything, in bytes.
   let memoryAtStart = residentMemoryBytes()
   var bestStep: Int?
@@ -84,6 +86,7 @@ public final class TrainingRun {
         AdapterSource(configuration).tokenizingPrompt(model: model), decoder: decoder,
         seed: configuration.seed)
     }
+    roundedBytes = try decoder.roundFrozenWeights(among: communicator, on: compute)
     dataset = try communicator.together { try Self.dataset(data, configuration, decoder) }
     let (dataset, vocabularySize) = (self.dataset, decoder.configuration.vocabularySize)
     let tokenizerWarning = try communicator.together {

@@ -67,7 +67,7 @@ public final class LinearLayer {
   /// The frozen product alone, `y = x Wᵀ + b`; hooks may use it.
   public func base(_ x: MatrixView, into y: MatrixView, on compute: Compute) {
     Linear.forward(
-      x, weight: weight.weight, bias: bias?.vector, into: y,
+      x, weight: weight.operand, bias: bias?.vector, into: y,
       arithmetic: weight.arithmetic(arithmetic), on: compute)
   }
 
@@ -76,7 +76,7 @@ public final class LinearLayer {
     _ dy: MatrixView, into dx: MatrixView, adding: Bool, on compute: Compute
   ) {
     Linear.backwardInput(
-      dy, weight: weight.weight, into: dx, adding: adding,
+      dy, weight: weight.operand, into: dx, adding: adding,
       arithmetic: weight.arithmetic(arithmetic), on: compute)
   }
 

@@ -15,6 +15,10 @@ public final class Parameter {
   ///
   /// Vectors are [1, n] in f32.
   public private(set) var weight: WeightMatrix
+  /// The values rounded to bf16, in memory that the node shares; nil where products read `weight`.
+  var rounded: WeightMatrix?
+  /// What products with the parameter read.
+  public var operand: WeightMatrix { rounded ?? weight }
   /// The values of a vector, [1, n]; nil for a matrix.
   public private(set) var vector: MatrixView?
   /// Where its gradient is summed; nil while it is frozen, which then costs nothing.
@@ -57,6 +61,7 @@ public final class Parameter {
       weight.copyValues(into: values)
     }
     weight = WeightMatrix(values, layout: weight.layout)
+    rounded = nil
     self.gradient = gradient
   }
 }

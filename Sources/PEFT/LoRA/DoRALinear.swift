@@ -127,7 +127,7 @@ final class DoRALinear: LinearHook {
     if isDropping(pass) {
       let w = outputScratch(pass)
       Linear.forward(
-        input, weight: pass.layer.weight.weight, bias: nil, into: w,
+        input, weight: pass.layer.weight.operand, bias: nil, into: w,
         arithmetic: pass.layer.arithmetic, on: pass.compute)
       product = w
     }

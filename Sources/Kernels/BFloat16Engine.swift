@@ -122,10 +122,15 @@ final class BFloat16Engine {
     }
   }
 
+  /// Makes room for a rounded input of so many elements, unless there is.
+  func reserve(elements: Int) {
+    let floats = (elements * operandBytes + 3) / 4
+    if rounded.count < floats { rounded = FloatBuffer(count: floats) }
+  }
+
   /// `rounded` becomes A's rows in bf16, without gaps.
   private func round(_ a: MatrixView, on compute: Compute) {
-    let floats = (a.rows * a.columns * operandBytes + 3) / 4
-    if rounded.count < floats { rounded = FloatBuffer(count: floats) }
+    reserve(elements: a.rows * a.columns)
     let target = UnsafeMutableRawPointer(rounded.base)
     let bytes = a.columns * operandBytes
     let linear = compute.kernels.pointee.linear

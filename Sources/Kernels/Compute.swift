@@ -94,6 +94,12 @@ public final class Compute {
     runBlocks(pool, count, body)
   }
 
+  /// Makes room for products whose left operand has up to `elements` numbers, so that none of them
+  /// allocates; without it the room grows with the largest seen.
+  public func reserve(operandElements elements: Int) {
+    bfloat16Engine?.reserve(elements: elements)
+  }
+
   /// The private memory of a worker, one row of `scratchCount` floats.
   ///
   /// It holds anything at first.

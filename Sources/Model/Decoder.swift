@@ -189,6 +189,16 @@ public final class Decoder {
     return plan
   }
 
+  /// Elements of the largest matrix that a pass multiplies with a weight: what its threads make
+  /// room for before the first one.
+  public func largestOperand(maximumTokens: Int, maximumSequences: Int) -> Int {
+    let rows = maximumTokens + maximumSequences * virtualTokenCount
+    let features = linearLayers.map { max($0.inputSize, $0.outputSize) }.max() ?? 0
+    // Backward multiplies gradients of logits with the head, a few rows at a time.
+    let logits = min(rows, HeadLoss.chunkRows) * configuration.vocabularySize
+    return max(rows * max(features, configuration.hiddenSize), logits)
+  }
+
   /// A batch that fits this decoder's virtual tokens and prefix.
   public func makeBatch(maximumTokens: Int, maximumSequences: Int) -> TokenBatch {
     TokenBatch(

@@ -39,6 +39,8 @@ public final class Trainer {
   /// Seconds of each step of this start.
   var stepSeconds: [Double] = []
   var lastSavedStep: Int?
+  /// Called at the end of each step, before what is due after it: for measuring from outside.
+  public var didEndStep: ((_ step: Int) -> Void)?
 
   /// One optimiser step: every micro-batch forward and backward, the reduction, the update.
   ///
@@ -112,6 +114,7 @@ public final class Trainer {
       let duration = clock.now - began
       stepTime += duration
       stepSeconds.append(duration / .seconds(1))
+      didEndStep?(step)
 
       let isLast = step == learningRates.totalSteps
       if isLast || isDue(configuration.loggingSteps, step) || report.countedTokens == 0 {
@@ -153,6 +156,8 @@ public final class Trainer {
         for: .training(recomputesActivations: configuration.recomputesActivations),
         maximumTokens: tokens, maximumSequences: sequences, maximumLength: length)
     }
+    run.compute.reserve(
+      operandElements: decoder.largestOperand(maximumTokens: tokens, maximumSequences: sequences))
     batch = decoder.makeBatch(maximumTokens: tokens, maximumSequences: sequences)
     examples = ExampleBuffer(tokenCapacity: tokens, sequenceCapacity: sequences)
     reducer = GradientReducer(arena: run.attached.arena, communicator: run.communicator)

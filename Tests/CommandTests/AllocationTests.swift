@@ -77,7 +77,8 @@ import Testing
   /// Checks that no line of a probe counts an allocation but those of `others`.
   ///
   /// oneDNN allocates in every call, for packed operands and its tables of arguments, and MPI for its
-  /// requests: neither can be told not to, so theirs are counted apart.
+  /// requests: neither can be told not to, so theirs are counted apart. OpenBLAS maps a buffer when
+  /// more threads multiply at once than ever before, which two threads may first do at any time.
   private func check(
     _ result: ProcessResult, ranks: Int, others: Set<String>,
     location: SourceLocation = #_sourceLocation
@@ -89,6 +90,7 @@ import Testing
       let counts = line.split(separator: " ").dropFirst()
       #expect(counts.count == 5)
       for count in counts where !count.hasSuffix("=0") {
+        if count == "openblas=1" { continue }
         #expect(
           others.contains(String(count.prefix { $0 != "=" })),
           "\(line)\n\(result.errors.suffix(3000))", sourceLocation: location)

@@ -97,6 +97,15 @@ let package = Package(
     // What the tests of DataParallel start under mpirun.
     .executableTarget(
       name: "mpi-probe", dependencies: ["DataParallel", "Tensors"], path: "Tests/MPIProbe"),
+    // Counts the allocations of the program that links it, and that program: the step loop, counted.
+    .target(name: "CAllocationCounter", path: "Tests/AllocationCounter"),
+    .executableTarget(
+      name: "allocation-probe",
+      dependencies: [
+        "Training", "DataParallel", "Tensors", "JSON", "CAllocationCounter",
+        .product(name: "Logging", package: "swift-log"),
+      ],
+      path: "Tests/AllocationProbe"),
     .testTarget(name: "TensorsTests", dependencies: ["Tensors", "TestSupport"]),
     .testTarget(name: "JSONTests", dependencies: ["JSON"]),
     .testTarget(name: "ReportingTests", dependencies: ["Reporting"]),
@@ -142,7 +151,7 @@ let package = Package(
       name: "CommandTests",
       dependencies: [
         "Training", "Datasets", "HDF5", "Safetensors", "Tensors", "JSON", "TestSupport",
-        "swift-peft-train",
+        "swift-peft-train", "allocation-probe",
       ]),
   ],
   cLanguageStandard: .gnu11

@@ -2,6 +2,7 @@
 #define _GNU_SOURCE  // pthread_setaffinity_np
 #endif
 #include "ck_pool.h"
+#include "ck_table.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -28,6 +29,7 @@ struct ck_pool {
 
   _Alignas(64) _Atomic int sleepers;
   _Atomic bool stopping;
+  _Atomic int ready;
   pthread_mutex_t lock;
   pthread_cond_t wake;
   int threads;
@@ -72,6 +74,10 @@ static void *worker_main(void *argument) {
   ck_worker_start start = *(ck_worker_start *)argument;
   free(argument);
   ck_pool *pool = start.pool;
+  // OpenMP allocates its data of a thread at the first call: here, not at the first product, which a
+  // worker that comes late may meet in the middle of a run.
+  ck_use_one_openmp_thread();
+  atomic_fetch_add(&pool->ready, 1);
   while (!atomic_load_explicit(&pool->stopping, memory_order_relaxed)) {
     for (int spin = 0; spin < idle_spins && !has_work(pool); spin++) pause_briefly();
     if (!has_work(pool)) {
@@ -115,6 +121,7 @@ ck_pool *ck_pool_create(int threads) {
     }
     pool->threads = worker + 1;
   }
+  while (atomic_load(&pool->ready) < threads - 1) sched_yield();
   return pool;
 }
 

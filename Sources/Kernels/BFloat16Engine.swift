@@ -119,6 +119,9 @@ final class BFloat16Engine {
     }
   }
 
+  /// Makes room for a rounded input.
+  func reserve(rows: Int, columns: Int) { input.reserve(rows: rows, columns: columns) }
+
   /// The whole depth of some columns of `op(S)`, in S's order.
   private func copyTile(
     _ product: FrozenProduct, columns: Range<Int>, into tile: UnsafeMutableRawPointer,

@@ -132,6 +132,13 @@ public final class Compute {
     profiler.endJob()
   }
 
+  /// Makes room for products whose left operand has up to so many rows and columns, so that none of
+  /// them allocates; without it the room grows with the largest seen.
+  public func reserve(operandRows rows: Int, columns: Int) {
+    bfloat16Engine?.reserve(rows: rows, columns: columns)
+    if packsBFloat16 { roundedInput.reserve(rows: rows, columns: columns) }
+  }
+
   /// The private memory of a worker, one row of `scratchCount` floats.
   ///
   /// It holds anything at first.

@@ -28,11 +28,18 @@ final class RoundedInput {
     UnsafeMutableRawPointer(storage.base) + row * stride * elementBytes
   }
 
+  /// Makes room for a matrix, unless there is.
+  func reserve(rows: Int, columns: Int) {
+    let floats = rows * RoundedInput.stride(columns) * elementBytes / 4
+    if storage.count < floats { storage = FloatBuffer(count: floats) }
+  }
+
+  private static func stride(_ columns: Int) -> Int { (columns + 1) & ~1 + gap }
+
   /// Rounds `a`, on all threads.
   func take(_ a: MatrixView, on compute: Compute) {
-    stride = (a.columns + 1) & ~1 + RoundedInput.gap
-    let floats = a.rows * stride * elementBytes / 4
-    if storage.count < floats { storage = FloatBuffer(count: floats) }
+    reserve(rows: a.rows, columns: a.columns)
+    stride = RoundedInput.stride(a.columns)
     let native = compute.product.packed?.kernels.pointee.narrow
     let linear = compute.kernels.pointee.linear
     let count = Int64(a.columns)

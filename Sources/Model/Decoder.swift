@@ -189,6 +189,20 @@ public final class Decoder {
     return plan
   }
 
+  /// The largest matrices that a pass multiplies with weights: what its threads make room for before
+  /// the first one.
+  public func largestOperands(
+    maximumTokens: Int, maximumSequences: Int
+  ) -> [(rows: Int, columns: Int)] {
+    let rows = maximumTokens + maximumSequences * virtualTokenCount
+    let features = linearLayers.map { max($0.inputSize, $0.outputSize) }.max() ?? 0
+    return [
+      (rows, max(features, configuration.hiddenSize)),
+      // Backward multiplies gradients of logits with the head, a few rows at a time.
+      (min(rows, HeadLoss.chunkRows), configuration.vocabularySize),
+    ]
+  }
+
   /// A batch that fits this decoder's virtual tokens and prefix.
   public func makeBatch(maximumTokens: Int, maximumSequences: Int) -> TokenBatch {
     TokenBatch(

@@ -7,15 +7,20 @@ import JSON
 public enum StoredAdapter {
   /// The export of an adapter whose configuration is `configuration`.
   ///
-  /// - Parameter tensors: the checkpoint's, by their names in the weight file.
-  public static func export(_ tensors: [NamedTensor], configuration: JSONValue) -> AdapterExport {
+  /// - Parameters:
+  ///   - tensors: the checkpoint's, by their names in the weight file.
+  ///   - notes: what a reader of the export should know, each a sentence.
+  public static func export(
+    _ tensors: [NamedTensor], configuration: JSONValue, notes: [String] = []
+  ) -> AdapterExport {
     let prompts = tensors.filter { !$0.name.hasPrefix("prompt_encoder.") }
     let isAdaLoRA = configuration["peft_type"]?.string == "ADALORA"
     let kept = isAdaLoRA ? prompts.map { cut($0, configuration["rank_pattern"]) } : prompts
     // AdapterHub's configuration has no `peft_type`, and its weight file another name.
     let fileName =
       configuration["peft_type"] == nil ? "adapter.safetensors" : "adapter_model.safetensors"
-    return AdapterExport(configuration: configuration, weightFileName: fileName, tensors: kept)
+    return AdapterExport(
+      configuration: configuration, weightFileName: fileName, tensors: kept, notes: notes)
   }
 
   /// The rows of A and E, and the columns of B, that AdaLoRA's rank pattern has left.

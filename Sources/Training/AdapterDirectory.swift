@@ -159,7 +159,8 @@ public struct AdapterDirectory: Sendable {
       throw TrainingError.noAdapter(
         path: path, method: checkpoint.reader.metadata.method)
     }
-    let export = StoredAdapter.export(try checkpoint.tensors(), configuration: configuration)
+    let export = StoredAdapter.export(
+      try checkpoint.tensors(), configuration: configuration, notes: checkpoint.exportNotes)
     try publishDirectory(directory, replacing: false) {
       try AdapterDirectory(path: $0).write(
         export, base: configuration["base_model_name_or_path"]?.string ?? "base")

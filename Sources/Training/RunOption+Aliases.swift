@@ -30,7 +30,7 @@ extension RunOption {
 
 /// The candidate that takes the fewest insertions, deletions, changes and swaps of neighbours to
 /// make of `name` (optimal string alignment distance), if that is at most a third of its length.
-func nearestName(to name: String, among candidates: [String]) -> String? {
+public func nearestName(to name: String, among candidates: [String]) -> String? {
   let limit = max(1, min(4, name.count / 3))
   let ranked = candidates.map { ($0, editDistance(Array(name.utf8), Array($0.utf8))) }
   guard let best = ranked.min(by: { $0.1 < $1.1 }), best.1 <= limit else {

@@ -28,6 +28,11 @@ public struct StoredCheckpoint {
   /// The method's `adapter_config.json`; nil for `full`.
   public var adapterConfiguration: JSONValue? { configuration["adapter_config"] }
 
+  /// What a reader of the exported adapter should know; only the base could tell it again.
+  public var exportNotes: [String] {
+    configuration["training_state"]?["export_notes"]?.array?.compactMap(\.string) ?? []
+  }
+
   /// The trained tensors by name.
   ///
   /// - Throws: `CheckpointError`.

@@ -55,12 +55,13 @@ extension Trainer {
       guard let output = run.output else { return }
       var configuration = run.resolved
       // A method that prunes says in its configuration what is left.
-      configuration["adapter_config"] =
-        run.attached.method.export(baseName: run.basePath)?.configuration
+      let export = run.attached.method.export(baseName: run.basePath)
+      configuration["adapter_config"] = export?.configuration
       configuration["training_state"] = .object([
         "best_step": run.bestStep.map { .int($0) } ?? .null,
         "best_eval_loss": run.bestLoss.isFinite ? .double(run.bestLoss) : .null,
         "stale_evaluations": .int(run.staleEvaluations),
+        "export_notes": .array(export?.notes.map { .string($0) } ?? []),
       ])
       let metadata = CheckpointMetadata(
         step: step, epoch: run.schedule.epoch(afterStep: step),

@@ -41,6 +41,8 @@ public final class Trainer {
   /// Seconds of each step of this start.
   var stepSeconds: [Double] = []
   var lastSavedStep: Int?
+  /// Called at the end of each step, before what is due after it: for measuring from outside.
+  public var didEndStep: ((_ step: Int) -> Void)?
 
   /// One optimiser step: every micro-batch forward and backward, the reduction, the update.
   ///
@@ -125,6 +127,7 @@ public final class Trainer {
       let seconds = (clock.now - began) / .seconds(1)
       throughput.add(report, seconds: seconds)
       stepSeconds.append(seconds)
+      didEndStep?(step)
 
       let isLast = step == learningRates.totalSteps
       if isLast || isDue(configuration.loggingSteps, step) || report.countedTokens == 0 {
@@ -168,6 +171,9 @@ public final class Trainer {
       try decoder.prepare(
         for: .training(recomputesActivations: configuration.recomputesActivations),
         maximumTokens: tokens, maximumSequences: sequences, maximumLength: length)
+    }
+    run.for operand in decoder.largestOperands(maximumTokens: tokens, maximumSequences: sequences) {
+      compute.reserve(operandRows: operand.rows, columns: operand.columns)
     }
     batch = decoder.makeBatch(maximumTokens: tokens, maximumSequences: sequences)
     examples = ExampleBuffer(tokenCapacity: tokens, sequenceCapacity: sequences)

@@ -1,19 +1,37 @@
 import ArgumentParser
 import Training
 
-/// What the argument parser cannot do: an option with an optional value, and other trainers' names.
+/// What the argument parser cannot do: an option with an optional value, negative numbers, and other
+/// trainers' names.
 enum CommandLineText {
   /// What an option stands for that is given without its value.
   private static let values = ["--resume": "newest", "--profile": "3"]
 
-  /// Completes `--resume` without a path and `--profile` without a number, which the parser would take
-  /// the next option for.
+  /// Rewrites what the parser would misread: `--resume` without a path and `--profile` without a
+  /// number, for which it would take the next option, and a negative number behind an option, which
+  /// it takes for an option itself.
   static func prepare(_ arguments: inout [String]) {
+    var index = 0
+    while index + 1 < arguments.count, arguments[index] != "--" {
+      let (name, value) = (arguments[index], arguments[index + 1])
+      if name.hasPrefix("--") && !name.contains("=") && isNegativeNumber(value) {
+        arguments[index] = "\(name)=\(value)"
+        arguments.remove(at: index + 1)
+      }
+      index += 1
+    }
     for index in arguments.indices {
       guard let value = values[arguments[index]] else { continue }
       let next = index + 1 < arguments.count ? arguments[index + 1] : "-"
       if next.hasPrefix("-") { arguments[index] += "=\(value)" }
     }
+  }
+
+  /// Whether a text starts as a negative number or a list of them does: `-1`, `-.5`, `-1,2`.
+  private static func isNegativeNumber(_ text: String) -> Bool {
+    let rest = text.dropFirst()
+    return text.hasPrefix("-")
+      && (rest.first?.isNumber ?? false || rest.hasPrefix(".") || Double(text) != nil)
   }
 
   /// The parser's message in one line, with what the name is called here where it is known.
@@ -22,6 +40,11 @@ enum CommandLineText {
     let prefix = "Unknown option '--"
     // Only the options of train are run settings; the parser itself knows those of other commands.
     let command = CommandLine.arguments.dropFirst().first.flatMap { $0.hasPrefix("-") ? nil : $0 }
+    if let command, text == "Unexpected argument '\(command)'" {
+      let names = SwiftPEFTTrain.configuration.subcommands.map { $0._commandName }
+      let suggestion = nearestName(to: command, among: names).map { "Did you mean '\($0)'? " } ?? ""
+      return "'\(command)' is no command. \(suggestion)There are \(names.joined(separator: ", "))."
+    }
     guard [nil, "train"].contains(command), text.hasPrefix(prefix),
       let end = text.dropFirst(prefix.count).firstIndex(of: "'")
     else {

@@ -117,6 +117,26 @@ import Training
     #expect(export.status == 65 && lastLine(export).contains("merge"), "\(export.errors)")
   }
 
+  @Test("What PEFT cannot load says so, also when it is exported from a checkpoint")
+  func foreignAdapter() throws {
+    let bench = try Workbench()
+    let out = bench.path("out")
+    let result = try bench.run([
+      "--model", fixturePath("model/qwen3"), "--data", bench.data, "--method", "llama-adapter",
+      "--adapter-layers", "1", "--output-dir", out, "--max-steps", "1",
+    ])
+    try #require(result.status == 0, "\(result.errors)")
+    let export = try bench.run([
+      "export", out + "/checkpoints/step-00000001.h5", "--output-dir", bench.path("exported"),
+    ])
+    try #require(export.status == 0, "\(export.errors)")
+    for path in [out + "/adapter", bench.path("exported")] {
+      let card = try String(contentsOfFile: path + "/README.md", encoding: .utf8)
+      #expect(card.contains("PEFT will not"), "\(card)")
+      #expect(!card.contains("from peft import"), "\(card)")
+    }
+  }
+
   @Test("The best step is exported when asked for, and the run stops when it no longer improves")
   func bestAndEarly() throws {
     let bench = try Workbench()

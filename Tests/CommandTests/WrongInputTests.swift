@@ -48,6 +48,10 @@ struct WrongInputTests {
     try expect(
       64, ["'r'"], ["--model", bench.model, "--data", bench.data, "--method", "full", "--r", "2"])
     try expect(64, ["q_prj"], train("--target-modules", "q_prj"))
+    try expect(64, ["--learning-rate", "'-1'", "at least 0"], train("--learning-rate", "-1"))
+    try expect(64, ["--warmup-ratio", "'-.5'"], train("--warmup-ratio", "-.5"))
+    try expect(
+      64, ["'evalute' is no command", "'evaluate'"], ["evalute", "--model", bench.model])
     try expect(64, ["--data"], ["evaluate", "--model", bench.model])
   }
 

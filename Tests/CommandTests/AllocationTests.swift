@@ -1,0 +1,137 @@
+import Datasets
+import Foundation
+import Tensors
+import TestSupport
+import Testing
+
+/// The step loop of the real trainer, in a program whose allocations are counted.
+@Suite("A step allocates nothing", .serialized) struct AllocationTests {
+  private static let probe = ProcessRunner.built("allocation-probe")
+  private let directory: TemporaryDirectory
+
+  /// Every method, and what else a step may have to do; each a line or two of YAML.
+  private static let methods: KeyValuePairs<String, [String]> = [
+    "lora": [
+      "method: lora", "target_modules: all-linear", "lora_dropout: 0.1", "loraplus_lr_ratio: 4",
+    ],
+    "lora-recomputed": ["method: lora", "lora_dropout: 0.1", "gradient_checkpointing: true"],
+    "lora-sgd": ["method: lora", "optimizer: sgd"],
+    "dora": ["method: lora", "use_dora: true", "target_modules: all-linear"],
+    // Ranks are dealt out in the counted steps too.
+    "adalora": ["method: adalora", "init_r: 6", "target_r: 3", "tinit: 2", "delta_t: 2"],
+    "ia3": ["method: ia3"],
+    "bottleneck": ["method: bottleneck", "dropout: 0.1"],
+    "prompt-tuning": ["method: prompt-tuning", "num_virtual_tokens: 5"],
+    "p-tuning-lstm": [
+      "method: p-tuning", "num_virtual_tokens: 5", "encoder_reparameterization_type: LSTM",
+      "encoder_hidden_size: 16", "encoder_dropout: 0.1",
+    ],
+    "p-tuning-mlp": [
+      "method: p-tuning", "num_virtual_tokens: 5", "encoder_reparameterization_type: MLP",
+      "encoder_hidden_size: 16",
+    ],
+    "prefix-tuning": ["method: prefix-tuning", "num_virtual_tokens: 5"],
+    "prefix-projected": [
+      "method: prefix-tuning", "num_virtual_tokens: 5", "prefix_projection: true",
+      "encoder_hidden_size: 16",
+    ],
+    "llama-adapter": ["method: llama-adapter", "adapter_len: 4", "adapter_layers: 2"],
+    "full": ["method: full"],
+  ]
+
+  init() throws {
+    directory = try TemporaryDirectory()
+    // A number of examples that no batch divides, of lengths that differ.
+    let writer = try TokenDatasetWriter(path: directory.path("data.h5"), vocabularySize: 53)
+    let random = CounterRandom(seed: 11)
+    var draw: UInt64 = 0
+    func next(_ bound: UInt64) -> Int {
+      draw += 1
+      return Int(random.integer(draw, below: bound))
+    }
+    for _ in 0..<17 {
+      let length = 3 + next(30)
+      try writer.append(
+        tokens: (0..<length).map { _ in UInt32(next(53)) },
+        lossMask: (0..<length).map { _ in next(10) < 7 ? 1 : 0 }, to: .train)
+    }
+    try writer.finish()
+  }
+
+  /// Writes a file of settings for each method; returns their paths.
+  private func settings(model: String, precision: String, threads: Int) throws -> [String] {
+    try Self.methods.map { name, lines in
+      let path = directory.path("\(name).yaml")
+      let common = [
+        "model: \(model)", "data: \(directory.path("data.h5"))",
+        "output_dir: \(directory.path("out-\(UUID().uuidString)"))", "precision: \(precision)",
+        "threads: \(threads)", "num_epochs: 20", "global_batch_size: 6", "micro_batch_size: 2",
+        "logging_steps: 0", "learning_rate: 1e-3", "warmup_steps: 3",
+      ]
+      try (common + lines).joined(separator: "\n").write(
+        toFile: path, atomically: true, encoding: .utf8)
+      return path
+    }
+  }
+
+  /// Checks that no line of a probe counts an allocation but those of `others`.
+  ///
+  /// oneDNN allocates in every call, for packed operands and its tables of arguments, and MPI for its
+  /// requests: neither can be told not to, so theirs are counted apart. OpenBLAS maps a buffer when
+  /// more threads multiply at once than ever before, which two threads may first do at any time.
+  private func check(
+    _ result: ProcessResult, ranks: Int, others: Set<String>,
+    location: SourceLocation = #_sourceLocation
+  ) {
+    #expect(result.status == 0, "\(result.errors)", sourceLocation: location)
+    let lines = result.outputLines
+    #expect(lines.count == ranks * Self.methods.count, sourceLocation: location)
+    for line in lines {
+      let counts = line.split(separator: " ").dropFirst()
+      #expect(counts.count == 5)
+      for count in counts where !count.hasSuffix("=0") {
+        if count == "openblas=1" { continue }
+        #expect(
+          others.contains(String(count.prefix { $0 != "=" })),
+          "\(line)\n\(result.errors.suffix(3000))", sourceLocation: location)
+      }
+    }
+  }
+
+  @Test(
+    "Alone, by every method, on two families, in both precisions, on 1 and 2 threads",
+    arguments: ["llama", "gpt2"], ["f32", "bf16"])
+  func alone(family: String, precision: String) throws {
+    for threads in [1, 2] {
+      let files = try settings(
+        model: fixturePath("model/\(family)"), precision: precision, threads: threads)
+      let result = try ProcessRunner.run(Self.probe, files)
+      check(result, ranks: 1, others: ["onednn"])
+    }
+  }
+
+  @Test("On two ranks, by every method, in both precisions", arguments: ["f32", "bf16"])
+  func twoRanks(precision: String) throws {
+    let files = try settings(model: fixturePath("model/llama"), precision: precision, threads: 2)
+    let result = try ProcessRunner.mpirun(ranks: 2, Self.probe, files)
+    check(result, ranks: 2, others: ["onednn", "mpi"])
+  }
+
+  @Test("On the demo's base, whose weights are bf16 and matrices larger")
+  func demo() throws {
+    let base = ProcessRunner.built("swift-peft-train_swift-peft-train.resources/Demo").path
+    let files = try settings(model: base, precision: "auto", threads: 2)
+    check(try ProcessRunner.run(Self.probe, files), ranks: 1, others: ["onednn"])
+  }
+
+  @Test("An allocation that is put into each step is counted, and is the program's")
+  func counting() throws {
+    let files = try settings(
+      model: fixturePath("model/llama"), precision: "f32", threads: 1)
+    let result = try ProcessRunner.run(
+      Self.probe, [files[0]], environment: ["ALLOCATE_IN_EACH_STEP": "1"])
+    #expect(result.status == 0, "\(result.errors)")
+    #expect(result.output.contains(" program=9 mpi=0 "), "\(result.output)")
+    #expect(result.errors.contains("allocation-probe"), "its stack is told")
+  }
+}

@@ -117,6 +117,11 @@ public struct ProcessorShare: Sendable {
     return nil
   }
 
+  /// Which part of their time `threads` threads a rank have a processor; 1 unless they are too many.
+  package func processorTime(threads: Int) -> Double {
+    min(1, min(quota, Double(union.count)) / Double(localSize * threads))
+  }
+
   private func ranks(of threads: Int) -> String {
     "\(localSize) rank\(localSize == 1 ? "" : "s") of \(threads) thread\(threads == 1 ? "" : "s")"
   }

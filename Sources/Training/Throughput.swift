@@ -71,7 +71,9 @@ extension TrainingRun {
     try communicator.barrier()
     let own = ProductPeak.measure(
       shapes: shapes, arithmetic: isTrained ? .float32 : decoder.arithmetic, on: compute)
-    return try communicator.allReduce(own, .sum)
+    // The best of some products was made while a thread had a processor; a step has no such choice.
+    let time = processors.processorTime(threads: compute.threadCount)
+    return try communicator.allReduce(own * time, .sum)
   }
 }
 

@@ -48,6 +48,8 @@ public final class TrainingRun {
   let output: OutputDirectory?  // on rank 0
   let resolved: [String: JSONValue]
   let basePath: String
+  /// The cores of this rank.
+  let processors: ProcessorShare
   /// Bytes of weights that the ranks of a node rounded to bf16 together.
   let roundedBytes: Int
   /// What the process held before it opened anything, in bytes.
@@ -73,6 +75,7 @@ public final class TrainingRun {
     basePath = model
     try communicator.agreeOnConfiguration(RunSettings.yaml(configuration.given))
     let share = try ProcessorShare(communicator: communicator)
+    processors = share
     let isBound: Bool
     (compute, isBound) = share.compute(
       threads: configuration.threads, binds: configuration.bindsThreads)

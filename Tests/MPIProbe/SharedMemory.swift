@@ -46,7 +46,13 @@ enum SharedMemory {
 
   /// What `/proc/self/smaps` counts for the mapping that starts at an address.
   private static func proportionalBytes(at address: Int) throws -> Int {
-    let text = try String(contentsOfFile: "/proc/self/smaps", encoding: .utf8)
+    guard let file = FileHandle(forReadingAtPath: "/proc/self/smaps") else {
+      throw ProbeError(what: "/proc/self/smaps cannot be read")
+    }
+    // Piece by piece: the kernel gives less than is asked for, which is not the end.
+    var data = Data()
+    while let piece = try file.read(upToCount: 1 << 16), !piece.isEmpty { data += piece }
+    let text = String(decoding: data, as: UTF8.self)
     let start = String(address, radix: 16) + "-"
     var isOurs = false
     for line in text.split(separator: "\n") {
@@ -56,6 +62,6 @@ enum SharedMemory {
         return (Int(line.filter(\.isNumber)) ?? 0) << 10
       }
     }
-    throw ProbeError(what: "no mapping at \(start)")
+    throw ProbeError(what: "no mapping at \(start) in \(text.count) characters")
   }
 }

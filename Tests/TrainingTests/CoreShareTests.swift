@@ -89,6 +89,15 @@ private struct Machine {
     #expect(shares.allSatisfy { $0.places(threads: 2) == nil })
   }
 
+  @Test("Threads that take turns have a part of the time")
+  func turns() throws {
+    let machine = try Machine(cores: 2)
+    let all = Set(0..<4)
+    let share = ProcessorShare(masks: [all, all], localRank: 0, topology: machine.topology)
+    #expect(share.processorTime(threads: 2) == 1)
+    #expect(share.processorTime(threads: 4) == 0.5)
+  }
+
   @Test("A container's quota limits the threads, and binds none")
   func quota() throws {
     let machine = try Machine(cores: 32)

@@ -21,8 +21,10 @@ public struct Machine: Sendable {
 
   /// Looks.
   ///
-  /// - Parameter program: `swift-peft-train`, to ask its version.
-  public init(program: String?) {
+  /// - Parameters:
+  ///   - program: `swift-peft-train`, to ask its version.
+  ///   - peerVersions: what the peer depends on, by name.
+  public init(program: String?, peerVersions: [String: String] = [:]) {
     let fields = Machine.fields(of: "/proc/cpuinfo")
     processor = fields["model name"] ?? fields["CPU part"] ?? "unknown processor"
     let memory = Machine.fields(of: "/proc/meminfo")["MemTotal"] ?? ""
@@ -37,6 +39,7 @@ public struct Machine: Sendable {
     if let program {
       versions["swift-peft-train"] = Machine.firstLine(of: [program, "--version"])
     }
+    for (name, version) in peerVersions { versions["peer's \(name)"] = version }
     self.versions = versions
   }
 

@@ -153,7 +153,8 @@ final class RotaryOperation: Operation {
     positions = IndexBuffer(Array(0..<rows))
     start = OwnedMatrix(rows, heads * dim, seed: 71)
     x = OwnedMatrix(rows, heads * dim)
-    bound = .memory(bytes: Double(8 * rows * heads * dim))
+    let bytes = Double(4 * rows * heads * dim)
+    bound = .memory(bytes: 2 * bytes, workingSet: bytes)
     reset()
   }
 
@@ -202,7 +203,7 @@ final class AdamWOperation: Operation {
     gradients = OwnedMatrix(1, count, seed: 82)
     (first, second) = (OwnedMatrix(1, count), OwnedMatrix(1, count))
     // Reads four buffers, writes three.
-    bound = .memory(bytes: Double(28 * count))
+    bound = .memory(bytes: Double(28 * count), workingSet: Double(16 * count))
     reset()
   }
 

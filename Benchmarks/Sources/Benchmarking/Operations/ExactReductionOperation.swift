@@ -22,7 +22,9 @@ final class ExactReductionOperation: Operation {
     }
     // Each micro-batch: a copy into the arena, its largest magnitude, and the slices that are added
     // to four planes of integers. In the end: planes to sums, sums to floats.
-    bound = .memory(bytes: Double(count * (microBatches * (8 + 4 + 4 + 32) + 16 + 8 + 8 + 4)))
+    bound = .memory(
+      bytes: Double(count * (microBatches * (8 + 4 + 4 + 32) + 16 + 8 + 8 + 4)),
+      workingSet: Double(count * (4 * microBatches + 4 + 16 + 8)))
   }
 
   var size: String { "\(slot.count) gradients, \(microBatches.count) micro-batches" }

@@ -69,10 +69,14 @@ enum Bound {
   /// That of plain products, one after the other.
   case products([ProductShape])
   /// That of its arithmetic at the speed of a plain product of a shape, or of its memory traffic at
-  /// the speed of a copy, whichever is longer.
+  /// the speed of a plain pass, whichever is longer.
   case roofline(operations: Double, at: ProductShape, bytes: Double)
-  /// That of reading its operands and writing its results once.
-  case memory(bytes: Double)
+  /// That of reading its operands and writing its results once; `workingSet` are the bytes that
+  /// they fill, where some are both read and written.
+  case memory(bytes: Double, workingSet: Double)
+
+  /// That of reading operands and writing results that do not overlap.
+  static func memory(bytes: Double) -> Bound { .memory(bytes: bytes, workingSet: bytes) }
 
   /// In seconds.
   func seconds(_ peak: Peak, _ precision: Precision) -> Double {
@@ -85,7 +89,7 @@ enum Bound {
       max(
         operations / peak.operationsPerSecond(shape, precision: precision),
         bytes / peak.bytesPerSecond(workingSet: Int(bytes)))
-    case .memory(let bytes): bytes / peak.bytesPerSecond(workingSet: Int(bytes))
+    case .memory(let bytes, let set): bytes / peak.bytesPerSecond(workingSet: Int(set))
     }
   }
 
@@ -111,7 +115,7 @@ enum Bound {
   var bytes: Double? {
     switch self {
     case .products: nil
-    case .roofline(_, _, let bytes), .memory(let bytes): bytes
+    case .roofline(_, _, let bytes), .memory(let bytes, _): bytes
     }
   }
 }

@@ -1,3 +1,4 @@
+import COpenBLAS
 import Foundation
 import Kernels
 import Tensors
@@ -66,29 +67,38 @@ public final class Peak {
     return operations / seconds
   }
 
-  /// Bytes a second, read and written together, of copies between halves of a working set of about
-  /// `bytes`, all threads together.
+  /// Bytes a second, read and written together, of a plain pass over a working set of about `bytes`,
+  /// all threads together: a copy of one half to the other, or a change of sign in place, whichever
+  /// is faster.
   ///
   /// Small sets stay in a cache, as they do between the kernels of a step; so the bound has the size
   /// of what is compared with it.
   func bytesPerSecond(workingSet bytes: Int) -> Double {
-    // Powers of two from 64 KiB a thread to 1 GiB are enough.
     let size = max(bytes, 65536 * compute.threadCount).roundedToPowerOfTwo(limit: 1 << 30)
     if let known = bandwidths[size] { return known }
-    let half = size / 8
-    let (source, target) = (OwnedMatrix(1, half, seed: 1), OwnedMatrix(1, half))
-    let step = max(4096, half / (4 * compute.threadCount))
-    let blocks = (half + step - 1) / step
-    let seconds = Stopwatch.secondsPerCall(leastSeconds: leastSeconds) {
-      compute.forEachBlock(blocks) { block, _ in
-        let start = block * step
-        let count = min(step, half - start)
-        memcpy(target.view.base + start, source.view.base + start, 4 * count)
-      }
-    }
-    let result = Double(8 * half) / seconds
+    let set = OwnedMatrix(1, size / 4, seed: 1)
+    let result = max(
+      bytesPerSecond(set.view, copying: true), bytesPerSecond(set.view, copying: false))
     bandwidths[size] = result
     return result
+  }
+
+  private func bytesPerSecond(_ set: MatrixView, copying: Bool) -> Double {
+    let count = copying ? set.count / 2 : set.count
+    let step = max(4096, count / (4 * compute.threadCount))
+    let seconds = Stopwatch.secondsPerCall(leastSeconds: leastSeconds) {
+      compute.forEachBlock((count + step - 1) / step) { block, _ in
+        let start = set.base + block * step
+        let length = min(step, count - block * step)
+        if copying {
+          memcpy(start + count, start, 4 * length)
+        } else {
+          // By -1: a factor of 1 may be skipped, and others would end in zeros.
+          cblas_sscal(CInt(length), -1, start, 1)
+        }
+      }
+    }
+    return Double(8 * count) / seconds
   }
 }
 

@@ -110,7 +110,7 @@ let package = Package(
     // Tests.
     .testTarget(
       name: "BenchmarkingTests",
-      dependencies: ["Benchmarking", "Datasets", "Safetensors", "Tensors", "JSON", "TestSupport"],
+      dependencies: ["Benchmarking", "JSON", "TestSupport", "swift-peft-train"],
       path: "Benchmarks/Tests/BenchmarkingTests"),
     .target(
       name: "TestSupport", dependencies: ["Safetensors", "Tensors", "JSON"],

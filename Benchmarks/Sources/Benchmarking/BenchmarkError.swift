@@ -7,7 +7,7 @@ public enum BenchmarkError: Error, CustomStringConvertible {
   /// A program's results are not what was expected.
   case unreadable(what: String, reason: String)
   /// Two programs that were to do the same did not.
-  case differentWork(job: String, ours: Double, peer: Double)
+  case differentWork(ours: Double, peer: Double)
 
   /// What failed, and how to mend it.
   public var description: String {
@@ -16,9 +16,9 @@ public enum BenchmarkError: Error, CustomStringConvertible {
     case .programFailed(let command, let status, let tail):
       "'\(command)' ended with status \(status). The last that it said:\n\(tail)"
     case .unreadable(let what, let reason): "\(what): \(reason)"
-    case .differentWork(let job, let ours, let peer):
+    case .differentWork(let ours, let peer):
       """
-      \(job): the first step's loss is \(ours) here and \(peer) with the peer, so the two did not \
+      the first step's loss is \(ours) here and \(peer) with the peer, so the two did not \
       train the same. Look at the model directory and at the peer's versions.
       """
     }

@@ -29,6 +29,11 @@ public struct ModelShape: Sendable, Hashable {
     name: "TinyLlama-1.1B", blockCount: 22, hiddenSize: 2048, intermediateSize: 5632,
     headCount: 32, keyValueHeadCount: 4, headDim: 64, vocabularySize: 32000, isTied: false)
 
+  /// Of a model that runs in no time.
+  public static let tiny = ModelShape(
+    name: "tiny", blockCount: 3, hiddenSize: 64, intermediateSize: 160, headCount: 4,
+    keyValueHeadCount: 2, headDim: 16, vocabularySize: 512, isTied: true)
+
   /// One frozen linear layer of a block.
   public struct Projection: Sendable, Hashable {
     /// Hugging Face's name within the block.

@@ -54,6 +54,8 @@ public struct Section: Sendable {
   public private(set) var rows: [Row] = []
   /// Sentences below the table.
   public var notes: [String] = []
+  /// What could not be measured, and why.
+  public private(set) var failures: [String] = []
 
   /// A table without rows.
   public init(_ name: String, title: String, columns: [Column]) {
@@ -65,8 +67,19 @@ public struct Section: Sendable {
   /// Adds a row.
   public mutating func append(_ row: Row) { rows.append(row) }
 
-  /// Adds another section's rows.
-  public mutating func append(rowsOf other: Section) { rows += other.rows }
+  /// Adds the row that `body` measures; where that fails, one that says so, and the rest goes on.
+  ///
+  /// - Parameter known: what the row is about.
+  mutating func measure(_ known: Row, _ body: () throws -> Row) {
+    do {
+      append(try body())
+    } catch {
+      let words = columns.compactMap { known[$0.key].map { Section.shown($0, .text) } }
+      Progress.say("\(words.joined(separator: ", ")): \(error)")
+      failures.append("\(words.joined(separator: ", ")): \(error)")
+      append(known.merging(["failure": .string("\(error)")]) { $1 })
+    }
+  }
 
   /// The rows for programs.
   public var json: JSONValue { .array(rows.map { .object($0) }) }
@@ -85,11 +98,12 @@ public struct Section: Sendable {
           return .init(Section.shown(value, column.style))
         })
     }
-    let below = notes.map { "\($0)\n" }.joined()
+    let below = (notes + failures.map { "NOT MEASURED: \($0)" }).map { "\($0)\n" }.joined()
     return "\(title)\n\n\(table.plainText)\(below.isEmpty ? "" : "\n" + below)"
   }
 
   private static func shown(_ value: JSONValue, _ style: Style) -> String {
+    if let flag = value.bool { return flag ? "yes" : "no" }
     if case .text = style { return value.string ?? value.text() }
     guard let number = value.double else { return value.string ?? value.text() }
     return switch style {

@@ -9,7 +9,9 @@ struct CommonOptions: ParsableArguments {
   @Flag(help: "Fewer and shorter measurements, to see that everything works") var quick = false
 
   /// Prints the machine and the sections, as tables or as one object.
-  func report(_ machine: Machine, _ sections: [Section]) {
+  ///
+  /// - Throws: status 1 where something could not be measured.
+  func report(_ machine: Machine, _ sections: [Section]) throws {
     if json {
       var members: [String: JSONValue] = ["machine": machine.json, "quick": .bool(quick)]
       for section in sections { members[section.name] = section.json }
@@ -18,6 +20,7 @@ struct CommonOptions: ParsableArguments {
       print(machine.text)
       print(sections.map(\.text).joined(separator: "\n"))
     }
+    if sections.contains(where: { !$0.failures.isEmpty }) { throw ExitCode.failure }
   }
 }
 
@@ -37,20 +40,27 @@ struct ProgramOptions: ParsableArguments {
   @Option(
     help: ArgumentHelp("How often each run is repeated, by turns (default: 5)", valueName: "N"))
   var repeats: Int?
-  @Option(parsing: .upToNextOption, help: "Jobs: A, B, C") var jobs: [String] = ["A", "B", "C"]
+  @Option(parsing: .upToNextOption, help: "Jobs: A, B, C; none for none") var jobs: [String] = [
+    "A", "B", "C",
+  ]
   @Option(parsing: .upToNextOption, help: "Precisions: f32, bf16")
   var precisions: [Precision] = Precision.allCases
+
+  @Flag(help: "A tiny model in place of every job's, to see in seconds that everything works")
+  var tiny = false
 
   func validate() throws {
     if let cores, cores < 1 { throw ValidationError("--cores \(cores): at least 1") }
     if let repeats, repeats < 1 { throw ValidationError("--repeats \(repeats): at least 1") }
-    for name in jobs where !Job.all.contains(where: { $0.name == name }) {
+    for name in jobs where jobs != ["none"] && !Job.all.contains(where: { $0.name == name }) {
       throw ValidationError("--jobs \(name): the jobs are A, B and C")
     }
   }
 
   /// The jobs that were asked for.
-  var chosenJobs: [Job] { Job.all.filter { jobs.contains($0.name) } }
+  var chosenJobs: [Job] {
+    tiny && jobs != ["none"] ? [.tiny] : Job.all.filter { jobs.contains($0.name) }
+  }
 
   /// The program's path.
   var programPath: String { program ?? TrainerProgram.defaultPath }
@@ -58,7 +68,7 @@ struct ProgramOptions: ParsableArguments {
   func workplace(_ machine: Machine, _ common: CommonOptions) throws -> Workplace {
     try Workplace(
       programPath: programPath, directory: workDir, cores: cores ?? machine.coreCount,
-      repeats: repeats ?? (common.quick ? 1 : 5), isQuick: common.quick)
+      repeats: repeats ?? (common.quick ? 1 : 5), isQuick: common.quick, isTiny: tiny)
   }
 
   /// Checks the names of methods.

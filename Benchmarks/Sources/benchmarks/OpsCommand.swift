@@ -22,7 +22,7 @@ struct OpsCommand: ParsableCommand {
     if check { return try runCheck() }
     let machine = Machine(program: nil)
     let threads = threads ?? machine.coreCount
-    common.report(machine, OperationBenchmark.run(threads: threads, isQuick: common.quick))
+    try common.report(machine, OperationBenchmark.run(threads: threads, isQuick: common.quick))
   }
 
   private func runCheck() throws {

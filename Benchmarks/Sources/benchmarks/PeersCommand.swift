@@ -30,7 +30,7 @@ struct PeersCommand: ParsableCommand {
     let peer = try PeerProgram(python: peers.python, script: peers.script)
     let machine = Machine(
       program: programs.programPath, peerVersions: try peer.versions())
-    common.report(
+    try common.report(
       machine,
       try PeersCommand.sections(
         methods, programs, peer, try programs.workplace(machine, common)))
@@ -84,6 +84,6 @@ struct AllCommand: ParsableCommand {
     if let peer {
       sections += try PeersCommand.sections(PeerProgram.methods, programs, peer, workplace)
     }
-    common.report(machine, sections)
+    try common.report(machine, sections)
   }
 }

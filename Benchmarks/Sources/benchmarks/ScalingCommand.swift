@@ -15,7 +15,7 @@ struct ScalingCommand: ParsableCommand {
 
   func run() throws {
     let machine = Machine(program: programs.programPath)
-    common.report(
+    try common.report(
       machine, try ScalingCommand.sections(programs, try programs.workplace(machine, common)))
   }
 

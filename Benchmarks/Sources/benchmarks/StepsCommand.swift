@@ -14,7 +14,7 @@ struct StepsCommand: ParsableCommand {
 
   func run() throws {
     let machine = Machine(program: programs.programPath)
-    common.report(
+    try common.report(
       machine, try StepsCommand.sections(methods, programs, try programs.workplace(machine, common))
     )
   }

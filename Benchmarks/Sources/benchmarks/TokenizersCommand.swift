@@ -12,7 +12,7 @@ struct TokenizersCommand: ParsableCommand {
   @Argument(help: ArgumentHelp("Some megabytes of text", valueName: "TEXT")) var text: String
 
   func run() throws {
-    common.report(
+    try common.report(
       Machine(program: nil),
       try TokenizerBenchmark.run(
         tokenizerPath: tokenizer, textPath: text, isQuick: common.quick))

@@ -9,9 +9,8 @@ public enum PeerBenchmark {
     var section = section("peers", "Against Hugging Face PEFT, by turns")
     for job in jobs {
       for precision in precisions {
-        section.append(
-          try row(
-            try workplace.task(job, method: "lora", precision: precision), peer, at: workplace))
+        let task = try workplace.task(job, method: "lora", precision: precision)
+        section.measure(task.row) { try row(task, peer, at: workplace) }
       }
     }
     section.notes = jobs.map { "\($0.name): \($0.summary)" }
@@ -26,9 +25,8 @@ public enum PeerBenchmark {
     var section = section("peer_methods", "Every method on job A against Hugging Face PEFT")
     for precision in precisions {
       for method in methods {
-        section.append(
-          try row(
-            try workplace.task(.a, method: method, precision: precision), peer, at: workplace))
+        let task = try workplace.task(workplace.jobA, method: method, precision: precision)
+        section.measure(task.row) { try row(task, peer, at: workplace) }
       }
     }
     return section
@@ -42,10 +40,11 @@ public enum PeerBenchmark {
         .init("setting", "ours"), .init("peer_setting", "peer"),
         .init("tokens_per_second", "tokens/s", .fixed(1)),
         .init("peer_tokens_per_second", "peer's", .fixed(1)), .init("ratio", "ratio", .factor),
-        .init("spread", "±", .percent), .init("aim", "aim", .factor),
+        .init("spread", "±", .percent), .init("aim", "aim", .factor), .init("met", "met"),
         .init("peak_memory_bytes", "GB a rank", .gigabytes),
         .init("peer_peak_memory_bytes", "peer's", .gigabytes),
         .init("memory_ratio", "of peer's", .percent), .init("memory_aim", "aim", .percent),
+        .init("memory_met", "met"),
       ])
   }
 
@@ -76,9 +75,8 @@ public enum PeerBenchmark {
     let peerMemory = theirs.map(\.peakMemoryBytes).max() ?? 0
     let memoryRatio = Double(memory) / Double(max(peerMemory, 1))
     let (aim, memoryAim) = (Aims.speedRatio(task), Aims.memoryRatio(task))
-    return [
-      "job": .string(task.job.name), "method": .string(task.method),
-      "precision": .string(task.precision.rawValue), "setting": .string(setting.text),
+    return task.row.merging([
+      "setting": .string(setting.text),
       "peer_setting": .string(layout.text), "runs": .int(ours.count),
       "tokens_per_second": .double(Sample(ours.map(\.tokensPerSecond)).median),
       "peer_tokens_per_second": .double(Sample(theirs.map(\.tokensPerSecond)).median),
@@ -91,7 +89,7 @@ public enum PeerBenchmark {
       "first_loss": .double(ours[0].firstLoss), "peer_first_loss": .double(theirs[0].firstLoss),
       "trainable_parameters": .int(ours[0].trainableParameters),
       "peer_trainable_parameters": .int(theirs[0].trainableParameters),
-    ]
+    ]) { $1 }
   }
 
   /// Both must begin with the same loss where a fresh adapter changes nothing.
@@ -101,6 +99,6 @@ public enum PeerBenchmark {
     if isRandom { return }
     let allowed = task.precision == .f32 ? 1e-4 : 1e-2
     if abs(ours - theirs) <= allowed * abs(theirs) { return }
-    throw BenchmarkError.differentWork(job: task.text, ours: ours, peer: theirs)
+    throw BenchmarkError.differentWork(ours: ours, peer: theirs)
   }
 }

@@ -41,6 +41,14 @@ public struct Task: Sendable {
     self.precision = precision
   }
 
+  /// The columns that name it.
+  var row: Section.Row {
+    [
+      "job": .string(job.name), "method": .string(method),
+      "precision": .string(precision.rawValue),
+    ]
+  }
+
   /// In a few words.
   public var text: String { "job \(job.name), \(method), \(precision.rawValue)" }
 }

@@ -15,12 +15,14 @@ public enum ScalingBenchmark {
         .init("micro_batch", "micro-batch", .fixed(0)),
         .init("tokens_per_second", "tokens/s", .fixed(1)), .init("speedup", "speed-up", .factor),
         .init("spread", "±", .percent), .init("perfect", "perfect", .factor),
-        .init("share", "of perfect", .percent), .init("aim", "aim", .factor),
+        .init("share", "of perfect", .percent), .init("aim", "aim", .factor), .init("met", "met"),
       ])
     for precision in precisions {
-      let task = try workplace.task(.a, method: "lora", precision: precision)
+      let task = try workplace.task(workplace.jobA, method: "lora", precision: precision)
       for (ranks, microBatch) in [(2, 2), (4, 1)] {
-        section.append(try row(task, ranks: ranks, microBatch: microBatch, at: workplace))
+        section.measure(["precision": .string(precision.rawValue), "ranks": .int(ranks)]) {
+          try row(task, ranks: ranks, microBatch: microBatch, at: workplace)
+        }
       }
     }
     if workplace.cores < 4 {
@@ -72,9 +74,9 @@ public enum ScalingBenchmark {
         .init("plain_seconds", "plain ms", .milliseconds),
         .init("extra_seconds", "extra ms", .milliseconds),
         .init("step_seconds", "step ms", .milliseconds), .init("share", "of a step", .percent),
-        .init("aim", "aim", .percent),
+        .init("aim", "aim", .percent), .init("met", "met"),
       ])
-    let task = try workplace.task(.a, method: "lora", precision: .f32)
+    let task = try workplace.task(workplace.jobA, method: "lora", precision: .f32)
     for ranks in [2, 4] {
       let setting = Setting(ranks: ranks, threads: 1, microBatch: ranks == 2 ? 2 : 1)
       let step = try workplace.program.run(task, setting, workplace.steps).secondsPerStep
@@ -103,10 +105,10 @@ public enum ScalingBenchmark {
       columns: [
         .init("precision", "precision"), .init("setting", "ranks x threads"),
         .init("seconds", "s", .fixed(2)), .init("spread", "±", .percent),
-        .init("aim", "aim", .fixed(1)),
+        .init("aim", "aim", .fixed(1)), .init("met", "met"),
       ])
     for precision in precisions {
-      let task = try workplace.task(.b, method: "lora", precision: precision)
+      let task = try workplace.task(workplace.jobB, method: "lora", precision: precision)
       let setting = Setting(ranks: 1, threads: workplace.cores, microBatch: 1)
       // The first fills the page cache.
       _ = try workplace.program.secondsToFirstStep(task, setting)

@@ -8,7 +8,8 @@ public enum StepBenchmark {
     .init("setting", "ranks x threads"), .init("tokens_per_second", "tokens/s", .fixed(1)),
     .init("spread", "±", .percent), .init("useful_gflops", "useful GFLOP/s", .fixed(0)),
     .init("plain_gflops", "plain GFLOP/s", .fixed(0)), .init("share", "share", .percent),
-    .init("aim", "aim", .percent), .init("peak_memory_bytes", "GB a rank", .gigabytes),
+    .init("aim", "aim", .percent), .init("met", "met"),
+    .init("peak_memory_bytes", "GB a rank", .gigabytes),
   ]
 
   /// Jobs with LoRA in each precision.
@@ -20,7 +21,9 @@ public enum StepBenchmark {
     for job in jobs {
       for precision in precisions {
         let task = try workplace.task(job, method: "lora", precision: precision)
-        section.append(try row(task, try workplace.bestSetting(task), at: workplace))
+        section.measure(task.row) {
+          try row(task, try workplace.bestSetting(task), at: workplace)
+        }
       }
     }
     section.notes = jobs.map { "\($0.name): \($0.summary)" }
@@ -33,11 +36,11 @@ public enum StepBenchmark {
   ) throws -> Section {
     var section = Section("methods", title: "Every method on job A", columns: columns)
     for precision in precisions {
-      let lora = try workplace.task(.a, method: "lora", precision: precision)
+      let lora = try workplace.task(workplace.jobA, method: "lora", precision: precision)
       let setting = try workplace.bestSetting(lora)
       for method in methods {
-        let task = try workplace.task(.a, method: method, precision: precision)
-        section.append(try row(task, setting, at: workplace))
+        let task = try workplace.task(workplace.jobA, method: method, precision: precision)
+        section.measure(task.row) { try row(task, setting, at: workplace) }
       }
     }
     section.notes = [
@@ -70,9 +73,8 @@ public enum StepBenchmark {
     }
     let (speed, share) = (Sample(speeds), Sample(shares).median)
     let aim = Aims.usefulShare(task)
-    return [
-      "job": .string(task.job.name), "method": .string(task.method),
-      "precision": .string(task.precision.rawValue), "setting": .string(setting.text),
+    return task.row.merging([
+      "setting": .string(setting.text),
       "ranks": .int(setting.ranks), "threads": .int(setting.threads),
       "micro_batch": .int(setting.microBatch), "tokens_per_second": .double(speed.median),
       "spread": .double(speed.spread), "runs": .int(speeds.count),
@@ -80,6 +82,6 @@ public enum StepBenchmark {
       "plain_gflops": .double(Sample(plain).median / 1e9), "share": .double(share),
       "aim": aim.map { .double($0) } ?? .null, "met": aim.map { .bool(share >= $0) } ?? .null,
       "peak_memory_bytes": .int(memory),
-    ]
+    ]) { $1 }
   }
 }

@@ -12,10 +12,13 @@ public struct Workplace: Sendable {
   public let repeats: Int
   /// Shorter runs.
   public let isQuick: Bool
+  /// A tiny model stands for those of all jobs: to see that everything works, in seconds.
+  public let isTiny: Bool
 
   /// - Throws: where there is no program, or the directory cannot be made.
   public init(
-    programPath: String, directory: String, cores: Int, repeats: Int, isQuick: Bool
+    programPath: String, directory: String, cores: Int, repeats: Int, isQuick: Bool,
+    isTiny: Bool = false
   ) throws {
     try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
     program = try TrainerProgram(path: programPath, directory: directory)
@@ -23,12 +26,18 @@ public struct Workplace: Sendable {
     self.cores = cores
     self.repeats = repeats
     self.isQuick = isQuick
+    self.isTiny = isTiny
   }
 
   /// Where files are made when nobody says where: they are found again by the next run.
   public static var defaultDirectory: String {
     NSTemporaryDirectory() + "/swift-peft-train-benchmarks"
   }
+
+  /// The job that methods and ranks are compared on.
+  var jobA: Job { isTiny ? .tiny : .a }
+  /// The job whose start is measured.
+  var jobB: Job { isTiny ? .tiny : .b }
 
   /// Steps of a measured run.
   public var steps: StepCounts {

@@ -1,4 +1,5 @@
 import Foundation
+import Synchronization
 
 /// Programs that a benchmark starts: the trainer, `mpirun`, Python.
 struct Subprocess {
@@ -47,6 +48,8 @@ struct Subprocess {
     let clock = ContinuousClock()
     let start = clock.now
     try process.run()
+    RunningChild.shared.set(process.processIdentifier)
+    defer { RunningChild.shared.set(nil) }
     if let whileRunning {
       while process.isRunning {
         whileRunning((clock.now - start) / .seconds(1))
@@ -69,4 +72,28 @@ struct Subprocess {
     _ = FileManager.default.createFile(atPath: path, contents: nil)
     return try FileHandle(forWritingTo: URL(fileURLWithPath: path))
   }
+}
+
+/// The program that runs at the moment: it ends when this one is told to.
+///
+/// Foundation starts programs in process groups of their own, which a terminal's interrupt does not
+/// reach.
+private struct RunningChild: ~Copyable {
+  static let shared = RunningChild()
+
+  private let identifier = Atomic<pid_t>(0)
+
+  private init() {
+    for number in [SIGINT, SIGTERM, SIGHUP] {
+      // Nothing here but what a signal handler may do.
+      signal(number) { number in
+        let child = RunningChild.shared.identifier.load(ordering: .relaxed)
+        if child > 0 { kill(-child, SIGTERM) }
+        _exit(128 + number)
+      }
+    }
+  }
+
+  /// - Parameter identifier: nil once it has ended.
+  func set(_ identifier: pid_t?) { self.identifier.store(identifier ?? 0, ordering: .relaxed) }
 }

@@ -41,9 +41,12 @@ struct ReductionRankCommand: ParsableCommand {
 
   @Option(help: "How often each reduction is measured") var repeats = 20
 
+  @Flag(help: "The tiny job's adapter") var tiny = false
+
   func run() throws {
     let communicator = try Communicator()
-    let measurement = try ReductionMeasurement(communicator: communicator, repeats: repeats)
+    let measurement = try ReductionMeasurement(
+      communicator: communicator, job: tiny ? .tiny : .a, repeats: repeats)
     if communicator.rank == 0 { print(measurement.json.text()) }
     communicator.finalize()
   }

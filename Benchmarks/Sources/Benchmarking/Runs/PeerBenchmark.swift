@@ -22,7 +22,8 @@ public enum PeerBenchmark {
     _ methods: [String], precisions: [Precision], against peer: PeerProgram,
     at workplace: Workplace
   ) throws -> Section {
-    var section = section("peer_methods", "Every method on job A against Hugging Face PEFT")
+    var section = section(
+      "peer_methods", "Methods on job \(workplace.jobA.name) against Hugging Face PEFT, by turns")
     for precision in precisions {
       for method in methods {
         let task = try workplace.task(workplace.jobA, method: method, precision: precision)

@@ -11,13 +11,15 @@ public struct ReductionMeasurement: Sendable {
   /// backward, at no cost of its own.
   public let plainSeconds: Double
 
-  /// Measures on every rank of `communicator`, by turns, with the adapter of job A; slowest rank,
+  /// Measures on every rank of `communicator`, by turns, with a job's adapter; slowest rank,
   /// medians.
   ///
-  /// - Parameter repeats: how often each is measured.
+  /// - Parameters:
+  ///   - job: whose adapter, LoRA's.
+  ///   - repeats: how often each is measured.
   /// - Throws: where MPI fails.
-  public init(communicator: Communicator, repeats: Int) throws {
-    let arena = ReductionMeasurement.adapterArena(.smolLM, r: 16)
+  public init(communicator: Communicator, job: Job, repeats: Int) throws {
+    let arena = ReductionMeasurement.adapterArena(job.shape, r: 16)
     let reducer = GradientReducer(arena: arena, communicator: communicator)
     let gradients = OwnedMatrix(
       1, arena.extent, seed: UInt64(communicator.rank + 1), deviation: 1e-3)

@@ -34,7 +34,8 @@ public enum StepBenchmark {
   public static func methods(
     _ methods: [String], precisions: [Precision], at workplace: Workplace
   ) throws -> Section {
-    var section = Section("methods", title: "Every method on job A", columns: columns)
+    var section = Section(
+      "methods", title: "Every method on job \(workplace.jobA.name)", columns: columns)
     for precision in precisions {
       let lora = try workplace.task(workplace.jobA, method: "lora", precision: precision)
       let setting = try workplace.bestSetting(lora)

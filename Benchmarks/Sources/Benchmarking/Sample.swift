@@ -32,10 +32,8 @@ public struct Sample: Sendable {
     return values[below] + (place - Double(below)) * (values[above] - values[below])
   }
 
-  /// Median, spread and number, for programs.
-  public var json: JSONValue {
-    ["median": .double(median), "spread": .double(spread), "count": .int(values.count)]
-  }
+  /// The spread for a table: nothing where there is one measurement.
+  var spreadValue: JSONValue { values.count > 1 ? .double(spread) : .null }
 }
 
 /// Wall time.

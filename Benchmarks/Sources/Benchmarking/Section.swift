@@ -116,3 +116,15 @@ public struct Section: Sendable {
     }
   }
 }
+
+extension JSONValue {
+  /// A number, or null where there is none.
+  static func number(_ value: Double?) -> JSONValue {
+    if let value { .double(value) } else { .null }
+  }
+
+  /// A truth value, or null where there is none.
+  static func flag(_ value: Bool?) -> JSONValue {
+    if let value { .bool(value) } else { .null }
+  }
+}

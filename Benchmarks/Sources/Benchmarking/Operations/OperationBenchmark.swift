@@ -55,7 +55,7 @@ public enum OperationBenchmark {
     return [
       "operation": .string(operation.name), "size": .string(operation.size),
       "precision": .string(operation.precision.rawValue), "seconds": .double(time.median),
-      "spread": .double(share.spread), "gflops": rate(operation.bound.operations, 1e9),
+      "spread": share.spreadValue, "gflops": rate(operation.bound.operations, 1e9),
       "gigabytes_per_second": rate(operation.bound.bytes, 1e9),
       "bound": .string(operation.bound.name), "share": .double(share.median),
     ]

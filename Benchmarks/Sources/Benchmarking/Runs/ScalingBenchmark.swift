@@ -43,7 +43,8 @@ public enum ScalingBenchmark {
       Progress.say("\(task.text), 1 and \(ranks) ranks: run \(number) of \(workplace.repeats)")
       let speeds = try [1, ranks].map { ranks in
         try workplace.program.run(
-          task, Setting(ranks: ranks, threads: 1, microBatch: microBatch), workplace.steps
+          task, Setting(ranks: ranks, threads: 1, microBatch: microBatch),
+          workplace.steps(task.job)
         ).tokensPerSecond
       }
       alone.append(speeds[0])
@@ -57,10 +58,10 @@ public enum ScalingBenchmark {
       "precision": .string(task.precision.rawValue), "ranks": .int(ranks),
       "micro_batch": .int(microBatch), "tokens_per_second": .double(Sample(together).median),
       "one_rank_tokens_per_second": .double(Sample(alone).median), "runs": .int(ratios.count),
-      "speedup": .double(ratio.median), "spread": .double(ratio.spread),
+      "speedup": .double(ratio.median), "spread": ratio.spreadValue,
       "perfect": .double(perfect), "share": .double(ratio.median / perfect),
-      "aim": aim.map { .double($0) } ?? .null,
-      "met": aim.map { .bool(ratio.median >= $0) } ?? .null,
+      "aim": .number(aim),
+      "met": .flag(aim.map { ratio.median >= $0 }),
     ]
   }
 
@@ -84,7 +85,7 @@ public enum ScalingBenchmark {
     let task = try workplace.task(workplace.jobA, method: "lora", precision: .f32)
     for ranks in [2, 4] {
       let setting = Setting(ranks: ranks, threads: 1, microBatch: ranks == 2 ? 2 : 1)
-      let step = try workplace.program.run(task, setting, workplace.steps).secondsPerStep
+      let step = try workplace.program.run(task, setting, workplace.steps(task.job)).secondsPerStep
       Progress.say("reduction over \(ranks) ranks")
       let output = try Subprocess.mpirun(
         ranks: ranks,
@@ -130,7 +131,7 @@ public enum ScalingBenchmark {
       let time = Sample(times)
       section.append([
         "precision": .string(precision.rawValue), "setting": .string(setting.text),
-        "seconds": .double(time.median), "spread": .double(time.spread), "runs": .int(times.count),
+        "seconds": .double(time.median), "spread": time.spreadValue, "runs": .int(times.count),
         "aim": workplace.isTiny ? .null : .double(Aims.firstStepSeconds),
         "met": workplace.isTiny ? .null : .bool(time.median <= Aims.firstStepSeconds),
       ])

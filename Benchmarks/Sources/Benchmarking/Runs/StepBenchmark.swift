@@ -64,8 +64,8 @@ public enum StepBenchmark {
       let peak = Peak(threads: setting.totalThreads, leastSeconds: workplace.peakSeconds)
       let bound = peak.operationsPerSecond(
         task.job, rows: tokens * setting.microBatch, precision: task.precision)
-      let figures = try workplace.program.run(task, setting, workplace.steps)
-      let operations = figures.usefulOperationsPerSecond(task, workplace.steps)
+      let figures = try workplace.program.run(task, setting, workplace.steps(task.job))
+      let operations = figures.usefulOperationsPerSecond(task, workplace.steps(task.job))
       speeds.append(figures.tokensPerSecond)
       useful.append(operations)
       plain.append(bound)
@@ -74,15 +74,16 @@ public enum StepBenchmark {
     }
     let (speed, share) = (Sample(speeds), Sample(shares).median)
     let aim = Aims.usefulShare(task)
-    return task.row.merging([
+    let figures: Section.Row = [
       "setting": .string(setting.text),
       "ranks": .int(setting.ranks), "threads": .int(setting.threads),
       "micro_batch": .int(setting.microBatch), "tokens_per_second": .double(speed.median),
-      "spread": .double(speed.spread), "runs": .int(speeds.count),
+      "spread": speed.spreadValue, "runs": .int(speeds.count),
       "useful_gflops": .double(Sample(useful).median / 1e9),
       "plain_gflops": .double(Sample(plain).median / 1e9), "share": .double(share),
-      "aim": aim.map { .double($0) } ?? .null, "met": aim.map { .bool(share >= $0) } ?? .null,
+      "aim": .number(aim), "met": .flag(aim.map { share >= $0 }),
       "peak_memory_bytes": .int(memory),
-    ]) { $1 }
+    ]
+    return task.row.merging(figures) { $1 }
   }
 }

@@ -11,6 +11,9 @@ public struct PeerProgram: Sendable {
     var text: String { "\(processes) x \(threads)" }
   }
 
+  private static let remedy =
+    "Give --python a Python with the packages of Benchmarks/peers/requirements.txt."
+
   private let python: String
   private let script: String
 
@@ -28,11 +31,10 @@ public struct PeerProgram: Sendable {
     }
     do {
       _ = try Subprocess(command: [python, "-c", "import h5py, peft, torch, transformers"]).run()
+    } catch BenchmarkError.programFailed(_, 127, _) {
+      throw BenchmarkError.missingProgram(path: python, remedy: PeerProgram.remedy)
     } catch {
-      throw BenchmarkError.missingProgram(
-        path: python,
-        remedy: "It must be a Python with the packages of Benchmarks/peers/requirements.txt; give "
-          + "one with --python.\n\(error)")
+      throw BenchmarkError.unreadable(what: python, reason: "\(PeerProgram.remedy)\n\(error)")
     }
     self.python = python
     self.script = script

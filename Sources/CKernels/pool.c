@@ -1,5 +1,9 @@
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE  // pthread_setaffinity_np
+#endif
 #include "ck_pool.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -122,6 +126,30 @@ void ck_pool_destroy(ck_pool *pool) {
   pthread_mutex_destroy(&pool->lock);
   free(pool->handles);
   free(pool);
+}
+
+int ck_pool_bind(ck_pool *pool, int worker, const int32_t *processors, int count) {
+  if (worker < 0 || worker >= pool->threads || count < 1) return EINVAL;
+#if defined(__linux__)
+  int highest = 0;
+  for (int i = 0; i < count; i++) {
+    if (processors[i] < 0) return EINVAL;
+    if (processors[i] > highest) highest = processors[i];
+  }
+  // The set's own type ends at 1024 processors; machines do not.
+  cpu_set_t *set = CPU_ALLOC((size_t)highest + 1);
+  if (set == NULL) return ENOMEM;
+  size_t size = CPU_ALLOC_SIZE((size_t)highest + 1);
+  CPU_ZERO_S(size, set);
+  for (int i = 0; i < count; i++) CPU_SET_S((size_t)processors[i], size, set);
+  pthread_t thread = worker == 0 ? pthread_self() : pool->handles[worker];
+  int status = pthread_setaffinity_np(thread, size, set);
+  CPU_FREE(set);
+  return status;
+#else
+  (void)processors;
+  return ENOSYS;
+#endif
 }
 
 __attribute__((swiftcall)) void ck_pool_run(

@@ -47,6 +47,24 @@ const ck_kernels *ck_kernels_named(const char *name) {
   return NULL;
 }
 
+const ck_product_kernels *ck_products(const ck_kernels *kernels) {
+#if defined(__x86_64__)
+  if (kernels == &ck_table_avx512) {
+    return ck_has_native_bf16() ? &ck_product_avx512_bf16 : &ck_product_avx512;
+  }
+#endif
+  (void)kernels;
+  return NULL;
+}
+
+int ck_has_bf16_tiles(void) {
+#if defined(__x86_64__)
+  return __builtin_cpu_supports("amx-bf16") && __builtin_cpu_supports("amx-tile");
+#else
+  return 0;
+#endif
+}
+
 int ck_has_native_bf16(void) {
 #if defined(__x86_64__)
   return __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vl");

@@ -109,6 +109,33 @@ extension Communicator {
     }
   }
 
+  /// The values that each rank gives, by rank, on `root`; elsewhere nothing.
+  ///
+  /// They may be differently many. The corresponding C function is `MPI_Gatherv` (MPI 3.1, §5.5).
+  public func gather(_ values: [Int64], to root: Int) throws(MPIError) -> [[Int64]] {
+    guard root >= 0 && root < worldSize else {
+      throw .noSuchRank(operation: "gather", rank: root, worldSize: worldSize)
+    }
+    guard let world = world() else { return [values] }
+    var counts = [Int64](repeating: 0, count: worldSize)
+    try allGather([Int64(values.count)], into: &counts)
+    let total = Int(counts.reduce(0, +))
+    try checkCount("gather", total)
+    let lengths = counts.map { CInt($0) }
+    var starts = [CInt](repeating: 0, count: worldSize)
+    for other in 1..<worldSize { starts[other] = starts[other - 1] + lengths[other - 1] }
+    var all = [Int64](repeating: 0, count: rank == root ? total : 0)
+    try unsafe all.withUnsafeMutableBufferPointer { target throws(MPIError) in
+      try MPICall.check("MPI_Gatherv") {
+        unsafe MPI_Gatherv(
+          values, CInt(values.count), cmpi_int64(), target.baseAddress, lengths, starts,
+          cmpi_int64(), CInt(root), world.handle)
+      }
+    }
+    guard rank == root else { return [] }
+    return (0..<worldSize).map { Array(all[Int(starts[$0])..<Int(starts[$0] + lengths[$0])]) }
+  }
+
   /// The bytes that each rank gives, by rank.
   ///
   /// For short messages, since every rank gets all of them. The corresponding C function is `MPI_Allgatherv` (MPI 3.1, §5.7).

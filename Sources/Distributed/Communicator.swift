@@ -32,6 +32,8 @@ public final class Communicator {
   public let localRank: Int
   /// Number of processes on this node.
   public let localSize: Int
+  /// The lowest rank on this node.
+  public let nodeLeader: Int
   /// Number of nodes.
   public let nodeCount: Int
   /// The node's name.
@@ -65,6 +67,7 @@ public final class Communicator {
     worldSize = 1
     localRank = 0
     localSize = 1
+    nodeLeader = 0
     nodeCount = 1
     library = nil
     unsafe handle = nil
@@ -112,6 +115,10 @@ public final class Communicator {
     }
     try MPICall.check("MPI_Comm_rank") { unsafe MPI_Comm_rank(node, &localNumber) }
     try MPICall.check("MPI_Comm_size") { unsafe MPI_Comm_size(node, &localCount) }
+    var leader: Int32 = number
+    try MPICall.check("MPI_Allreduce") {
+      unsafe MPI_Allreduce(cmpi_in_place(), &leader, 1, cmpi_int32(), cmpi_min(), node)
+    }
     try MPICall.check("MPI_Comm_free") { unsafe MPI_Comm_free(&node) }
     var leaders: Int32 = localNumber == 0 ? 1 : 0
     try MPICall.check("MPI_Allreduce") {
@@ -122,6 +129,7 @@ public final class Communicator {
     worldSize = Int(size)
     localRank = Int(localNumber)
     localSize = Int(localCount)
+    nodeLeader = Int(leader)
     nodeCount = Int(leaders)
     library = version.split(separator: ",").first.map(String.init) ?? version
     processorName = unsafe MPICall.text(capacity: cmpi_max_processor_name()) { characters, length in

@@ -2,7 +2,7 @@ import CKernels
 import COneDNN
 import Tensors
 
-/// Frozen products with bf16 operands by oneDNN, on processors that multiply bf16 natively.
+/// Frozen products with bf16 operands by oneDNN, on processors that multiply bf16 in tiles (AMX).
 ///
 /// The result is what `Arithmetic.bfloat16` defines, summed in oneDNN's order. The input is rounded
 /// to bf16 once, by all workers; then one worker multiplies one block of the result with one thread.
@@ -11,19 +11,16 @@ import Tensors
 /// With f32 operands, rounded all the same, everything but oneDNN's own kernel is the same code:
 /// so it is tested on processors without bf16.
 final class BFloat16Engine {
-  /// Rows of the input that a worker rounds at a time.
-  private static let roundedRows = 32
-
   private let operandsAreFloat32: Bool
   private let engine: dnnl_engine_t
   private let streams: [dnnl_stream_t]
   /// By whether B is transposed, and whether C is added to.
   private let matmuls: [OneDNNMatmul]
-  /// The input of the product at hand, rounded; it grows to the largest.
-  private var rounded = FloatBuffer(count: 0)
+  private let input: RoundedInput
 
   init(workers: Int, operandsAreFloat32: Bool) throws(OneDNNError) {
     self.operandsAreFloat32 = operandsAreFloat32
+    input = RoundedInput(isWidened: operandsAreFloat32)
     // A primitive remembers how many threads there were when it was made.
     ck_use_one_openmp_thread()
     var engine: dnnl_engine_t?
@@ -65,7 +62,7 @@ final class BFloat16Engine {
     _ product: FrozenProduct, _ a: MatrixView, bias: MatrixView?, into c: MatrixView, adding: Bool,
     on compute: Compute
   ) {
-    round(a, on: compute)
+    input.take(a, on: compute)
     let isStored = usesStorage(product)
     let tileColumns = Compute.scratchCount * 4 / operandBytes / max(product.inner, 1)
     precondition(isStored || tileColumns > 0, "\(product.inner) features do not fit a tile")
@@ -81,7 +78,6 @@ final class BFloat16Engine {
           target.base, Int64(target.rowStride), bias.base + columns.lowerBound,
           Int64(target.rows), Int64(target.columns), adding ? 1 : 0)
       }
-      let input = UnsafeMutableRawPointer(rounded.base) + rows.lowerBound * a.columns * operandBytes
       let weight: UnsafeMutableRawPointer
       var stride = product.storedStride
       if isStored {
@@ -93,7 +89,8 @@ final class BFloat16Engine {
         stride = product.transposed ? product.inner : columns.count
       }
       run(
-        product, input, weight, stride: stride, into: target, adding: adding || bias != nil,
+        product, input.row(rows.lowerBound), weight, stride: stride, into: target,
+        adding: adding || bias != nil,
         worker: worker)
     }
   }
@@ -115,25 +112,10 @@ final class BFloat16Engine {
     let matmul = matmuls[(product.transposed ? 2 : 0) + (adding ? 1 : 0)]
     do {
       try matmul.run(
-        a, b, bStride: stride, depth: product.inner, into: c, engine: engine,
+        a, b, aStride: input.stride, bStride: stride, depth: product.inner, into: c, engine: engine,
         stream: streams[worker])
     } catch {
       preconditionFailure("\(error)")
-    }
-  }
-
-  /// `rounded` becomes A's rows in bf16, without gaps.
-  private func round(_ a: MatrixView, on compute: Compute) {
-    let floats = (a.rows * a.columns * operandBytes + 3) / 4
-    if rounded.count < floats { rounded = FloatBuffer(count: floats) }
-    let target = UnsafeMutableRawPointer(rounded.base)
-    let bytes = a.columns * operandBytes
-    let linear = compute.kernels.pointee.linear
-    compute.forEachBlock(blockCount(a.rows, BFloat16Engine.roundedRows)) { block, _ in
-      for row in blockRange(block, BFloat16Engine.roundedRows, a.rows) {
-        convert(
-          a.base + row * a.rowStride, .float32, to: target + row * bytes, count: a.columns, linear)
-      }
     }
   }
 

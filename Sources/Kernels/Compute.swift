@@ -14,7 +14,7 @@ import Tensors
 /// bit. OpenBLAS therefore runs with one thread; the threads are those of the pool here.
 ///
 /// One instance belongs to one thread, the one that calls the kernels: it is not `Sendable`.
-/// It does not pin its threads.
+/// Its threads run wherever the system puts them until ``bindThreads(to:)`` says otherwise.
 public final class Compute {
   /// Floats of private memory a worker has: 2 MiB.
   public static let scratchCount = 512 * 1024
@@ -25,8 +25,14 @@ public final class Compute {
   let kernels: UnsafePointer<ck_kernels>
   /// A product of f32 matrices on one thread.
   let product: SingleProduct
-  /// Products with bf16 operands by oneDNN; nil where they are emulated.
+  /// Products with bf16 operands by oneDNN; nil where ours are faster, or they are emulated.
   let bfloat16Engine: BFloat16Engine?
+  /// Whether products with bf16 operands are our own packed ones.
+  let packsBFloat16: Bool
+  /// The input of such a product.
+  let roundedInput = RoundedInput()
+  /// Who times the parts of a step; nobody unless a profile was asked for.
+  public var profiler: StepProfiler?
   private let pool: OpaquePointer
   private let scratch: FloatBuffer
 
@@ -37,13 +43,15 @@ public final class Compute {
   public convenience init(threads: Int, instructionSet: String? = nil) {
     self.init(
       threads: threads, instructionSet: instructionSet,
-      bfloat16: Compute.hasNativeBFloat16 ? .oneDNN : .emulated)
+      bfloat16: Compute.hasNativeBFloat16 ? .native : .emulated)
   }
 
   /// Who computes products with bf16 operands.
   package enum BFloat16Products {
     /// The kernels here, with operands rounded to bf16 and widened again.
     case emulated
+    /// oneDNN where the processor has tiles for bf16 (AMX), else our own on its bf16 instruction.
+    case native
     /// oneDNN.
     case oneDNN
     /// oneDNN with operands rounded to bf16 and widened again: its path on any processor, for tests.
@@ -62,12 +70,16 @@ public final class Compute {
     kernels = instructionSet.flatMap { ck_kernels_named($0) } ?? ck_kernels_best()
     product = SingleProduct(kernels)
     scratch = FloatBuffer(count: threads * Compute.scratchCount)
-    // What oneDNN refuses is emulated: slower, but the same arithmetic.
+    let canPack = product.packed?.multipliesBFloat16 ?? false
+    let wantsOneDNN =
+      bfloat16 == .native ? !canPack || ck_has_bf16_tiles() != 0 : bfloat16 != .emulated
     bfloat16Engine =
-      bfloat16 == .emulated
-      ? nil
-      : try? BFloat16Engine(
+      wantsOneDNN
+      ? try? BFloat16Engine(
         workers: threads, operandsAreFloat32: bfloat16 == .oneDNNWithFloat32Operands)
+      : nil
+    // What oneDNN refuses is packed or emulated: slower, but the same arithmetic.
+    packsBFloat16 = canPack && bfloat16 != .emulated && bfloat16Engine == nil
   }
 
   deinit { ck_pool_destroy(pool) }
@@ -81,6 +93,26 @@ public final class Compute {
   /// Whether this processor multiplies bf16 numbers natively.
   public static var hasNativeBFloat16: Bool { ck_has_native_bf16() != 0 }
 
+  /// Lets each thread run on some processors only.
+  ///
+  /// The calling thread is one of them, and stays bound when this instance goes. The corresponding
+  /// C function is `pthread_setaffinity_np` (Linux).
+  ///
+  /// - Parameter processors: for each thread the numbers of its processors, as the kernel counts
+  ///   them; `threadCount` lists, none of them empty.
+  /// - Returns: whether the system did so for all of them.
+  public func bindThreads(to processors: [[Int]]) -> Bool {
+    precondition(
+      processors.count == threadCount, "\(processors.count) places for \(threadCount) threads")
+    var isBound = true
+    for (worker, list) in processors.enumerated() {
+      let numbers = list.map { Int32($0) }
+      isBound =
+        ck_pool_bind(pool, CInt(worker), numbers, CInt(numbers.count)) == 0 && isBound
+    }
+    return isBound
+  }
+
   /// Calls `body` for every block in `0 ..< count`, on all threads, and returns when all are done.
   ///
   /// Blocks are handed out in ascending order to whoever is free; the calling thread takes part.
@@ -91,7 +123,13 @@ public final class Compute {
   ///   `threadCount`. It must not depend on the worker but for scratch memory.
   public func forEachBlock(_ count: Int, _ body: (_ block: Int, _ worker: Int) -> Void) {
     precondition(count >= 0 && count <= Int32.max, "\(count) blocks")
-    runBlocks(pool, count, body)
+    guard let profiler, profiler.beginJob() else { return runBlocks(pool, count, body) }
+    runBlocks(pool, count) { block, worker in
+      let start = StepProfiler.now()
+      body(block, worker)
+      profiler.didRunBlock(worker: worker, start: start, end: StepProfiler.now())
+    }
+    profiler.endJob()
   }
 
   /// The private memory of a worker, one row of `scratchCount` floats.

@@ -26,11 +26,13 @@ extension Elementwise {
     let threshold = UInt32(Double(probability) * 0x1p32)
     let scale = 1 / (1 - probability)
     let key = UInt64(random.key1) << 32 | UInt64(random.key0)
-    compute.forEachRows(x.rows, columns: x.columns) { rows in
-      let t = rows.lowerBound
-      compute.kernels.pointee.elementwise.dropout(
-        x.from(t), y.from(t), key, random.stream, (rowKeys?.base).map { UnsafePointer($0 + t) },
-        UInt64(t), threshold, scale, rows.count, x.columns)
+    compute.part(.dropout) {
+      compute.forEachRows(x.rows, columns: x.columns) { rows in
+        let t = rows.lowerBound
+        compute.kernels.pointee.elementwise.dropout(
+          x.from(t), y.from(t), key, random.stream, (rowKeys?.base).map { UnsafePointer($0 + t) },
+          UInt64(t), threshold, scale, rows.count, x.columns)
+      }
     }
   }
 }

@@ -63,6 +63,12 @@ struct FrozenProduct {
       engine.multiply(self, a, bias: bias, into: c, adding: adding, on: compute)
       return
     }
+    if inner > 0, let packed = compute.product.packed,
+      arithmetic == .float32 || compute.packsBFloat16
+    {
+      multiply(packed, a, bias: bias, into: c, adding: adding, on: compute)
+      return
+    }
     let shape = BlockShape(rows: a.rows, columns: outer)
     compute.forEachBlock(shape.rowBlocks * shape.columnBlocks) { block, worker in
       // Neighbouring blocks share the tile of the weight, which is then in the shared cache.
@@ -71,6 +77,39 @@ struct FrozenProduct {
       multiplyBlock(
         a.rows(rows), columns: columns, bias: bias, into: c.rows(rows).columns(columns),
         adding: adding, scratch: compute.scratch(worker: worker).base, compute)
+    }
+  }
+
+  /// The same by packed panels of the weight as it is stored.
+  private func multiply(
+    _ packed: PackedProduct, _ a: MatrixView, bias: MatrixView?, into c: MatrixView, adding: Bool,
+    on compute: Compute
+  ) {
+    let weight = PackedProduct.Stored(
+      storage, elementType, stride: storedStride, transposed: transposed)
+    let input = compute.roundedInput
+    if arithmetic == .bfloat16 { input.take(a, on: compute) }
+    let blocks = PackedProduct.Blocks(
+      rows: a.rows, columns: outer, depth: inner, threads: compute.threadCount)
+    compute.forEachBlock(blocks.count) { block, worker in
+      let (rows, columns) = blocks[block]
+      let target = c.rows(rows).columns(columns)
+      if let bias {
+        compute.kernels.pointee.linear.fill_rows(
+          target.base, Int64(target.rowStride), bias.base + columns.lowerBound,
+          Int64(target.rows), Int64(target.columns), adding ? 1 : 0)
+      }
+      let adds = adding || bias != nil
+      let scratch = UnsafeMutableRawPointer(compute.scratch(worker: worker).base)
+      if arithmetic == .bfloat16 {
+        packed.multiplyBFloat16(
+          input.row(rows.lowerBound), aStride: input.stride, by: weight.columns(columns),
+          depth: inner, into: target, adding: adds, scratch: scratch)
+      } else {
+        packed.multiply(
+          .init(base: a.base + rows.lowerBound * a.rowStride, stride: a.rowStride),
+          by: weight.columns(columns), depth: inner, into: target, adding: adds, scratch: scratch)
+      }
     }
   }
 
@@ -96,6 +135,7 @@ struct FrozenProduct {
     let direct = arithmetic == .float32 ? alignedFloats : nil
     let step = BlockShape.depthStep(inner)
     let roundedA = scratch + BlockShape.maxColumns * BlockShape.maxDepth
+    let rest = UnsafeMutableRawPointer(roundedA + BlockShape.maxRows * BlockShape.maxDepth)
     for part in 0..<blockCount(inner, step) {
       let depth = blockRange(part, step, inner)
       if let direct {
@@ -106,7 +146,7 @@ struct FrozenProduct {
           : depth.lowerBound * storedStride + columns.lowerBound
         gemm(
           a.columns(depth), direct + first, tileStride: storedStride, depth: depth.count, into: c,
-          accumulate: accumulate, compute.product)
+          accumulate: accumulate, compute.product, scratch: rest)
         accumulate = true
         continue
       }
@@ -124,7 +164,7 @@ struct FrozenProduct {
       }
       gemm(
         left, scratch, tileStride: tileStride, depth: depth.count, into: c, accumulate: accumulate,
-        compute.product)
+        compute.product, scratch: rest)
       accumulate = true
     }
   }
@@ -137,12 +177,12 @@ struct FrozenProduct {
 
   private func gemm(
     _ a: MatrixView, _ tile: UnsafePointer<Float>, tileStride: Int, depth: Int, into c: MatrixView,
-    accumulate: Bool, _ product: SingleProduct
+    accumulate: Bool, _ product: SingleProduct, scratch: UnsafeMutableRawPointer
   ) {
     product.multiply(
       .init(base: a.base, stride: a.rowStride),
       .init(base: tile, stride: tileStride, transposed: transposed), depth: depth, into: c,
-      adding: accumulate)
+      adding: accumulate, scratch: scratch)
   }
 
   /// Widens the part of `S` that carries `depth` to `columns`: [columns, depth] where it is used

@@ -102,15 +102,17 @@ final class OneDNNMatmul {
   /// oneDNN allocates a little on each call, for its table of arguments and packed operands.
   ///
   /// - Parameters:
-  ///   - a: [c.rows, depth] without gaps.
+  ///   - a: [c.rows, depth].
   ///   - b: [depth, c.columns], or [c.columns, depth] when transposed.
+  ///   - aStride: elements from one row of A to the next.
   ///   - bStride: elements from one stored row of B to the next.
   func run(
-    _ a: UnsafeMutableRawPointer, _ b: UnsafeMutableRawPointer, bStride: Int, depth: Int,
+    _ a: UnsafeMutableRawPointer, _ b: UnsafeMutableRawPointer, aStride: Int, bStride: Int,
+    depth: Int,
     into c: MatrixView, engine: dnnl_engine_t, stream: dnnl_stream_t
   ) throws(OneDNNError) {
     let memoryA = try memory(
-      try description(c.rows, depth, operandType, depth, 1), engine, at: a)
+      try description(c.rows, depth, operandType, aStride, 1), engine, at: a)
     defer { dnnl_memory_destroy(memoryA) }
     let memoryB = try memory(
       try description(

@@ -10,7 +10,7 @@ extension Decoder {
     let memory = prepared(training: true)
     guard pass.batch.targetCount > 0 else { return LossSum() }
     forward(pass, memory)
-    let sum = score(pass, memory, isBackward: true)
+    let sum = pass.compute.part(.head) { score(pass, memory, isBackward: true) }
     onGradientsReady?(.head)
     backward(pass, memory)
     return sum
@@ -21,7 +21,7 @@ extension Decoder {
     let memory = prepared(training: false)
     guard pass.batch.targetCount > 0 else { return LossSum() }
     forward(pass, memory)
-    return score(pass, memory, isBackward: false)
+    return pass.compute.part(.head) { score(pass, memory, isBackward: false) }
   }
 
   /// Logits of the rows in `rows` into `logits`, [rows, vocabulary].
@@ -39,7 +39,7 @@ extension Decoder {
       scored, into: normed, statistics: memory.scoredStatistics(rows: rows.count),
       on: pass.compute)
     Linear.forward(
-      normed, weight: parts.head.weight, bias: nil, into: logits,
+      normed, weight: parts.head.operand, bias: nil, into: logits,
       arithmetic: parts.head.arithmetic(arithmetic), on: pass.compute)
     pass.cache?.advance(by: pass.rowCount)
   }
@@ -47,12 +47,18 @@ extension Decoder {
   // MARK: Forward
 
   private func forward(_ pass: Pass, _ memory: DecoderMemory) {
-    embed(pass, into: memory.stream(0, rows: pass.rowCount))
+    let profiler = pass.compute.profiler
+    profiler?.enter(.forward)
+    pass.compute.part(.embedding) { embed(pass, into: memory.stream(0, rows: pass.rowCount)) }
     for (index, block) in parts.blocks.enumerated() {
-      block.forward(
-        memory.stream(index, rows: pass.rowCount),
-        into: memory.stream(index + 1, rows: pass.rowCount), pass)
+      profiler?.enter(.forward, block: index)
+      pass.compute.part(.block) {
+        block.forward(
+          memory.stream(index, rows: pass.rowCount),
+          into: memory.stream(index + 1, rows: pass.rowCount), pass)
+      }
     }
+    profiler?.enter(.none)
   }
 
   /// Virtual rows, then each token's embedding, sequence by sequence; learned positions on top.
@@ -98,7 +104,7 @@ extension Decoder {
     sum.targetCount = count
     let dNormed = isBackward ? memory.dScored(rows: count) : nil
     sum.loss = HeadLoss.forward(
-      normed, targets: batch.targets, weight: parts.head.weight, bias: nil, dHidden: dNormed,
+      normed, targets: batch.targets, weight: parts.head.operand, bias: nil, dHidden: dNormed,
       dWeight: isBackward ? parts.head.gradient : nil, dBias: nil, scratch: memory.head,
       correct: &sum.correctCount, arithmetic: parts.head.arithmetic(arithmetic), on: compute)
     guard let dNormed else { return sum }
@@ -118,15 +124,26 @@ extension Decoder {
     let rows = pass.rowCount
     let gradient = memory.gradient(rows: rows)
     let recomputes = memory.mode == .training(recomputesActivations: true)
+    let (compute, profiler) = (pass.compute, pass.compute.profiler)
     for index in parts.blocks.indices.reversed() where index >= lowestTrainedBlock {
       let block = parts.blocks[index]
       let x = memory.stream(index, rows: rows)
-      if recomputes { block.forward(x, into: memory.stream(index + 1, rows: rows), pass) }
-      block.backward(
-        gradient, input: x, isNeeded: index > lowestTrainedBlock || isEmbeddingTrained, pass)
+      if recomputes {
+        profiler?.enter(.recomputation, block: index)
+        compute.part(.block) {
+          block.forward(x, into: memory.stream(index + 1, rows: rows), pass)
+        }
+      }
+      profiler?.enter(.backward, block: index)
+      compute.part(.block) {
+        block.backward(
+          gradient, input: x, isNeeded: index > lowestTrainedBlock || isEmbeddingTrained, pass)
+      }
       onGradientsReady?(.block(index))
     }
-    if isEmbeddingTrained { backwardEmbedding(gradient, pass) }
+    profiler?.enter(.backward)
+    if isEmbeddingTrained { compute.part(.embedding) { backwardEmbedding(gradient, pass) } }
+    profiler?.enter(.none)
     onGradientsReady?(.embedding)
   }
 

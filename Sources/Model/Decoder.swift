@@ -210,7 +210,7 @@ public final class Decoder {
     }
   }
 
-  private func findWhatTrains() {
+  func findWhatTrains() {
     isEmbeddingTrained =
       embeddingHook != nil || parts.embedding.isTrainable
       || (parts.positions?.isTrainable ?? false)

@@ -63,6 +63,8 @@ protocol DecoderBlock: KeyValueProjecting {
   /// - Parameter isNeeded: whether anything below trains; if not, `dy` is left unspecified and the
   ///   products for it are not made.
   func backward(_ dy: MatrixView, input x: MatrixView, isNeeded: Bool, _ pass: Pass)
+  /// Adds this block's multiply-adds.
+  func count(into arithmetic: inout DecoderArithmetic, _ extent: BackwardExtent)
 }
 
 extension DecoderBlock {
@@ -112,15 +114,15 @@ final class SublayerSites {
 
   func forward(_ sublayer: Sublayer, _ h: MatrixView, _ pass: Pass) {
     guard let hook = hook(sublayer) else { return }
-    hook.forward(h, sublayerPass(sublayer, hook, pass))
+    pass.compute.part(.adapter) { hook.forward(h, sublayerPass(sublayer, hook, pass)) }
   }
 
   func backward(_ sublayer: Sublayer, _ dh: MatrixView, _ pass: Pass) {
     guard let hook = hook(sublayer) else { return }
-    hook.backward(dh, sublayerPass(sublayer, hook, pass))
+    pass.compute.part(.adapter) { hook.backward(dh, sublayerPass(sublayer, hook, pass)) }
   }
 
-  private func hook(_ sublayer: Sublayer) -> (any SublayerHook)? {
+  func hook(_ sublayer: Sublayer) -> (any SublayerHook)? {
     sublayer == .attention ? attention : feedForward
   }
 

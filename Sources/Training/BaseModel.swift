@@ -31,6 +31,9 @@ public enum BaseModel {
   }
 }
 
+/// The ranks of a node, as the model knows them.
+extension Communicator: NodeMembers {}
+
 extension Decoder {
   /// The arithmetic as `--precision` names it.
   public var precisionName: String {

@@ -18,6 +18,8 @@ public final class OutputDirectory {
   public var configurationPath: String { path + "/config.yaml" }
   /// The metrics.
   public var metricsPath: String { path + "/metrics.jsonl" }
+  /// The trace of profiled steps.
+  public var profilePath: String { path + "/profile.json" }
   /// The finished adapter, or for `full` the model.
   public var adapterPath: String { path + "/adapter" }
   /// Where checkpoints lie.

@@ -1,90 +1,130 @@
 import DataParallel
 import Foundation
+import Kernels
 import Tensors
 
 /// How many cores this rank may compute on, next to the other ranks of its node.
+///
+/// ```swift
+/// let share = try ProcessorShare(communicator: communicator)
+/// let compute = share.compute(threads: nil, binds: true)
+/// ```
 public struct ProcessorShare: Sendable {
-  /// Cores that the ranks of this node may use, all of them together.
+  /// Physical cores that the ranks of this node may use, all of them together.
   public let nodeCores: Int
   /// Ranks on this node.
   public let localSize: Int
   /// Threads for this rank when nobody says how many.
   public let threads: Int
+  let cores: CoreShare
+  /// Logical processors that each rank of the node is allowed.
+  private let masks: [Set<Int>]
+  /// Processors that the job could have on this node, were nothing bound; 0 where nobody says.
+  private let jobProcessors: Int
+  private let quota: Double
 
   /// Looks at what the ranks of each node are allowed, called by all ranks.
   ///
-  /// A launcher may give each rank cores of its own or all ranks the same ones: the union of what
-  /// the local ranks are allowed, divided by their number, is right for both.
+  /// A launcher may give each rank cores of its own or all ranks the same ones; a batch system or a
+  /// container may limit both.
   public init(communicator: Communicator) throws(MPIError) {
-    let own = ProcessorShare.allowedCores()
     let node = communicator.processorName
-    let list = own.sorted().map(String.init).joined(separator: ",")
-    var union = own
-    for text in try communicator.allGather("\(node)\n\(list)") {
+    let list = ProcessorList.text(ProcessorLimits.allowedAtStart)
+    var masks: [Set<Int>] = []
+    var own = 0
+    for (rank, text) in try communicator.allGather("\(node)\n\(list)").enumerated() {
       let parts = text.split(separator: "\n", maxSplits: 1)
       guard parts.count == 2, parts[0] == node else { continue }
-      union.formUnion(parts[1].split(separator: ",").compactMap { Int($0) })
+      if rank == communicator.rank { own = masks.count }
+      masks.append(ProcessorList.processors(parts[1]))
     }
-    nodeCores = max(union.count, 1)
-    localSize = communicator.localSize
-    threads = max(1, min(nodeCores / localSize, max(own.count, 1)))
+    self.init(
+      masks: masks, localRank: own, topology: ProcessorTopology(), quota: ProcessorLimits.quota(),
+      // A process that no launcher started was bound by its user.
+      jobProcessors: communicator.library == nil ? 0 : ProcessorLimits.processorsOfJob())
   }
 
-  /// What is wrong with `threads` threads a rank on this node, as a sentence; nil when nothing is.
-  public func warning(threads: Int) -> String? {
-    if localSize > 1 && nodeCores == 1 {
-      return "all \(localSize) ranks of this node are bound to one core: they will take turns. "
-        + "Start them with mpirun --bind-to none, or srun with --cpus-per-task."
+  /// The share of the rank number `localRank` among ranks with `masks`.
+  package init(
+    masks: [Set<Int>], localRank: Int, topology: ProcessorTopology, quota: Double = .infinity,
+    jobProcessors: Int = 0
+  ) {
+    self.masks = masks
+    self.quota = quota
+    self.jobProcessors = jobProcessors
+    let union = masks.reduce(into: Set<Int>()) { $0.formUnion($1) }
+    nodeCores = max(topology.cores(of: union).count, 1)
+    localSize = masks.count
+    cores = CoreShare.shares(masks: masks, topology: topology, quota: quota)[localRank]
+    threads = cores.threads
+  }
+
+  /// The threads of this rank, started and bound to its cores.
+  ///
+  /// - Parameters:
+  ///   - threads: how many; nil for this rank's share.
+  ///   - binds: whether each may run on the rank's own cores only.
+  /// - Returns: the threads, and whether they are bound.
+  public func compute(threads: Int?, binds: Bool) -> (compute: Compute, isBound: Bool) {
+    let compute = Compute(threads: threads ?? self.threads)
+    // A container with less time than processors is one of several that want the same ones.
+    guard binds, !isLimited, let places = cores.places(threads: compute.threadCount) else {
+      return (compute, false)
     }
-    if localSize * threads > nodeCores {
+    return (compute, compute.bindThreads(to: places))
+  }
+
+  /// The rank's own cores, as the log shows them.
+  var coreList: String { ProcessorList.text(cores.cores.flatMap(\.self)) }
+
+  private var union: Set<Int> { masks.reduce(into: []) { $0.formUnion($1) } }
+  private var isLimited: Bool { quota < Double(union.count) }
+
+  /// What is wrong with `threads` threads a rank on this node, as a sentence; nil when nothing is.
+  ///
+  /// - Parameter threads: what was asked for; nil where the default is taken.
+  public func warning(threads asked: Int?) -> String? {
+    let threads = asked ?? self.threads
+    let remedy =
+      "Start them with 'mpirun --bind-to none', 'mpirun --map-by slot:PE=N' for N cores each, or "
+      + "'srun --cpus-per-task=N'."
+    if localSize > 1 && union.count == 1 {
+      return "all \(localSize) ranks of this node are bound to one core: they will take turns. "
+        + remedy
+    }
+    if localSize > 1 && !cores.isExclusive && crowded < localSize && crowded > 0 {
+      return "ranks of this node are bound to the same core while others have their own, so that "
+        + "all wait for them. " + remedy
+    }
+    if isLimited && Double(localSize * threads) > max(quota, 1) {
+      return "\(ranks(of: threads)) want more than the time of \(String(format: "%.1f", quota)) "
+        + "processors that this container may use. Lower --threads or raise its limit."
+    }
+    if localSize * threads > union.count {
+      return "\(ranks(of: threads)) share \(nodeCores) cores of this node. "
+        + (union.count < jobProcessors ? remedy : "Lower --threads or the number of ranks.")
+    }
+    let own = cores.cores.reduce(0) { $0 + $1.count }
+    if threads > own {
+      return "\(threads) threads of this rank share the \(own) processors that it was bound to. "
+        + remedy
+    }
+    if asked == nil && union.count * 2 <= jobProcessors {
       return
-        "\(localSize) ranks of \(threads) threads share \(nodeCores) cores of this node. Lower "
-        + "--threads or the number of ranks."
+        "the ranks of this node are bound to \(union.count) of the \(jobProcessors) processors "
+        + "that the job has: the others stay idle. " + remedy
     }
     return nil
   }
 
-  /// The cores that this process may run on, as the kernel lists them.
-  static func allowedCores() -> Set<Int> {
-    let status = (try? String(contentsOfFile: "/proc/self/status", encoding: .utf8)) ?? ""
-    for line in status.split(separator: "\n") where line.hasPrefix("Cpus_allowed_list:") {
-      return cores(list: line.dropFirst("Cpus_allowed_list:".count))
+  private func ranks(of threads: Int) -> String {
+    "\(localSize) rank\(localSize == 1 ? "" : "s") of \(threads) thread\(threads == 1 ? "" : "s")"
+  }
+
+  /// Ranks whose processors are too few for those that share them.
+  private var crowded: Int {
+    Dictionary(grouping: masks) { $0 }.values.reduce(0) {
+      $0 + ($1[0].count < $1.count ? $1.count : 0)
     }
-    return Set(0..<ProcessInfo.processInfo.activeProcessorCount)
   }
-
-  /// Reads a list such as `0-3,8`.
-  static func cores(list: some StringProtocol) -> Set<Int> {
-    var cores: Set<Int> = []
-    for part in list.split(separator: ",") {
-      let ends = part.split(separator: "-").compactMap {
-        Int($0.trimmingCharacters(in: .whitespaces))
-      }
-      guard let first = ends.first, let last = ends.last, first <= last else { continue }
-      cores.formUnion(first...last)
-    }
-    return cores
-  }
-}
-
-/// The most memory that this process has had, in bytes, as the kernel counts it.
-func peakMemoryBytes() -> Int {
-  let status = (try? String(contentsOfFile: "/proc/self/status", encoding: .utf8)) ?? ""
-  for line in status.split(separator: "\n") where line.hasPrefix("VmHWM:") {
-    let digits = line.filter(\.isNumber)
-    return (Int(digits) ?? 0) * 1024
-  }
-  return 0
-}
-
-/// Lets the peak that ``peakMemoryBytes()`` tells start again at what is held now.
-///
-/// - Returns: whether the kernel did it; Linux does where `/proc` is writable.
-func resetPeakMemory() -> Bool {
-  FreedMemory.giveBack()
-  let before = peakMemoryBytes()
-  guard let file = FileHandle(forWritingAtPath: "/proc/self/clear_refs") else { return false }
-  // 5: "reset the peak resident set size" (proc(5), clear_refs).
-  guard (try? file.write(contentsOf: Data("5".utf8))) != nil else { return false }
-  return peakMemoryBytes() <= before
 }

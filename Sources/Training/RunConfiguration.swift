@@ -86,6 +86,8 @@ public struct RunConfiguration: Sendable {
   public let precision: PrecisionChoice
   /// Compute threads of a rank; nil for a share of the cores allowed.
   public let threads: Int?
+  /// Whether threads may run on the rank's own cores only.
+  public let bindsThreads: Bool
   /// Whether backward computes activations again.
   public let recomputesActivations: Bool
   /// Steps between metrics; 0 = only at the end.
@@ -100,6 +102,8 @@ public struct RunConfiguration: Sendable {
   public let loadsBestModelAtEnd: Bool
   /// Evaluations without progress after which the run stops; 0 = never.
   public let earlyStoppingPatience: Int
+  /// Steps to profile; 0 = none.
+  public let profiledSteps: Int
   /// Whether every rank logs.
   public let logsAllRanks: Bool
 
@@ -139,6 +143,7 @@ public struct RunConfiguration: Sendable {
     shuffles = !flag("no_shuffle")
     precision = path("precision").flatMap(PrecisionChoice.init) ?? .auto
     threads = settings["threads"]?.int
+    bindsThreads = path("bind_threads") != "none"
     recomputesActivations = flag("gradient_checkpointing")
     loggingSteps = integer("logging_steps")
     evalSteps = integer("eval_steps")
@@ -146,6 +151,7 @@ public struct RunConfiguration: Sendable {
     saveTotalLimit = integer("save_total_limit")
     loadsBestModelAtEnd = flag("load_best_model_at_end")
     earlyStoppingPatience = integer("early_stopping_patience")
+    profiledSteps = integer("profile")
     logsAllRanks = flag("log_all_ranks")
     try checkConsistency()
   }

@@ -87,6 +87,9 @@ extension RunOption {
       "threads", .integer(minimum: 1), "N",
       "compute threads of a rank (default: cores allowed / local ranks)"),
     RunOption(
+      "bind_threads", .choice(["auto", "none"]), default: "auto", "HOW",
+      "auto: each thread stays on a core of the rank's own; none: the system places them"),
+    RunOption(
       "gradient_checkpointing", .flag, default: false, "",
       "recompute activations in backward instead of keeping them"),
     RunOption(
@@ -107,6 +110,9 @@ extension RunOption {
     RunOption(
       "early_stopping_patience", .integer(minimum: 0), default: 0, "N",
       "stop after so many evaluations without a better eval_loss; 0 = never"),
+    RunOption(
+      "profile", .integer(minimum: 0), default: 0, "STEPS",
+      "time the parts of so many steps (3 without STEPS): a table, and profile.json for Perfetto"),
     RunOption("log_all_ranks", .flag, default: false, "", "let every rank log, not rank 0 alone"),
   ]
 }

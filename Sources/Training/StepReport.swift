@@ -16,15 +16,21 @@ public struct StepReport: Sendable {
   public var tokens = 0
   /// Those that count in the loss.
   public var countedTokens = 0
+  /// Floating-point operations that the mathematics of the step needs, all ranks together.
+  public var operations = 0.0
   /// Bytes that this rank handed to reductions.
   public var reducedBytes = 0
 
-  /// Counts a global batch's tokens, which every rank knows from the dataset.
-  init(_ batch: GlobalBatch, of split: TokenSplit) {
+  /// Counts a global batch's tokens, which every rank knows from the dataset, and what they need.
+  init(_ batch: GlobalBatch, of split: TokenSplit, arithmetic: DecoderArithmetic) {
     step = batch.step
     for example in batch.examples {
-      tokens += split.tokenCount(of: example)
-      countedTokens += split.countedTokenCount(of: example)
+      let (length, counted) = (
+        split.tokenCount(of: example), split.countedTokenCount(of: example)
+      )
+      tokens += length
+      countedTokens += counted
+      operations += 2 * Double(arithmetic.multiplyAdds(length: length, targetCount: counted))
     }
   }
 }

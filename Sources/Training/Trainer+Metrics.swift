@@ -6,10 +6,13 @@ import Tensors
 
 extension Trainer {
   /// The first line of a start, and what memory it takes.
-  func begin(workspaceBytes: Int) throws {
-    let arenaBytes = run.attached.arena.extent * 8
+  func begin() throws {
+    let (workspaceBytes, arenaBytes) = (memoryPlan.workspace, run.attached.arena.extent * 8)
     run.logger.info(
       "memory of a rank besides the mapped base: \(megabytes(workspaceBytes)) activations, \(megabytes(arenaBytes)) parameters and gradients, \(megabytes(run.optimizer.byteCount)) optimiser, \(megabytes(reducer.byteCount)) reduction"
+    )
+    run.logger.info(
+      "peak of \(run.communicator.worldSize == 1 ? "this rank" : "all ranks") in plain \(run.decoder.precisionName) products: \(rate(throughput.peak))"
     )
     let handed = GradientReducer.byteCount(reducing: run.attached.arena) + StepTotals.byteCount
     run.logger.info(
@@ -26,7 +29,8 @@ extension Trainer {
       "resumed_from_step": .int(run.completedSteps), "seed": .int(Int(run.configuration.seed)),
       "precision": .string(run.decoder.precisionName), "threads": .int(run.compute.threadCount),
       "instruction_set": .string(run.compute.instructionSet),
-      "workspace_bytes": .int(workspaceBytes),
+      "workspace_bytes": .int(workspaceBytes), "planned_memory_bytes": .int(memoryPlan.total),
+      "peak_flops_per_second": .double(throughput.peak),
       "versions": [
         "swift-peft-train": .string(ProgramVersion.text),
         "mpi": run.communicator.library.map { .string($0) } ?? .null,
@@ -36,10 +40,8 @@ extension Trainer {
 
   /// One step's line, in the metrics and in the log.
   func log(_ report: StepReport) throws {
-    let seconds = stepTime / .seconds(1)
-    let speed = seconds > 0 ? Double(tokensSeen - tokensAtLastLine) / seconds : 0
-    tokensAtLastLine = tokensSeen
-    stepTime = .zero
+    let recent = throughput.takeRecent()
+    let share = throughput.share(recent)
     if report.countedTokens == 0 {
       run.logger.warning(
         "step \(report.step): no token of the global batch counts in the loss; nothing changes")
@@ -49,7 +51,7 @@ extension Trainer {
       let norm = String(format: "%.3g", report.gradientNorm)
       let rate = String(format: "%.3g", report.learningRate)
       run.logger.info(
-        "step \(report.step)/\(learningRates.totalSteps)  epoch \(epoch)  loss \(loss)  grad norm \(norm)  lr \(rate)  \(Int(speed)) tokens/s"
+        "step \(report.step)/\(learningRates.totalSteps)  epoch \(epoch)  loss \(loss)  grad norm \(norm)  lr \(rate)  \(Int(recent.tokensPerSecond)) tokens/s  \(percent(share)) of peak"
       )
     }
     try writeOnAllRanks(
@@ -57,10 +59,29 @@ extension Trainer {
         "event": "step", "step": .int(report.step),
         "epoch": .double(run.schedule.epoch(afterStep: report.step)), "loss": .double(report.loss),
         "grad_norm": .double(report.gradientNorm), "learning_rate": .double(report.learningRate),
-        "tokens": .int(tokensSeen), "tokens_per_second": .double(speed),
+        "tokens": .int(tokensSeen), "tokens_per_second": .double(recent.tokensPerSecond),
         "allreduce_bytes": .int(report.reducedBytes),
         "peak_memory_bytes": .int(peakMemoryBytes()),
+        "useful_flops_per_second": .double(recent.operationsPerSecond),
+        "share_of_peak": .double(share),
       ], and: run.attached.method.figures)
+  }
+
+  /// What the run took, against what the machine could and what was planned; called by all ranks.
+  ///
+  /// - Returns: the most memory that any rank had, in bytes.
+  func logSummary() throws -> Int {
+    let peak = Int(try run.communicator.allReduce(Int64(peakMemoryBytes()), .maximum))
+    let (whole, plan) = (throughput.whole, memoryPlan)
+    if whole.seconds > 0 {
+      run.logger.info(
+        "speed: \(Int(whole.tokensPerSecond)) tokens/s, \(rate(whole.operationsPerSecond)) of useful arithmetic, \(percent(throughput.share(whole))) of the peak of \(rate(throughput.peak))"
+      )
+    }
+    run.logger.info(
+      "memory: \(megabytes(peak)) at most in a rank, \(megabytes(plan.total)) planned (base \(megabytes(plan.base + plan.rounded)), once a node; activations \(megabytes(plan.workspace)); adapter, optimiser, reduction \(megabytes(plan.training)); threads \(megabytes(plan.threads)); program \(megabytes(plan.program)))"
+    )
+    return peak
   }
 
   /// Writes a line on rank 0; where that fails, all ranks throw.
@@ -70,6 +91,9 @@ extension Trainer {
     try run.communicator.together { try metrics?.write(line, and: more) }
   }
 }
+
+/// A share in whole percent.
+func percent(_ share: Double) -> String { String(format: "%.0f %%", 100 * share) }
 
 /// What `--version` says and the run line of the metrics keeps.
 public enum ProgramVersion {

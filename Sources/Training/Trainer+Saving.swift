@@ -10,8 +10,9 @@ extension Trainer {
     guard let validation else { return }
     let clock = ContinuousClock()
     let start = clock.now
-    let figures = try validation.run(
-      run.decoder, batch: batch, examples: examples, compute: run.compute)
+    let figures = try between(.evaluation) {
+      try validation.run(run.decoder, batch: batch, examples: examples, compute: run.compute)
+    }
     let seconds = (clock.now - start) / .seconds(1)
     run.lastEvalLoss = figures.loss
     if figures.loss < run.bestLoss {
@@ -46,6 +47,10 @@ extension Trainer {
   func save(step: Int) throws {
     if lastSavedStep == step { return }
     lastSavedStep = step
+    try between(.checkpoint) { try write(step: step) }
+  }
+
+  private func write(step: Int) throws {
     try run.communicator.together {
       guard let output = run.output else { return }
       var configuration = run.resolved
@@ -102,11 +107,17 @@ extension Trainer {
       }
     }
     let seconds = duration / .seconds(1)
+    let peakMemory = try logSummary()
+    try finishProfile()
     try writeOnAllRanks([
       "event": "end", "status": .string(status.rawValue), "step": .int(step),
       "exported_step": .int(exportedStep),
       "eval_loss": run.lastEvalLoss.map { .double($0) } ?? .null,
-      "seconds": .double(seconds), "peak_memory_bytes": .int(peakMemoryBytes()),
+      "seconds": .double(seconds), "peak_memory_bytes": .int(peakMemory),
+      "planned_memory_bytes": .int(memoryPlan.total),
+      "tokens_per_second": .double(throughput.whole.tokensPerSecond),
+      "useful_flops_per_second": .double(throughput.whole.operationsPerSecond),
+      "share_of_peak": .double(throughput.share(throughput.whole)),
     ])
     run.logger.info(
       "\(status == .completed ? "finished" : "stopped early: eval_loss no longer falls") after step \(step); \(path) holds step \(exportedStep)"

@@ -33,9 +33,11 @@ public final class Trainer {
   var updateCount = 0
   /// Tokens of all steps so far, over all ranks.
   var tokensSeen = 0
-  /// Time spent in steps since the last line of metrics.
-  var stepTime = Duration.zero
-  var tokensAtLastLine = 0
+  /// How fast the steps are.
+  var throughput: Throughput
+  let arithmetic: DecoderArithmetic
+  let memoryPlan: MemoryPlan
+  let profile: RunProfile?
   /// Seconds of each step of this start.
   var stepSeconds: [Double] = []
   var lastSavedStep: Int?
@@ -51,47 +53,56 @@ public final class Trainer {
       step: step, totalSteps: learningRates.totalSteps, seed: run.configuration.seed,
       compute: compute)
     let globalBatch = run.schedule.batch(step: step)
-    var report = StepReport(globalBatch, of: run.dataset.train)
+    var report = StepReport(globalBatch, of: run.dataset.train, arithmetic: arithmetic)
     report.learningRate = learningRates.learningRate(step: step)
     tokensSeen += report.tokens
     guard report.countedTokens > 0 else { return report }
     let bytesBefore = run.communicator.reducedBytes
 
-    method.prepareStep(context)
+    compute.part(.method) { method.prepareStep(context) }
     totals.reset()
     let mine = dealer.microBatches(
       of: globalBatch, from: run.dataset.train, rank: run.communicator.rank)
     for index in mine {
-      try run.dataset.train.load(globalBatch.microBatch(index), into: examples)
-      batch.fill(from: examples)
+      try compute.part(.dataLoading) {
+        try run.dataset.train.load(globalBatch.microBatch(index), into: examples)
+        batch.fill(from: examples)
+      }
+      profile?.count(globalBatch.microBatch(index), of: run.dataset.train)
       arena.clearGradients()
       let pass = Pass(
         batch: batch, compute: compute,
         random: random.substream(UInt64(step)).substream(UInt64(index)), isTraining: true)
       totals.loss.add(run.decoder.forwardBackward(pass).loss)
-      reducer.accumulate(arena)
+      compute.part(.reduction) { reducer.accumulate(arena) }
     }
+    try waitForRanks()
 
     // Gradients and losses are sums over tokens; the division comes last, once, and exactly alike.
     let scale = 1 / Double(report.countedTokens)
     arena.clearGradients()
-    let reduction = try reducer.finish(into: arena, scale: scale)
-    try totals.reduce(over: run.communicator)
+    let reduction = try compute.part(.reduction) {
+      let summary = try reducer.finish(into: arena, scale: scale)
+      try totals.reduce(over: run.communicator)
+      return summary
+    }
     report.loss = totals.loss.value * scale
     report.reducedBytes = run.communicator.reducedBytes - bytesBefore
     if let index = reduction.nonFiniteTensor {
       throw TrainingError.nonFiniteGradient(tensor: arena.slots[index].name, step: step)
     }
-    method.didReduceGradients(context)
+    compute.part(.method) { method.didReduceGradients(context) }
 
-    report.gradientNorm = GradientClipping.norm(arena, on: compute)
-    let clip = GradientClipping.factor(
-      norm: report.gradientNorm, limit: run.configuration.maxGradientNorm)
     updateCount += 1
-    run.optimizer.update(
-      step: updateCount, learningRate: report.learningRate, gradientScale: clip, on: compute)
-    context.gradientScale = Float(clip)
-    method.didStep(context)
+    compute.part(.optimizer) {
+      report.gradientNorm = GradientClipping.norm(arena, on: compute)
+      let clip = GradientClipping.factor(
+        norm: report.gradientNorm, limit: run.configuration.maxGradientNorm)
+      run.optimizer.update(
+        step: updateCount, learningRate: report.learningRate, gradientScale: clip, on: compute)
+      context.gradientScale = Float(clip)
+    }
+    compute.part(.method) { method.didStep(context) }
     return report
   }
 
@@ -108,10 +119,12 @@ public final class Trainer {
     while step < learningRates.totalSteps {
       step += 1
       let began = clock.now
+      profile?.begin(step: step)
       let report = try self.step(step)
-      let duration = clock.now - began
-      stepTime += duration
-      stepSeconds.append(duration / .seconds(1))
+      profile?.end()
+      let seconds = (clock.now - began) / .seconds(1)
+      throughput.add(report, seconds: seconds)
+      stepSeconds.append(seconds)
 
       let isLast = step == learningRates.totalSteps
       if isLast || isDue(configuration.loggingSteps, step) || report.countedTokens == 0 {
@@ -148,6 +161,9 @@ public final class Trainer {
     let tokens = splits.map { $0.maximumTokenCount(ofExamples: sequences) }.max() ?? 0
     let length = splits.map { $0.maximumTokenCount(ofExamples: 1) }.max() ?? 0
     let decoder = run.decoder
+    // Before the workspace is there, which takes the memory that measuring gives back.
+    throughput = Throughput(peak: try run.measurePeak())
+    arithmetic = decoder.usefulArithmetic
     let plan = try run.communicator.together {
       try decoder.prepare(
         for: .training(recomputesActivations: configuration.recomputesActivations),
@@ -156,6 +172,8 @@ public final class Trainer {
     batch = decoder.makeBatch(maximumTokens: tokens, maximumSequences: sequences)
     examples = ExampleBuffer(tokenCapacity: tokens, sequenceCapacity: sequences)
     reducer = GradientReducer(arena: run.attached.arena, communicator: run.communicator)
+    memoryPlan = MemoryPlan(
+      run, workspaceBytes: plan.byteCount, reducerBytes: reducer.byteCount)
     dealer = MicroBatchDealer(worldSize: run.communicator.worldSize)
     metrics = try run.communicator.together {
       try run.output.map { output in
@@ -168,18 +186,25 @@ public final class Trainer {
     validation = run.dataset.validation.map {
       Evaluation(split: $0, microBatchSize: sequences, communicator: run.communicator)
     }
+    profile =
+      run.configuration.profiledSteps == 0
+      ? nil
+      : try RunProfile(
+        count: run.configuration.profiledSteps, after: run.completedSteps,
+        totalSteps: learningRates.totalSteps, arithmetic: arithmetic, compute: run.compute,
+        communicator: run.communicator)
     countCompletedSteps()
-    try begin(workspaceBytes: plan.byteCount)
+    try begin()
   }
 
   /// What earlier starts of this run have seen, from the schedule alone.
   private func countCompletedSteps() {
     for step in 0..<run.completedSteps {
-      let report = StepReport(run.schedule.batch(step: step + 1), of: run.dataset.train)
+      let report = StepReport(
+        run.schedule.batch(step: step + 1), of: run.dataset.train, arithmetic: arithmetic)
       tokensSeen += report.tokens
       updateCount += report.countedTokens > 0 ? 1 : 0
     }
-    tokensAtLastLine = tokensSeen
   }
 }
 

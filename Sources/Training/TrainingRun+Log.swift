@@ -1,10 +1,13 @@
+import DataParallel
 import Datasets
 import Foundation
 import Kernels
+import Logging
 
 extension TrainingRun {
   /// Says what the run is, before it starts.
-  func logOpening(threads: Int, cores: Int) {
+  func logOpening(processors: ProcessorShare, isBound: Bool) {
+    let threads = compute.threadCount
     let base = decoder.configuration
     let bytes = decoder.parameters.reduce(0) {
       $0 + $1.shape.reduce(1, *) * $1.weight.elementType.byteCount
@@ -12,6 +15,11 @@ extension TrainingRun {
     logger.info(
       "base \(basePath): \(base.family.rawValue), \(grouped(decoder.parameterCount)) parameters, \(megabytes(bytes))"
     )
+    if roundedBytes > 0 {
+      logger.info(
+        "the base's weights are not stored in bf16: \(megabytes(roundedBytes)) of them rounded once a node"
+      )
+    }
     let counts = attached.parameterCounts(decoder)
     let share = 100 * Double(counts.trainable) / Double(max(counts.total, 1))
     logger.info(
@@ -32,7 +40,7 @@ extension TrainingRun {
       )
     }
     logger.info(
-      "precision \(decoder.precisionName), \(threads) thread\(threads == 1 ? "" : "s") a rank (\(cores) cores allowed), \(compute.instructionSet) kernels"
+      "precision \(decoder.precisionName), \(threads) thread\(threads == 1 ? "" : "s") a rank (\(processors.nodeCores) cores allowed\(isBound ? ", bound to \(processors.coreList)" : "")), \(compute.instructionSet) kernels"
     )
     if configuration.schedule == .constant
       && (configuration.warmupSteps > 0 || configuration.warmupRatio > 0)
@@ -53,6 +61,18 @@ extension TrainingRun {
       line += "; \(grouped(split.uncountedExampleCount)) examples without a token that counts"
     }
     logger.info("\(line)")
+  }
+}
+
+extension Communicator {
+  /// Logs on rank 0 what ranks want to warn of; called by all ranks.
+  ///
+  /// Each sentence once, with the first rank that says it where that is another.
+  func warn(_ logger: Logger, _ warning: String?) throws(MPIError) {
+    var said: Set<String> = [""]
+    for (rank, text) in try allGather(warning ?? "").enumerated() where said.insert(text).inserted {
+      logger.warning("\(rank == 0 ? "" : "rank \(rank): ")\(text)")
+    }
   }
 }
 

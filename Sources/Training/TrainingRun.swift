@@ -48,6 +48,10 @@ public final class TrainingRun {
   let output: OutputDirectory?  // on rank 0
   let resolved: [String: JSONValue]
   let basePath: String
+  /// Bytes of weights that the ranks of a node rounded to bf16 together.
+  let roundedBytes: Int
+  /// What the process held before it opened anything, in bytes.
+  let memoryAtStart = residentMemoryBytes()
   var bestStep: Int?
   var bestLoss = Double.infinity
   var staleEvaluations = 0
@@ -69,9 +73,10 @@ public final class TrainingRun {
     basePath = model
     try communicator.agreeOnConfiguration(RunSettings.yaml(configuration.given))
     let share = try ProcessorShare(communicator: communicator)
-    let threads = configuration.threads ?? share.threads
-    compute = Compute(threads: threads)
-    if let warning = share.warning(threads: threads) { logger.warning("\(warning)") }
+    let isBound: Bool
+    (compute, isBound) = share.compute(
+      threads: configuration.threads, binds: configuration.bindsThreads)
+    try communicator.warn(logger, share.warning(threads: configuration.threads))
 
     let decoder = try BaseModel.open(
       model, precision: configuration.precision, communicator: communicator)
@@ -81,6 +86,7 @@ public final class TrainingRun {
         AdapterSource(configuration).tokenizingPrompt(model: model), decoder: decoder,
         seed: configuration.seed)
     }
+    roundedBytes = try decoder.roundFrozenWeights(among: communicator, on: compute)
     dataset = try communicator.together { try Self.dataset(data, configuration, decoder) }
     let (dataset, vocabularySize) = (self.dataset, decoder.configuration.vocabularySize)
     let tokenizerWarning = try communicator.together {
@@ -114,7 +120,7 @@ public final class TrainingRun {
         ? try OutputDirectory(path: path, mayContinue: configuration.resume != .no) : nil
     }
     try resumeIfAsked()
-    logOpening(threads: threads, cores: share.nodeCores)
+    logOpening(processors: share, isBound: isBound)
   }
 
   private static func dataset(
@@ -229,8 +235,8 @@ extension RunConfiguration {
 
   /// The settings with defaults and decisions filled in, as the checkpoint keeps them.
   ///
-  /// Where the run writes, and from where it goes on, is left out: a run from this configuration is
-  /// a new one. Paths are absolute, so that it may start anywhere.
+  /// Where the run writes, from where it goes on, and what is profiled is left out: a run from this
+  /// configuration is a new one. Paths are absolute, so that it may start anywhere.
   func resolved(
     method: any PEFTMethod, precision: String, model: String, data: String
   ) -> [String: JSONValue] {
@@ -243,6 +249,7 @@ extension RunConfiguration {
     }
     values["output_dir"] = nil
     values["resume"] = nil
+    values["profile"] = nil
     if self.model != nil { values["model"] = absolute(model) }
     if self.data != nil { values["data"] = absolute(data) }
     if let adapter { values["adapter"] = absolute(adapter) }

@@ -3,11 +3,16 @@ import Training
 
 /// What the argument parser cannot do: an option with an optional value, and other trainers' names.
 enum CommandLineText {
-  /// Rewrites `--resume` without a path, which the parser would take the next option for.
+  /// What an option stands for that is given without its value.
+  private static let values = ["--resume": "newest", "--profile": "3"]
+
+  /// Completes `--resume` without a path and `--profile` without a number, which the parser would take
+  /// the next option for.
   static func prepare(_ arguments: inout [String]) {
-    for index in arguments.indices where arguments[index] == "--resume" {
+    for index in arguments.indices {
+      guard let value = values[arguments[index]] else { continue }
       let next = index + 1 < arguments.count ? arguments[index + 1] : "-"
-      if next.hasPrefix("-") { arguments[index] = "--resume=newest" }
+      if next.hasPrefix("-") { arguments[index] += "=\(value)" }
     }
   }
 

@@ -30,8 +30,8 @@ struct EvaluateCommand: ParsableCommand {
   func run() throws {
     Job.run(logsAllRanks: logAllRanks) { communicator, logger in
       let share = try ProcessorShare(communicator: communicator)
-      let compute = Compute(threads: model.threads ?? share.threads)
-      try model.withModel(communicator) { decoder in
+      let compute = share.compute(threads: model.threads, binds: true).compute
+      try model.withModel(communicator, on: compute) { decoder in
         let split = try communicator.together { try readSplit(decoder) }
         let figures = try evaluate(decoder, split, compute, communicator, logger)
         let score =

@@ -44,8 +44,9 @@ struct GenerateCommand: ParsableCommand {
   func run() throws {
     // One process: a prompt's tokens come one after the other, so ranks have nothing to share.
     let communicator = Communicator(alone: ())
-    let threads = try model.threads ?? ProcessorShare(communicator: communicator).threads
-    try model.withModel(communicator) { decoder in
+    let compute = try ProcessorShare(communicator: communicator)
+      .compute(threads: model.threads, binds: true).compute
+    try model.withModel(communicator, on: compute) { decoder in
       let prompt = try prompt(decoder)
       let length = try prompt.length(maximumNewTokens: maxNewTokens, decoder: decoder)
       if length - prompt.tokens.count < maxNewTokens {
@@ -53,7 +54,7 @@ struct GenerateCommand: ParsableCommand {
           "warning: the model has positions for \(length - prompt.tokens.count) new tokens only")
       }
       let generator = try TextGenerator(
-        decoder: decoder, compute: Compute(threads: threads), maximumLength: length)
+        decoder: decoder, compute: compute, maximumLength: length)
       let answer = answer(prompt, generator)
       if json { print(object(answer, prompt.tokenizer).text()) }
     }

@@ -24,7 +24,7 @@ struct ModelOptions: ParsableArguments {
   ///
   /// Hooks look into the adapter's arena without owning it; it lives as long as `body` runs.
   func withModel(
-    _ communicator: Communicator, _ body: (_ decoder: Decoder) throws -> Void
+    _ communicator: Communicator, on compute: Compute, _ body: (_ decoder: Decoder) throws -> Void
   ) throws {
     let decoder = try BaseModel.open(model, precision: precision, communicator: communicator)
     let attached = try communicator.together {
@@ -32,6 +32,7 @@ struct ModelOptions: ParsableArguments {
         try AttachedMethod(AdapterSource(path: path), decoder: decoder, seed: 0)
       }
     }
+    try decoder.roundFrozenWeights(among: communicator, on: compute)
     try withExtendedLifetime(attached) { try body(decoder) }
   }
 }

@@ -33,6 +33,7 @@ struct TrainOptions: ParsableArguments {
   @Flag(inversion: .prefixedNo, help: RunOption.argumentHelp("no_shuffle")) var shuffle: Bool?
   @Option(help: RunOption.argumentHelp("precision")) var precision: String?
   @Option(help: RunOption.argumentHelp("threads")) var threads: String?
+  @Option(help: RunOption.argumentHelp("bind_threads")) var bindThreads: String?
   @Flag(inversion: .prefixedNo, help: RunOption.argumentHelp("gradient_checkpointing"))
   var gradientCheckpointing: Bool?
   @Option(help: RunOption.argumentHelp("logging_steps")) var loggingSteps: String?
@@ -43,6 +44,7 @@ struct TrainOptions: ParsableArguments {
   var loadBestModelAtEnd: Bool?
   @Option(help: RunOption.argumentHelp("early_stopping_patience"))
   var earlyStoppingPatience: String?
+  @Option(help: RunOption.argumentHelp("profile")) var profile: String?
   @Flag(inversion: .prefixedNo, help: RunOption.argumentHelp("log_all_ranks"))
   var logAllRanks: Bool?
 

@@ -54,6 +54,13 @@ struct CommunicatorTests {
     #expect(result.outputLines == ["pending reductions of \(ranks) ranks are right"])
   }
 
+  @Test("Memory of a node is one copy, filled together, and no file stays", arguments: [1, 2, 3])
+  func sharedMemory(ranks: Int) throws {
+    let result = try job(ranks, ["shared"])
+    #expect(result.status == 0, "\(result.errors)")
+    #expect(result.outputLines == ["memory shared by \(ranks) ranks is right"])
+  }
+
   @Test("Gradients and totals are the same bits on any number of ranks")
   func exactReduction() throws {
     let gradients = try ProcessRunner.run(probe, ["reduce"])

@@ -1,3 +1,4 @@
+import Foundation
 import Kernels
 import Tensors
 import TestSupport
@@ -62,3 +63,43 @@ import Testing
     #expect(Compute(threads: 1, instructionSet: "none").instructionSet == best)
   }
 }
+
+#if os(Linux)
+  @Suite("Threads and processors") struct ThreadBindingTests {
+    /// The processors of a process or thread, as the kernel lists them.
+    private func allowed(_ who: String = "self") -> [Int] {
+      let status = (try? String(contentsOfFile: "/proc/\(who)/status", encoding: .utf8)) ?? ""
+      let line = status.split(separator: "\n").first { $0.hasPrefix("Cpus_allowed_list") } ?? ""
+      return line.split { ":\t ,".contains($0) }.dropFirst().flatMap { part in
+        let ends = part.split(separator: "-").compactMap { Int($0) }
+        return ends.isEmpty ? [] : Array(ends[0]...ends[ends.count - 1])
+      }
+    }
+
+    @Test("Each thread runs where it was bound")
+    func binding() throws {
+      let processors = allowed()
+      let last = try #require(processors.last)
+      let compute = Compute(threads: 3)
+      // The calling thread is the test's, and keeps all that it had.
+      #expect(compute.bindThreads(to: [processors, [last], [processors[0]]]))
+      let seen = FloatBuffer(count: 3)
+      let places = seen.all
+      places.fill(-1)
+      for _ in 0..<50 where places[0, 1] < 0 || places[0, 2] < 0 {
+        compute.forEachBlock(30) { _, worker in
+          let own = self.allowed("thread-self")
+          places[0, worker] = own.count == 1 ? Float(own[0]) : -2
+        }
+      }
+      #expect(places[0, 1] == Float(last))
+      #expect(places[0, 2] == Float(processors[0]))
+    }
+
+    @Test("A processor that is not there is refused")
+    func refusal() {
+      let compute = Compute(threads: 2)
+      #expect(!compute.bindThreads(to: [allowed(), [1 << 16]]))
+    }
+  }
+#endif

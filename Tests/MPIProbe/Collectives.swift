@@ -49,6 +49,15 @@ enum Collectives {
     // Texts of different lengths, an empty one among them.
     let texts = try communicator.allGather(String(repeating: "é", count: rank))
     try expect(texts, (0..<size).map { String(repeating: "é", count: $0) }, "allGather of texts")
+
+    // The last rank gets rows of different lengths, the first one none of them.
+    let rows = try communicator.gather(
+      (0..<rank).map { Int64(100 * rank + $0) }, to: size - 1)
+    try expect(
+      rows,
+      rank == size - 1 ? (0..<size).map { row in (0..<row).map { Int64(100 * row + $0) } } : [],
+      "gather of integers")
+    try expectError("gather to nobody", isNoRank) { _ = try communicator.gather([1], to: size) }
     if rank == 0 { print("collectives of \(size) ranks are right") }
   }
 

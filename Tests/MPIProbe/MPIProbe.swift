@@ -38,6 +38,7 @@ enum MPIProbe {
     case "place": place(communicator)
     case "collectives": try Collectives.check(communicator)
     case "pending": try Collectives.checkPending(communicator)
+    case "shared": try SharedMemory.check(communicator)
     case "reduce": try Reduction.check(communicator)
     case "totals": try Reduction.checkTotals(communicator)
     case "agreement":

@@ -12,6 +12,11 @@ ck_pool *_Nullable ck_pool_create(int threads);
 // Ends the threads. No job may be running.
 void ck_pool_destroy(ck_pool *_Nonnull pool);
 
+// Lets a thread of the pool run on the given processors only, numbered as the kernel does; worker 0 is
+// the calling thread. Returns 0 or an error number: ENOSYS where the system cannot.
+int ck_pool_bind(
+    ck_pool *_Nonnull pool, int worker, const int32_t *_Nonnull processors, int count);
+
 // Calls `body(block, worker)` for every block in 0 ..< count and returns when all have returned.
 // Blocks are claimed in ascending order, by whichever thread is free; `worker` is the thread's
 // number, 0 for the caller. A call from inside a job runs its blocks in order on the calling

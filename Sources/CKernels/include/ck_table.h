@@ -9,6 +9,7 @@
 #include "ck_elementwise.h"
 #include "ck_linear.h"
 #include "ck_norm.h"
+#include "ck_product.h"
 
 typedef struct {
   const char *_Nonnull name;  // "scalar", "avx2", "avx512", "neon"
@@ -24,8 +25,14 @@ const ck_kernels *_Nonnull ck_kernels_best(void);
 // The table of that name, or NULL where it is unknown or this processor cannot run it.
 const ck_kernels *_Nullable ck_kernels_named(const char *_Nonnull name);
 
+// The products that go with a table, on this processor; NULL where those are a library's.
+const ck_product_kernels *_Nullable ck_products(const ck_kernels *_Nonnull kernels);
+
 // Whether the processor multiplies bf16 natively (AVX512_BF16; AMX processors have it too).
 int ck_has_native_bf16(void);
+
+// Whether it multiplies bf16 in tiles (AMX), which oneDNN can.
+int ck_has_bf16_tiles(void);
 
 // Lets OpenMP, if the process has it, use no more than the calling thread when called from it.
 void ck_use_one_openmp_thread(void);

@@ -19,7 +19,7 @@ final class GPT2Block: DecoderBlock {
 
   let core: AttentionCore
   let sublayerSites: SublayerSites
-  private let parts: Parts
+  let parts: Parts
   private let configuration: DecoderConfiguration
   private var slots: GPT2ActivationSlots?
   private var prefixSlots: (forward: WorkspaceSlot, backward: WorkspaceSlot)?
@@ -49,7 +49,16 @@ final class GPT2Block: DecoderBlock {
   func use(_ memory: BlockMemory) { self.memory = memory }
 
   func forward(_ x: MatrixView, into y: MatrixView, _ pass: Pass) {
-    let (a, scratch, compute) = (activations(pass), views(pass), pass.compute)
+    let (a, scratch) = (activations(pass), views(pass))
+    pass.compute.part(.projection) { forwardAttention(x, a, scratch, pass) }
+    pass.compute.part(.feedForward) { forwardFeedForward(into: y, a, scratch, pass) }
+  }
+
+  /// `a.middle` becomes the residual stream between the halves.
+  private func forwardAttention(
+    _ x: MatrixView, _ a: GPT2Activations, _ scratch: ScratchViews, _ pass: Pass
+  ) {
+    let compute = pass.compute
     parts.first.forward(
       x, into: scratch.normed, statistics: a.firstStatistics, on: compute)
     parts.fused.forward(scratch.normed, into: a.fused, pass)
@@ -62,7 +71,12 @@ final class GPT2Block: DecoderBlock {
     sublayerSites.forward(.attention, scratch.sublayer, pass)
     a.middle.copy(from: x)
     Elementwise.add(scratch.sublayer, addingTo: a.middle, on: compute)
+  }
 
+  private func forwardFeedForward(
+    into y: MatrixView, _ a: GPT2Activations, _ scratch: ScratchViews, _ pass: Pass
+  ) {
+    let compute = pass.compute
     parts.second.forward(
       a.middle, into: scratch.normed, statistics: a.secondStatistics, on: compute)
     parts.expand.forward(scratch.normed, into: a.inner, pass)
@@ -74,8 +88,12 @@ final class GPT2Block: DecoderBlock {
 
   func backward(_ dy: MatrixView, input x: MatrixView, isNeeded: Bool, _ pass: Pass) {
     let (a, scratch) = (activations(pass), views(pass))
-    backwardFeedForward(dy, a, scratch, isNeeded: isNeeded || isAttentionTrained, pass)
-    if isNeeded || isAttentionTrained {
+    let isAttentionReached = isNeeded || isAttentionTrained
+    pass.compute.part(.feedForward) {
+      backwardFeedForward(dy, a, scratch, isNeeded: isAttentionReached, pass)
+    }
+    guard isAttentionReached else { return }
+    pass.compute.part(.projection) {
       backwardAttention(dy, input: x, a, scratch, isNeeded: isNeeded, pass)
     }
   }
@@ -91,7 +109,7 @@ final class GPT2Block: DecoderBlock {
       sublayerSites.backward(.feedForward, scratch.sublayer, pass)
       dResult = scratch.sublayer
     }
-    let isInnerNeeded = isNeeded || parts.expand.isTrained || parts.second.isTrained
+    let isInnerNeeded = isFeedForwardInnerNeeded(isNeeded)
     if parts.contract.readsInput {
       Activation.forward(configuration.activation, a.inner, into: scratch.inner, on: compute)
     }
@@ -161,11 +179,16 @@ final class GPT2Block: DecoderBlock {
 
   // MARK: What trains
 
-  private var areProjectionsTrained: Bool {
+  /// Whether backward goes on below the contracting projection.
+  func isFeedForwardInnerNeeded(_ isNeeded: Bool) -> Bool {
+    isNeeded || parts.expand.isTrained || parts.second.isTrained
+  }
+
+  var areProjectionsTrained: Bool {
     parts.fused.isTrained || parts.first.isTrained || core.hook != nil
   }
 
-  private var isAttentionTrained: Bool {
+  var isAttentionTrained: Bool {
     areProjectionsTrained || parts.output.isTrained || sublayerSites.has(.attention)
   }
 

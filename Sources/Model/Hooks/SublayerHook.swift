@@ -42,6 +42,8 @@ public protocol SublayerHook: AnyObject {
   var savedColumns: Int { get }
   /// Floats a token that a call needs while it runs.
   var scratchColumns: Int { get }
+  /// Multiply-adds a token.
+  var arithmetic: HookArithmetic { get }
   /// Changes the sublayer's result, [tokens, hidden], in place.
   func forward(_ h: MatrixView, _ pass: SublayerPass)
   /// Turns the gradient of the changed result in place into that of the sublayer's own, and adds to

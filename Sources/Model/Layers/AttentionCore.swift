@@ -57,14 +57,18 @@ final class AttentionCore {
     logSumExp: MatrixView, projections: any KeyValueProjecting, _ pass: Pass
   ) {
     if let hook, let extra = extraRows {
-      hook.fill(
-        keys: extra.keys, values: extra.values, block: projections, on: pass.compute)
+      pass.compute.part(.adapter) {
+        hook.fill(
+          keys: extra.keys, values: extra.values, block: projections, on: pass.compute)
+      }
     }
     let prefix = hook?.mode == .joint ? extraRows : nil
     guard let cache = pass.cache else {
-      Attention.forward(
-        query: query, key: key, value: value, prefix: prefix, spans: pass.batch.spans,
-        shape: shape, into: out, logSumExp: logSumExp, on: pass.compute)
+      pass.compute.part(.attention) {
+        Attention.forward(
+          query: query, key: key, value: value, prefix: prefix, spans: pass.batch.spans,
+          shape: shape, into: out, logSumExp: logSumExp, on: pass.compute)
+      }
       return
     }
     let keys = cache.keys(block: block, adding: key.rows)
@@ -81,9 +85,11 @@ final class AttentionCore {
   /// Adds the gated attention over the extra rows to `out`, [tokens, N·D].
   func addGated(query: MatrixView, to out: MatrixView, _ pass: Pass) {
     guard let hook, hook.mode == .gated, let extra = extraRows else { return }
-    GatedAttention.forward(
-      query: query, keys: extra.keys, values: extra.values, gate: hook.gate, shape: gatedShape,
-      addingTo: out, on: pass.compute)
+    pass.compute.part(.adapter) {
+      GatedAttention.forward(
+        query: query, keys: extra.keys, values: extra.values, gate: hook.gate, shape: gatedShape,
+        addingTo: out, on: pass.compute)
+    }
   }
 
   /// Backward of `forward`.
@@ -96,14 +102,18 @@ final class AttentionCore {
   ) {
     let isJoint = hook?.mode == .joint
     let gradients = isJoint ? clearedGradients() : nil
-    Attention.backward(
-      dOut, query: query, key: key, value: value, prefix: isJoint ? extraRows : nil, out: out,
-      logSumExp: logSumExp, spans: pass.batch.spans, shape: shape, into: dQuery, dKey, dValue,
-      prefixGradients: gradients, on: pass.compute)
+    pass.compute.part(.attention) {
+      Attention.backward(
+        dOut, query: query, key: key, value: value, prefix: isJoint ? extraRows : nil, out: out,
+        logSumExp: logSumExp, spans: pass.batch.spans, shape: shape, into: dQuery, dKey, dValue,
+        prefixGradients: gradients, on: pass.compute)
+    }
     if let hook, let gradients {
-      hook.backward(
-        dKeys: gradients.dKeys, dValues: gradients.dValues, dGate: gateGradient,
-        block: projections, on: pass.compute)
+      pass.compute.part(.adapter) {
+        hook.backward(
+          dKeys: gradients.dKeys, dValues: gradients.dValues, dGate: gateGradient,
+          block: projections, on: pass.compute)
+      }
     }
   }
 
@@ -115,14 +125,15 @@ final class AttentionCore {
     guard let hook, hook.mode == .gated, let extra = extraRows,
       let gradients = clearedGradients()
     else { return }
-    GatedAttention.backward(
-      dOut, query: query, keys: extra.keys, values: extra.values, gate: hook.gate,
-      shape: gatedShape,
-      addingTo: dQuery, dKeys: gradients.dKeys, dValues: gradients.dValues, dGate: gateGradient,
-      on: pass.compute)
-    hook.backward(
-      dKeys: gradients.dKeys, dValues: gradients.dValues, dGate: gateGradient,
-      block: projections, on: pass.compute)
+    pass.compute.part(.adapter) {
+      GatedAttention.backward(
+        dOut, query: query, keys: extra.keys, values: extra.values, gate: hook.gate,
+        shape: gatedShape, addingTo: dQuery, dKeys: gradients.dKeys, dValues: gradients.dValues,
+        dGate: gateGradient, on: pass.compute)
+      hook.backward(
+        dKeys: gradients.dKeys, dValues: gradients.dValues, dGate: gateGradient,
+        block: projections, on: pass.compute)
+    }
   }
 
   private var extraRows: PrefixKeyValues? {

@@ -67,7 +67,7 @@ public final class LinearLayer {
   /// The frozen product alone, `y = x Wᵀ + b`; hooks may use it.
   public func base(_ x: MatrixView, into y: MatrixView, on compute: Compute) {
     Linear.forward(
-      x, weight: weight.weight, bias: bias?.vector, into: y,
+      x, weight: weight.operand, bias: bias?.vector, into: y,
       arithmetic: weight.arithmetic(arithmetic), on: compute)
   }
 
@@ -76,7 +76,7 @@ public final class LinearLayer {
     _ dy: MatrixView, into dx: MatrixView, adding: Bool, on compute: Compute
   ) {
     Linear.backwardInput(
-      dy, weight: weight.weight, into: dx, adding: adding,
+      dy, weight: weight.operand, into: dx, adding: adding,
       arithmetic: weight.arithmetic(arithmetic), on: compute)
   }
 
@@ -86,12 +86,12 @@ public final class LinearLayer {
     let linearPass = hookPass(hook, pass)
     if hook.replacesInput {
       let replaced = replacedInput(hook, pass)
-      hook.replaceInput(x, into: replaced, linearPass)
+      pass.compute.part(.adapter) { hook.replaceInput(x, into: replaced, linearPass) }
       base(replaced, into: y, on: pass.compute)
     } else {
       base(x, into: y, on: pass.compute)
     }
-    hook.forward(input: x, output: y, linearPass)
+    pass.compute.part(.adapter) { hook.forward(input: x, output: y, linearPass) }
   }
 
   /// Backward of `forward`.
@@ -113,13 +113,13 @@ public final class LinearLayer {
       return
     }
     let linearPass = hookPass(hook, pass)
-    hook.backwardOutput(dy, input: x, linearPass)
+    compute.part(.adapter) { hook.backwardOutput(dy, input: x, linearPass) }
     if hook.replacesInput {
       let replaced = replacedInput(hook, pass)
       if weight.isTrainable { hook.replaceInput(x, into: replaced, linearPass) }
       accumulateBase(dy, input: replaced, on: compute)
       baseBackward(dy, into: replaced, adding: false, on: compute)
-      hook.backwardReplacedInput(replaced, input: x, linearPass)
+      compute.part(.adapter) { hook.backwardReplacedInput(replaced, input: x, linearPass) }
       if isNeeded {
         if adding {
           Elementwise.add(replaced, addingTo: dx, on: compute)
@@ -131,7 +131,9 @@ public final class LinearLayer {
       accumulateBase(dy, input: x, on: compute)
       if isNeeded { baseBackward(dy, into: dx, adding: adding, on: compute) }
     }
-    hook.backwardInput(dy, input: x, addingTo: isNeeded ? dx : nil, linearPass)
+    compute.part(.adapter) {
+      hook.backwardInput(dy, input: x, addingTo: isNeeded ? dx : nil, linearPass)
+    }
   }
 
   private func accumulateBase(_ dy: MatrixView, input x: MatrixView, on compute: Compute) {

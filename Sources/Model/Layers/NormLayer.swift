@@ -31,13 +31,15 @@ public final class NormLayer {
   func forward(_ x: MatrixView, into y: MatrixView, statistics: MatrixView, on compute: Compute) {
     guard let weightVector = weight.vector else { preconditionFailure("\(path) is not a vector") }
     let (mean, inverse) = split(statistics, rows: x.rows)
-    if let bias = bias?.vector {
-      LayerNorm.forward(
-        x, weight: weightVector, bias: bias, epsilon: epsilon, into: y, mean: mean,
-        inverseDeviation: inverse, on: compute)
-    } else {
-      RMSNorm.forward(
-        x, weight: weightVector, epsilon: epsilon, into: y, inverseRMS: inverse, on: compute)
+    compute.part(.norm) {
+      if let bias = bias?.vector {
+        LayerNorm.forward(
+          x, weight: weightVector, bias: bias, epsilon: epsilon, into: y, mean: mean,
+          inverseDeviation: inverse, on: compute)
+      } else {
+        RMSNorm.forward(
+          x, weight: weightVector, epsilon: epsilon, into: y, inverseRMS: inverse, on: compute)
+      }
     }
   }
 
@@ -49,15 +51,17 @@ public final class NormLayer {
     guard let weightVector = weight.vector else { preconditionFailure("\(path) is not a vector") }
     let (mean, inverse) = split(statistics, rows: x.rows)
     let dWeight = weight.gradient.map { $0.reshaped(rows: 1, columns: $0.count) }
-    if bias != nil {
-      let dBias = bias?.gradient.map { $0.reshaped(rows: 1, columns: $0.count) }
-      LayerNorm.backward(
-        dy, input: x, weight: weightVector, mean: mean, inverseDeviation: inverse, into: dx,
-        adding: adding, dWeight: dWeight, dBias: dBias, on: compute)
-    } else {
-      RMSNorm.backward(
-        dy, input: x, weight: weightVector, inverseRMS: inverse, into: dx, adding: adding,
-        dWeight: dWeight, on: compute)
+    compute.part(.norm) {
+      if bias != nil {
+        let dBias = bias?.gradient.map { $0.reshaped(rows: 1, columns: $0.count) }
+        LayerNorm.backward(
+          dy, input: x, weight: weightVector, mean: mean, inverseDeviation: inverse, into: dx,
+          adding: adding, dWeight: dWeight, dBias: dBias, on: compute)
+      } else {
+        RMSNorm.backward(
+          dy, input: x, weight: weightVector, inverseRMS: inverse, into: dx, adding: adding,
+          dWeight: dWeight, on: compute)
+      }
     }
   }
 

@@ -9,10 +9,16 @@ public final class Parameter {
   public let name: String
   /// Its dimensions as stored.
   public let shape: [Int]
+  /// How the file stores an element.
+  public let storedType: ElementType
   /// The values, as a matrix.
   ///
   /// Vectors are [1, n] in f32.
   public private(set) var weight: WeightMatrix
+  /// The values rounded to bf16, in memory that the node shares; nil where products read `weight`.
+  var rounded: WeightMatrix?
+  /// What products with the parameter read.
+  public var operand: WeightMatrix { rounded ?? weight }
   /// The values of a vector, [1, n]; nil for a matrix.
   public private(set) var vector: MatrixView?
   /// Where its gradient is summed; nil while it is frozen, which then costs nothing.
@@ -25,6 +31,7 @@ public final class Parameter {
     self.name = name
     self.shape = shape
     self.weight = weight
+    storedType = weight.elementType
     vector = nil
     copy = nil
   }
@@ -36,6 +43,7 @@ public final class Parameter {
     copy = storage
     vector = storage.view
     weight = WeightMatrix(storage.view)
+    storedType = .float32
   }
 
   /// Whether it trains.
@@ -53,6 +61,7 @@ public final class Parameter {
       weight.copyValues(into: values)
     }
     weight = WeightMatrix(values, layout: weight.layout)
+    rounded = nil
     self.gradient = gradient
   }
 }

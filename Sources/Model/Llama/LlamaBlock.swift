@@ -18,7 +18,7 @@ final class LlamaBlock: DecoderBlock {
 
   let core: AttentionCore
   let sublayerSites: SublayerSites
-  private let parts: Parts
+  let parts: Parts
   private let configuration: DecoderConfiguration
   private var slots: LlamaActivationSlots?
   private var prefixSlots: PrefixSlots?
@@ -51,8 +51,16 @@ final class LlamaBlock: DecoderBlock {
   func use(_ memory: BlockMemory) { self.memory = memory }
 
   func forward(_ x: MatrixView, into y: MatrixView, _ pass: Pass) {
-    let (a, scratch, compute) = (activations(pass), views(pass), pass.compute)
-    let n = scratch.normed
+    let (a, scratch) = (activations(pass), views(pass))
+    pass.compute.part(.projection) { forwardAttention(x, a, scratch, pass) }
+    pass.compute.part(.feedForward) { forwardFeedForward(into: y, a, scratch, pass) }
+  }
+
+  /// `a.middle` becomes the residual stream between the halves.
+  private func forwardAttention(
+    _ x: MatrixView, _ a: LlamaActivations, _ scratch: ScratchViews, _ pass: Pass
+  ) {
+    let (n, compute) = (scratch.normed, pass.compute)
     parts.inputNorm.forward(x, into: n, statistics: a.inputStatistics, on: compute)
     projectQueryAndKey(n, a, pass)
     parts.value.forward(n, into: a.value, pass)
@@ -67,8 +75,12 @@ final class LlamaBlock: DecoderBlock {
     sublayerSites.forward(.attention, scratch.sublayer, pass)
     a.middle.copy(from: x)
     Elementwise.add(scratch.sublayer, addingTo: a.middle, on: compute)
+  }
 
-    let m = scratch.normed
+  private func forwardFeedForward(
+    into y: MatrixView, _ a: LlamaActivations, _ scratch: ScratchViews, _ pass: Pass
+  ) {
+    let (m, compute) = (scratch.normed, pass.compute)
     parts.postNorm.forward(a.middle, into: m, statistics: a.postStatistics, on: compute)
     parts.gate.forward(m, into: a.gate, pass)
     parts.up.forward(m, into: a.up, pass)
@@ -81,8 +93,12 @@ final class LlamaBlock: DecoderBlock {
 
   func backward(_ dy: MatrixView, input x: MatrixView, isNeeded: Bool, _ pass: Pass) {
     let (a, scratch) = (activations(pass), views(pass))
-    backwardFeedForward(dy, a, scratch, isNeeded: isNeeded || isAttentionTrained, pass)
-    if isNeeded || isAttentionTrained {
+    let isAttentionReached = isNeeded || isAttentionTrained
+    pass.compute.part(.feedForward) {
+      backwardFeedForward(dy, a, scratch, isNeeded: isAttentionReached, pass)
+    }
+    guard isAttentionReached else { return }
+    pass.compute.part(.projection) {
       backwardAttention(dy, input: x, a, scratch, isNeeded: isNeeded, pass)
     }
   }
@@ -98,8 +114,7 @@ final class LlamaBlock: DecoderBlock {
       sublayerSites.backward(.feedForward, scratch.sublayer, pass)
       dResult = scratch.sublayer
     }
-    let isInnerNeeded =
-      isNeeded || parts.gate.isTrained || parts.up.isTrained || parts.postNorm.isTrained
+    let isInnerNeeded = isFeedForwardInnerNeeded(isNeeded)
     if parts.down.readsInput {
       SwiGLU.forward(
         a.gate, up: a.up, into: scratch.inner, kind: configuration.activation, on: compute)
@@ -219,13 +234,18 @@ final class LlamaBlock: DecoderBlock {
 
   // MARK: What trains
 
-  private var areProjectionsTrained: Bool {
+  /// Whether backward goes on below the down projection.
+  func isFeedForwardInnerNeeded(_ isNeeded: Bool) -> Bool {
+    isNeeded || parts.gate.isTrained || parts.up.isTrained || parts.postNorm.isTrained
+  }
+
+  var areProjectionsTrained: Bool {
     parts.query.isTrained || parts.key.isTrained || parts.value.isTrained
       || parts.inputNorm.isTrained || core.hook != nil || (parts.queryNorm?.isTrained ?? false)
       || (parts.keyNorm?.isTrained ?? false)
   }
 
-  private var isAttentionTrained: Bool {
+  var isAttentionTrained: Bool {
     areProjectionsTrained || parts.output.isTrained || sublayerSites.has(.attention)
   }
 

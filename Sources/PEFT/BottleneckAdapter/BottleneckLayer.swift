@@ -41,6 +41,10 @@ final class BottleneckLayer: SublayerHook {
 
   var savedColumns: Int { hiddenSize + size }
   var scratchColumns: Int { size + hiddenSize }
+  var arithmetic: HookArithmetic {
+    // Two products forward; backward each has a gradient of its weight and one of its input.
+    HookArithmetic(forward: 2 * hiddenSize * size, backward: 4 * hiddenSize * size)
+  }
 
   func forward(_ h: MatrixView, _ pass: SublayerPass) {
     let (input, u) = saved(pass)

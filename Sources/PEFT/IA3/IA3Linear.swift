@@ -19,6 +19,10 @@ final class IA3Output: LinearHook {
   var savedColumns: Int { factor.columns }
   var readsInput: Bool { false }
 
+  func arithmetic(of layer: LinearLayer, isInputGradientNeeded: Bool) -> HookArithmetic {
+    HookArithmetic()
+  }
+
   func forward(input x: MatrixView, output y: MatrixView, _ pass: LinearPass) {
     pass.saved.copy(from: y)
     Elementwise.scaleColumns(y, by: factor, into: y, on: pass.compute)
@@ -49,6 +53,10 @@ final class IA3Input: LinearHook {
   var readsInput: Bool { true }
   var changesOutputGradient: Bool { false }
   var needsInputGradient: Bool { true }
+
+  func arithmetic(of layer: LinearLayer, isInputGradientNeeded: Bool) -> HookArithmetic {
+    HookArithmetic()
+  }
 
   func replaceInput(_ x: MatrixView, into replaced: MatrixView, _ pass: LinearPass) {
     Elementwise.scaleColumns(x, by: factor, into: replaced, on: pass.compute)

@@ -109,6 +109,14 @@ final class DoRALinear: LinearHook {
   var scratchColumns: Int { rank + (dropout > 0 ? inputSize + outputSize : 0) }
   var readsInput: Bool { true }
 
+  func arithmetic(of layer: LinearLayer, isInputGradientNeeded: Bool) -> HookArithmetic {
+    let (a, b) = (rank * inputSize, rank * outputSize)
+    // With dropout the frozen weight meets the dropped input too.
+    let frozen = dropout > 0 ? inputSize * outputSize : 0
+    return HookArithmetic(
+      forward: a + b + frozen, backward: 2 * b + a + (isInputGradientNeeded ? a + frozen : 0))
+  }
+
   func forward(input x: MatrixView, output y: MatrixView, _ pass: LinearPass) {
     let (u, z) = saved(pass)
     let input = droppedInput(x, pass)
@@ -119,7 +127,7 @@ final class DoRALinear: LinearHook {
     if isDropping(pass) {
       let w = outputScratch(pass)
       Linear.forward(
-        input, weight: pass.layer.weight.weight, bias: nil, into: w,
+        input, weight: pass.layer.weight.operand, bias: nil, into: w,
         arithmetic: pass.layer.arithmetic, on: pass.compute)
       product = w
     }

@@ -51,6 +51,11 @@ final class LoRALinear: LinearHook {
   var readsInput: Bool { true }
   var changesOutputGradient: Bool { false }
 
+  func arithmetic(of layer: LinearLayer, isInputGradientNeeded: Bool) -> HookArithmetic {
+    let (a, b) = (rank * layer.inputSize, rank * layer.outputSize)
+    return HookArithmetic(forward: a + b, backward: 2 * b + a + (isInputGradientNeeded ? a : 0))
+  }
+
   func forward(input x: MatrixView, output y: MatrixView, _ pass: LinearPass) {
     let u = pass.saved
     Product.multiply(

@@ -167,9 +167,12 @@ public final class MethodComparison {
       try RunConfiguration(settings.settings(for: settings.methods[0], learningRate: 0))
     }
     let share = try ProcessorShare(communicator: communicator)
-    let compute = Compute(threads: configuration.threads ?? share.threads)
+    let compute = share.compute(
+      threads: configuration.threads, binds: configuration.bindsThreads
+    ).compute
     let decoder = try BaseModel.open(
       comparison.model, precision: configuration.precision, communicator: communicator)
+    try decoder.roundFrozenWeights(among: communicator, on: compute)
     let limit = configuration.maxLength ?? decoder.configuration.maximumPositions
     let dataset = try communicator.together {
       try TokenDataset(

@@ -1,0 +1,121 @@
+import CKernels
+import Tensors
+
+/// Products on one thread by our own kernels, which pack the right operand (`ck_product.h`).
+///
+/// An element of the result has the same bits however the result is cut into blocks, so that blocks
+/// may be made to fit the number of threads.
+struct PackedProduct {
+  /// Memory that a product needs.
+  static let scratchBytes = Int(ck_product_scratch_bytes)
+
+  /// The right operand, in its stored type and at any byte address.
+  struct Stored {
+    let base: UnsafeRawPointer
+    let type: ElementType
+    /// Elements from one stored row to the next.
+    let stride: Int
+    /// Whether it is used transposed.
+    let transposed: Bool
+
+    init(_ base: UnsafeRawPointer, _ type: ElementType, stride: Int, transposed: Bool) {
+      (self.base, self.type, self.stride, self.transposed) = (base, type, stride, transposed)
+    }
+
+    /// The part that some columns of the product need.
+    func columns(_ columns: Range<Int>) -> Stored {
+      let element = columns.lowerBound * (transposed ? stride : 1)
+      return Stored(base + element * type.byteCount, type, stride: stride, transposed: transposed)
+    }
+  }
+
+  let kernels: UnsafePointer<ck_product_kernels>
+
+  /// Whether operands may be bf16.
+  var multipliesBFloat16: Bool { kernels.pointee.multiply_bf16 != nil }
+
+  /// Computes `c (+)= scale · op(a) b` in f32.
+  ///
+  /// - Parameters:
+  ///   - a: [c.rows, depth] once transposed or not.
+  ///   - b: [depth, c.columns] once transposed or not.
+  ///   - cTransposed: whether c is [columns, rows] instead.
+  ///   - scratch: `scratchBytes` at a multiple of 64.
+  func multiply(
+    _ a: SingleProduct.Operand, by b: Stored, depth: Int, scale: Float = 1, into c: MatrixView,
+    cTransposed: Bool = false, adding: Bool, scratch: UnsafeMutableRawPointer
+  ) {
+    var product = arguments(
+      UnsafeRawPointer(a.base), aStride: a.stride, b, depth: depth, c, cTransposed: cTransposed,
+      adding: adding, scratch)
+    product.a_transposed = a.transposed ? 1 : 0
+    product.scale = scale
+    kernels.pointee.multiply(&product)
+  }
+
+  /// Computes `c (+)= a b` with operands in bf16 and sums in f32; where `multipliesBFloat16`.
+  ///
+  /// - Parameters:
+  ///   - a: [c.rows, depth] of bf16; rows start at multiples of 4 bytes, and a 0 lies behind one of
+  ///     odd length.
+  ///   - aStride: elements from one row to the next, even.
+  ///   - b: [depth, c.columns] once transposed or not; rounded where it is not bf16.
+  func multiplyBFloat16(
+    _ a: UnsafeRawPointer, aStride: Int, by b: Stored, depth: Int, into c: MatrixView,
+    adding: Bool, scratch: UnsafeMutableRawPointer
+  ) {
+    var product = arguments(
+      a, aStride: aStride, b, depth: depth, c, cTransposed: false, adding: adding, scratch)
+    guard let multiply = kernels.pointee.multiply_bf16 else {
+      preconditionFailure("no product with bf16 operands on this processor")
+    }
+    multiply(&product)
+  }
+
+  private func arguments(
+    _ a: UnsafeRawPointer, aStride: Int, _ b: Stored, depth: Int, _ c: MatrixView,
+    cTransposed: Bool, adding: Bool, _ scratch: UnsafeMutableRawPointer
+  ) -> ck_product {
+    ck_product(
+      a: a, a_stride: Int64(aStride), a_transposed: 0, b: b.base, b_type: b.type.stored,
+      b_stride: Int64(b.stride), b_transposed: b.transposed ? 1 : 0, c: c.base,
+      c_stride: Int64(c.rowStride), c_transposed: cTransposed ? 1 : 0,
+      rows: Int64(cTransposed ? c.columns : c.rows),
+      columns: Int64(cTransposed ? c.rows : c.columns),
+      depth: Int64(depth), scale: 1, adding: adding ? 1 : 0, scratch: scratch)
+  }
+
+  /// How a product is cut for a number of threads: into a few blocks for each, of as many rows as
+  /// can be, since every block packs its columns anew.
+  struct Blocks {
+    /// The columns that are packed together: two panels.
+    private static let columns = 96
+    /// Fewer rows cost more packing than they gain.
+    private static let minimumRows = 64
+
+    let rowStep: Int
+    let rowBlocks: Int
+    let count: Int
+    private let rows: Int
+    private let columns: Int
+
+    init(rows: Int, columns: Int, depth: Int, threads: Int) {
+      (self.rows, self.columns) = (rows, columns)
+      // A million multiply-adds take a core about 10 microseconds: hardly worth waking a thread for.
+      let wanted = threads == 1 ? 1 : min(3 * threads, 1 + rows * columns * depth / 1_000_000)
+      let columnBlocks = blockCount(columns, Blocks.columns)
+      let split = max(1, min(blockCount(wanted, columnBlocks), rows / Blocks.minimumRows))
+      rowStep = (blockCount(rows, split) + 15) & ~15
+      rowBlocks = blockCount(rows, rowStep)
+      count = rowBlocks * columnBlocks
+    }
+
+    /// The rows and columns of a block; neighbours share columns, and so what they read.
+    subscript(block: Int) -> (rows: Range<Int>, columns: Range<Int>) {
+      (
+        blockRange(block % rowBlocks, rowStep, rows),
+        blockRange(block / rowBlocks, Blocks.columns, columns)
+      )
+    }
+  }
+}

@@ -1,0 +1,60 @@
+import Kernels
+import Tensors
+
+/// The processes that share a node's memory, as far as a model must know them.
+public protocol NodeMembers {
+  /// This process's number among them, from 0.
+  var localRank: Int { get }
+  /// How many they are.
+  var localSize: Int { get }
+  /// Memory that all of them share, all zero; called by all of them.
+  func allocateOnNode(byteCount: Int) throws -> SharedBytes
+  /// Returns once all of them have come here.
+  func barrier() throws
+}
+
+extension Decoder {
+  /// Rounds frozen weights that are not stored in bf16 once, into memory that the node shares.
+  ///
+  /// For a decoder in bf16 alone, after hooks and trained parameters are attached; called by all
+  /// members, each of which rounds its share. Products then read half the bytes and round nothing;
+  /// their results are the same to the last bit. What is not a product (embeddings, merging, norms of
+  /// columns) goes on reading the files.
+  ///
+  /// - Returns: bytes of the copy, one for all members; 0 where none is needed.
+  @discardableResult
+  public func roundFrozenWeights(
+    among members: some NodeMembers, on compute: Compute
+  ) throws -> Int {
+    guard arithmetic == .bfloat16 else { return 0 }
+    var places: [(parameter: Parameter, offset: Int)] = []
+    var byteCount = 0
+    var seen: Set<ObjectIdentifier> = []
+    for parameter in linearLayers.map(\.weight) + [parts.head]
+    where !parameter.isTrainable && parameter.rounded == nil
+      && WeightRounding.isUseful(for: parameter.weight)
+      && seen.insert(ObjectIdentifier(parameter)).inserted
+    {
+      places.append((parameter, byteCount))
+      // Each starts on a cache line.
+      byteCount += (2 * parameter.weight.inputSize * parameter.weight.outputSize + 63) & ~63
+    }
+    guard byteCount > 0 else { return 0 }
+    let bytes = try members.allocateOnNode(byteCount: byteCount)
+    for (parameter, offset) in places {
+      let count = parameter.weight.inputSize * parameter.weight.outputSize
+      let (rank, size) = (members.localRank, members.localSize)
+      WeightRounding.round(
+        parameter.weight, elements: (count * rank / size)..<(count * (rank + 1) / size),
+        into: bytes, at: offset, on: compute)
+      parameter.weight.releasePages()
+    }
+    try members.barrier()
+    bytes.seal()
+    for (parameter, offset) in places {
+      parameter.rounded = WeightRounding.rounded(parameter.weight, in: bytes, at: offset)
+    }
+    retain(bytes)
+    return byteCount
+  }
+}

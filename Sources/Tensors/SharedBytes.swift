@@ -1,0 +1,147 @@
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#elseif canImport(Darwin)
+  import Darwin
+#endif
+
+/// Why memory that processes share could not be had.
+public struct SharedMemoryError: ClassifiedError {
+  /// Bytes that were asked for.
+  public let byteCount: Int
+  /// What was tried, each with the system's reason.
+  public let attempts: [String]
+
+  /// The node is to blame, not the input.
+  public var errorClass: ErrorClass { .failure }
+
+  /// What, where, and how to mend it.
+  public var description: String {
+    """
+    No room for \(byteCount >> 20) MiB of memory that the ranks of this node share \
+    (\(attempts.joined(separator: "; "))). Make room there, set TMPDIR to a directory that has it, \
+    or use what needs no copy of the base: --precision f32, or a base stored in bf16.
+    """
+  }
+}
+
+/// The owner of a stretch of memory that processes of a node may share, at first all zero.
+///
+/// ```swift
+/// let path = try SharedBytes.makeFile(byteCount: 1 << 20)  // in one process
+/// let bytes = try SharedBytes(file: path, byteCount: 1 << 20)  // in all of them
+/// SharedBytes.removeFile(path)  // when all have it
+/// ```
+///
+/// It is filled by whoever holds it, each a part, and then sealed. It does not know who the others
+/// are, nor when they are done.
+public final class SharedBytes {
+  /// First byte, at the start of a page.
+  public let base: UnsafeMutableRawPointer
+  /// Number of bytes.
+  public let byteCount: Int
+
+  /// Memory of this process alone.
+  public init(byteCount: Int) throws(SharedMemoryError) {
+    base = try SharedBytes.map(byteCount, file: -1, flags: MAP_PRIVATE | SharedBytes.anonymous)
+    self.byteCount = byteCount
+    #if os(Linux)
+      _ = madvise(base, byteCount, MADV_HUGEPAGE)
+    #endif
+  }
+
+  /// The memory that a file made by ``makeFile(byteCount:)`` stands for.
+  public init(file path: String, byteCount: Int) throws(SharedMemoryError) {
+    let file = open(path, O_RDWR | O_CLOEXEC)
+    guard file >= 0 else { throw SharedBytes.failure(byteCount, "opening \(path)") }
+    defer { close(file) }
+    base = try SharedBytes.map(byteCount, file: file, flags: MAP_SHARED)
+    self.byteCount = byteCount
+  }
+
+  deinit { munmap(base, max(byteCount, 1)) }
+
+  /// Lets this process read the memory and no longer write it.
+  public func seal() { mprotect(base, max(byteCount, 1), PROT_READ) }
+
+  /// Makes a file of zeros whose room is certain, in memory (`/dev/shm`) where there is enough, else
+  /// in the directory for temporary files.
+  ///
+  /// - Returns: its path; it is to be removed as soon as all processes have it open.
+  public static func makeFile(
+    byteCount: Int, directories: [String] = SharedBytes.directories
+  ) throws(SharedMemoryError) -> String {
+    var attempts: [String] = []
+    for directory in directories {
+      let path = "\(directory)/swift-peft-train-\(getpid())-\(UInt32.random(in: .min ... .max))"
+      let file = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
+      guard file >= 0 else {
+        attempts.append("\(directory): \(String(cString: strerror(errno)))")
+        continue
+      }
+      defer { close(file) }
+      // Room is taken now: later, a missing page would be a SIGBUS.
+      let status = reserve(file, byteCount)
+      if status == 0 { return path }
+      unlink(path)
+      attempts.append("\(directory): \(String(cString: strerror(status)))")
+    }
+    throw SharedMemoryError(byteCount: byteCount, attempts: attempts)
+  }
+
+  /// Takes the file's name away; whoever has it mapped keeps the memory.
+  public static func removeFile(_ path: String) { unlink(path) }
+
+  /// Where ``makeFile(byteCount:)`` looks for room.
+  public static var directories: [String] {
+    ["/dev/shm", getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"]
+  }
+
+  private static func reserve(_ file: CInt, _ byteCount: Int) -> CInt {
+    #if canImport(Darwin)
+      return ftruncate(file, off_t(byteCount)) == 0 ? 0 : errno
+    #else
+      return posix_fallocate(file, 0, off_t(max(byteCount, 1)))
+    #endif
+  }
+
+  private static var anonymous: CInt {
+    #if canImport(Darwin)
+      MAP_ANON
+    #else
+      MAP_ANONYMOUS
+    #endif
+  }
+
+  private static func map(
+    _ byteCount: Int, file: CInt, flags: CInt
+  ) throws(SharedMemoryError) -> UnsafeMutableRawPointer {
+    let address = mmap(nil, max(byteCount, 1), PROT_READ | PROT_WRITE, flags, file, 0)
+    guard let address, address != MAP_FAILED else { throw failure(byteCount, "mapping it") }
+    return address
+  }
+
+  private static func failure(_ byteCount: Int, _ what: String) -> SharedMemoryError {
+    SharedMemoryError(
+      byteCount: byteCount, attempts: ["\(what): \(String(cString: strerror(errno)))"])
+  }
+}
+
+extension WeightMatrix {
+  /// Tells the system that the weight's pages in its file will not be read soon.
+  ///
+  /// They count no longer as this process's memory; reading them brings them back. Only for weights
+  /// in mapped files.
+  public func releasePages() {
+    let page = sysconf(Int32(_SC_PAGESIZE))
+    let start = Int(bitPattern: storage)
+    let end = start + inputSize * outputSize * elementType.byteCount
+    // Pages at the ends are shared with neighbours.
+    let first = (start + page - 1) / page * page
+    let last = end / page * page
+    if last > first {
+      madvise(UnsafeMutableRawPointer(bitPattern: first), last - first, MADV_DONTNEED)
+    }
+  }
+}

@@ -1,0 +1,113 @@
+import DataParallel
+import Foundation
+import Kernels
+import Model
+
+/// How fast the steps are, in tokens and in useful arithmetic, against the machine's peak.
+struct Throughput {
+  /// What was done in some time.
+  struct Tally {
+    /// Tokens of all ranks.
+    var tokens = 0
+    /// Useful floating-point operations of all ranks: two a multiply-add that the mathematics needs.
+    var operations = 0.0
+    /// Seconds.
+    var seconds = 0.0
+
+    /// Tokens a second; 0 where no time went by.
+    var tokensPerSecond: Double { seconds > 0 ? Double(tokens) / seconds : 0 }
+    /// Useful operations a second; 0 where no time went by.
+    var operationsPerSecond: Double { seconds > 0 ? operations / seconds : 0 }
+  }
+
+  /// Operations a second of all ranks in plain products of the run's precision.
+  let peak: Double
+  /// Since the last line of metrics.
+  private(set) var recent = Tally()
+  /// Since this start.
+  private(set) var whole = Tally()
+
+  init(peak: Double) { self.peak = peak }
+
+  /// Adds a step.
+  mutating func add(_ report: StepReport, seconds: Double) {
+    for tally in [\Throughput.recent, \.whole] {
+      self[keyPath: tally].tokens += report.tokens
+      self[keyPath: tally].operations += report.operations
+      self[keyPath: tally].seconds += seconds
+    }
+  }
+
+  /// What was done since the last call.
+  mutating func takeRecent() -> Tally {
+    defer { recent = Tally() }
+    return recent
+  }
+
+  /// Which part of the peak a tally's arithmetic is.
+  func share(_ tally: Tally) -> Double {
+    peak > 0 ? tally.operationsPerSecond / peak : 0
+  }
+}
+
+extension TrainingRun {
+  /// The peak of all ranks together, measured on each at the same time; called by all ranks.
+  ///
+  /// Each multiplies with all of its threads in the shapes of its projections, in the type and
+  /// arithmetic of the run, on memory that is freed again. Ranks of a node share clocks and caches as
+  /// they do in a step.
+  func measurePeak() throws -> Double {
+    let split = dataset.train
+    let mean = Double(split.tokenCount) / Double(max(split.exampleCount, 1))
+    let rows = Int(mean * Double(configuration.microBatchSize))
+    // The widest projection from each number of features.
+    let layers = decoder.linearLayers
+    let widest = Dictionary(layers.map { ($0.inputSize, $0.outputSize) }, uniquingKeysWith: max)
+    let shapes = widest.map { inputSize, outputSize in
+      ProductPeak.Shape(
+        rows: min(max(rows, 64), 1024), inputSize: inputSize, outputSize: outputSize)
+    }.sorted { $0.inputSize < $1.inputSize }
+    let isTrained = layers.first?.weight.isTrainable ?? false
+    try communicator.barrier()
+    let own = ProductPeak.measure(
+      shapes: shapes, arithmetic: isTrained ? .float32 : decoder.arithmetic, on: compute)
+    return try communicator.allReduce(own, .sum)
+  }
+}
+
+/// What a rank's memory was planned to be.
+struct MemoryPlan {
+  /// The program and its libraries, as they were before the run opened anything.
+  let program: Int
+  /// The base, mapped: one physical copy a node, yet it counts for each rank that reads it.
+  let base: Int
+  /// Weights rounded to bf16, likewise one copy a node.
+  let rounded: Int
+  /// Activations, gradients of them, and scratch.
+  let workspace: Int
+  /// Trained values and gradients, the optimiser's moments, the reduction's sums.
+  let training: Int
+  /// The threads' own memory.
+  let threads: Int
+
+  /// All of it, in bytes.
+  var total: Int { program + base + rounded + workspace + training + threads }
+
+  init(_ run: TrainingRun, workspaceBytes: Int, reducerBytes: Int) {
+    program = run.memoryAtStart
+    base = run.decoder.parameters.reduce(0) {
+      $0 + $1.shape.reduce(1, *) * $1.storedType.byteCount
+    }
+    rounded = run.roundedBytes
+    workspace = workspaceBytes
+    training = run.attached.arena.extent * 8 + run.optimizer.byteCount + reducerBytes
+    threads = run.compute.threadCount * Compute.scratchCount * 4
+  }
+}
+
+/// Operations a second, in words.
+func rate(_ operationsPerSecond: Double) -> String {
+  operationsPerSecond < 1e12
+    ? String(format: "%.1f GFLOP/s", operationsPerSecond / 1e9)
+    : String(format: "%.2f TFLOP/s", operationsPerSecond / 1e12)
+}

@@ -67,9 +67,14 @@ struct MeasurementTests {
       #expect(figures.tokensPerSecond > 0)
       #expect(figures.peakMemoryBytes > 1 << 20)
       #expect(figures.trainableParameters == 3 * 16 * (128 + 96 + 96 + 128 + 3 * 224))
+      expectSameWork(figures, "lora")
       return figures.firstLoss
     }
-    // Both ranks counts train the same.
+    let full = try program.run(
+      Task(.tiny, files: files, method: "full", precision: .f32),
+      Setting(ranks: 1, threads: 1, microBatch: 2), steps)
+    expectSameWork(full, "full")
+    // Both numbers of ranks train the same.
     #expect(losses[0] == losses[1])
     // Random weights know nothing: the loss is that of guessing among 512.
     #expect(abs(losses[0] - 6.24) < 0.2, "\(losses[0])")
@@ -77,6 +82,17 @@ struct MeasurementTests {
       try program.secondsToFirstStep(
         Task(.tiny, files: files, method: "lora", precision: .f32),
         Setting(ranks: 1, threads: 1, microBatch: 2)) > 0)
+  }
+
+  /// The program counts its arithmetic layer by layer, the benchmarks by the model's sizes.
+  private func expectSameWork(_ figures: RunFigures, _ method: String) {
+    let expected = [2, 3].map {
+      UsefulWork(.tiny, lengths: Job.tiny.lengths(step: $0), method: method).total
+    }
+    #expect(figures.stepOperations.count == 2)
+    for (counted, expected) in zip(figures.stepOperations, expected) {
+      #expect(abs(counted / expected - 1) < 1e-6, "\(method): \(counted), \(expected) expected")
+    }
   }
 
   @Test("A program that fails is reported with its last words")

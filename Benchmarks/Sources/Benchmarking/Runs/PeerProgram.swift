@@ -72,7 +72,8 @@ public struct PeerProgram: Sendable {
       let loss = value["first_loss"]?.double, let memory = value["peak_memory_bytes"]?.int
     else { throw BenchmarkError.unreadable(what: "the peer on \(task.text)", reason: last) }
     return RunFigures(
-      stepTokens: tokens, stepSeconds: seconds, firstLoss: loss, peakMemoryBytes: memory,
+      stepTokens: tokens, stepSeconds: seconds, stepOperations: [], firstLoss: loss,
+      peakMemoryBytes: memory,
       trainableParameters: value["trainable_parameters"]?.int ?? 0)
   }
 }

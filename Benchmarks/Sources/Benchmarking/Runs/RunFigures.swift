@@ -6,6 +6,9 @@ public struct RunFigures: Sendable {
   public let stepTokens: [Int]
   /// Seconds of each timed step.
   public let stepSeconds: [Double]
+  /// Useful floating-point operations of each timed step as the program itself counts them; empty
+  /// where it does not.
+  public let stepOperations: [Double]
   /// The first step's loss, before anything was learnt.
   public let firstLoss: Double
   /// The largest process's peak of resident memory, the base's mapped pages among it.

@@ -50,15 +50,19 @@ public struct TrainerProgram: Sendable {
         what: "metrics of \(task.text)",
         reason: "it ran in \(run["precision"]?.string ?? "another precision")")
     }
-    var (tokens, seconds): ([Int], [Double]) = ([], [])
+    var (tokens, seconds, operations): ([Int], [Double], [Double]) = ([], [], [])
     for index in steps.warmUp..<steps.total {
       let before = index > 0 ? lines[index - 1]["tokens"]?.int ?? 0 : 0
       let count = (lines[index]["tokens"]?.int ?? 0) - before
       tokens.append(count)
-      seconds.append(Double(count) / (lines[index]["tokens_per_second"]?.double ?? .nan))
+      let time = Double(count) / (lines[index]["tokens_per_second"]?.double ?? .nan)
+      seconds.append(time)
+      if let rate = lines[index]["useful_flops_per_second"]?.double {
+        operations.append(rate * time)
+      }
     }
     return RunFigures(
-      stepTokens: tokens, stepSeconds: seconds, firstLoss: loss,
+      stepTokens: tokens, stepSeconds: seconds, stepOperations: operations, firstLoss: loss,
       peakMemoryBytes: lines[steps.total - 1]["peak_memory_bytes"]?.int ?? 0,
       trainableParameters: run["trainable_parameters"]?.int ?? 0)
   }

@@ -90,7 +90,28 @@ let package = Package(
       resources: [.copy("Demo")],
       swiftSettings: strict),
 
+    // Benchmarks: a library that measures, a program that prints. `swift build --product
+    // swift-peft-train` builds neither. Raw memory is its business as it is the kernels'.
+    .target(
+      name: "Benchmarking",
+      dependencies: [
+        "CKernels", "COpenBLAS", "COneDNN", "Kernels", "DataParallel", "Datasets", "Safetensors",
+        "Tokenizers", "Reporting", "Tensors", "JSON",
+      ],
+      path: "Benchmarks/Sources/Benchmarking"),
+    .executableTarget(
+      name: "benchmarks",
+      dependencies: [
+        "Benchmarking", "DataParallel", "JSON",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ],
+      path: "Benchmarks/Sources/benchmarks", swiftSettings: strict),
+
     // Tests.
+    .testTarget(
+      name: "BenchmarkingTests",
+      dependencies: ["Benchmarking", "JSON", "TestSupport", "swift-peft-train"],
+      path: "Benchmarks/Tests/BenchmarkingTests"),
     .target(
       name: "TestSupport", dependencies: ["Safetensors", "Tensors", "JSON"],
       path: "Tests/TestSupport"),

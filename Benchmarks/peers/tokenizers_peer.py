@@ -1,9 +1,9 @@
-"""Encoding with Hugging Face's `tokenizers`, one thread: what Sources/tokenizers is compared with.
+"""Encoding with Hugging Face's `tokenizers`, one thread: what `benchmarks tokenizers` is compared with.
 
-    pip install tokenizers==0.23.3
-    python peers/tokenizers_peer.py TOKENIZER.json TEXT.txt
+    pip install -r Benchmarks/peers/requirements.txt
+    python Benchmarks/peers/tokenizers_peer.py TOKENIZER.json TEXT.txt
 
-The same lines of JSON; `batch` is the library's quickest call, without offsets.
+One JSON object a line; `batch` is the library's quickest call, without offsets.
 """
 import json
 import os

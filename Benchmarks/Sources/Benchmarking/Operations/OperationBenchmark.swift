@@ -1,0 +1,140 @@
+import JSON
+import Kernels
+
+/// Each operation against its bound, both measured by turns in one process.
+public enum OperationBenchmark {
+  /// Times every operation of jobs A and B.
+  ///
+  /// - Parameters:
+  ///   - threads: that work together.
+  ///   - isQuick: shorter and fewer measurements.
+  public static func run(threads: Int, isQuick: Bool) -> [Section] {
+    [Job.a, Job.b].map { job in
+      // As trained: A in micro-batches of 2, B in ones of 1.
+      let rows = 512
+      var section = Section(
+        "operations_\(job.name)",
+        title: "Operations of job \(job.name) (\(job.shape.name)), \(rows) tokens, \(threads) "
+          + (threads == 1 ? "thread" : "threads"),
+        columns: [
+          .init("operation", "operation"), .init("size", "size"), .init("precision", "precision"),
+          .init("seconds", "ms", .milliseconds), .init("gflops", "GFLOP/s", .fixed(0)),
+          .init("gigabytes_per_second", "GB/s", .fixed(1)), .init("bound", "bound"),
+          .init("share", "of bound", .percent), .init("spread", "±", .percent),
+        ])
+      for make in OperationList.timed(job, rows: rows, precisions: Precision.allCases) {
+        let operation = make()
+        Progress.say("\(operation.name), \(operation.size), \(operation.precision.rawValue)")
+        section.append(row(operation, threads: threads, isQuick: isQuick))
+      }
+      return section
+    }
+  }
+
+  /// One operation's row: medians of measurements by turns with the bound's.
+  private static func row(_ operation: any Operation, threads: Int, isQuick: Bool) -> Section.Row {
+    let (repeats, leastSeconds) = isQuick ? (3, 0.02) : (5, 0.2)
+    let compute = Compute(threads: threads)
+    operation.run(on: compute)
+    var (times, shares): ([Double], [Double]) = ([], [])
+    for _ in 0..<repeats {
+      // A new one each time, since it remembers.
+      let peak = Peak(threads: threads, leastSeconds: leastSeconds)
+      let least = operation.bound.seconds(peak, operation.precision)
+      operation.reset()
+      let time = Stopwatch.secondsPerCall(leastSeconds: leastSeconds) {
+        operation.run(on: compute)
+      }
+      times.append(time)
+      shares.append(least / time)
+    }
+    let (time, share) = (Sample(times), Sample(shares))
+    func rate(_ work: Double?, _ unit: Double) -> JSONValue {
+      work.map { .double($0 / time.median / unit) } ?? .null
+    }
+    return [
+      "operation": .string(operation.name), "size": .string(operation.size),
+      "precision": .string(operation.precision.rawValue), "seconds": .double(time.median),
+      "spread": share.spreadValue, "gflops": rate(operation.bound.operations, 1e9),
+      "gigabytes_per_second": rate(operation.bound.bytes, 1e9),
+      "bound": .string(operation.bound.name), "share": .double(share.median),
+    ]
+  }
+
+  /// Compares every operation's results with arithmetic in `Double`, one number at a time, on every
+  /// instruction set that runs here; and their bits on one thread with those on three.
+  ///
+  /// - Returns: a table, and what is wrong, a line each.
+  public static func check() -> (section: Section, failures: [String]) {
+    var section = Section(
+      "check", title: "Operations against arithmetic in Double, one number at a time",
+      columns: [
+        .init("operation", "operation"), .init("size", "size"), .init("precision", "precision"),
+        .init("kernels", "kernels"), .init("outcome", "outcome"),
+      ])
+    let sets = ["scalar", "avx2", "avx512", "neon"].filter {
+      Compute(threads: 1, instructionSet: $0).instructionSet == $0
+    }
+    var failures: [String] = []
+    for make in OperationList.checked() {
+      let operation = make()
+      var wrong: [String] = []
+      for set in sets {
+        wrong += check(operation, set).map { "\(set): \($0)" }
+      }
+      section.append([
+        "operation": .string(operation.name), "size": .string(operation.size),
+        "precision": .string(operation.precision.rawValue),
+        "kernels": .string(sets.joined(separator: " ")),
+        "outcome": .string(wrong.isEmpty ? "right" : wrong.joined(separator: "; ")),
+      ])
+      failures += wrong.map {
+        "\(operation.name), \(operation.size), \(operation.precision.rawValue), \($0)"
+      }
+    }
+    failures += PlainProduct.failures()
+    return (section, failures)
+  }
+
+  private static func check(_ operation: any Operation, _ set: String) -> [String] {
+    var wrong: [String] = []
+    var bits: [[UInt64]] = []
+    for threads in [1, 3] {
+      operation.reset()
+      operation.run(on: Compute(threads: threads, instructionSet: set))
+      let results = operation.results()
+      wrong += results.compactMap { result in
+        result.failure.map { "\(threads) threads: \($0)" }
+      }
+      bits.append(results.flatMap { $0.values.map(\.bitPattern) })
+    }
+    if bits[0] != bits[1] { wrong.append("one thread and three differ in their last bits") }
+    return wrong
+  }
+}
+
+extension PlainProduct {
+  /// What is wrong with the plain products themselves: a bound that computes something else is none.
+  static func failures() -> [String] {
+    var failures: [String] = []
+    for precision in Precision.allCases
+    where precision == .f32 || Compute.hasNativeBFloat16 {
+      for library in Library.allCases {
+        for transposed in [false, true] {
+          let shape = ProductShape(rows: 37, depth: 65, columns: 50, bTransposed: transposed)
+          guard
+            let plain = PlainProduct(shape, precision: precision, library: library, threads: 2)
+          else { continue }
+          plain.run(1)
+          let (a, b) = plain.operands(1, precision: precision)
+          let expected = Reference.product(a, b, 37, 65, 50, bTransposed: transposed)
+          if let failure = CheckedResult("result", plain.result(1), expected).failure {
+            failures.append(
+              "plain \(precision.rawValue) product of \(library.rawValue): \(failure)")
+          }
+        }
+      }
+    }
+    return failures
+  }
+}

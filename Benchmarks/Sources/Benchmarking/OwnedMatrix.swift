@@ -1,0 +1,79 @@
+import Tensors
+
+/// A matrix that owns its floats: an operand of a measurement.
+final class OwnedMatrix {
+  private let buffer: FloatBuffer
+  /// The floats, row-major without gaps.
+  let view: MatrixView
+
+  /// Zeros.
+  init(_ rows: Int, _ columns: Int) {
+    buffer = FloatBuffer(count: max(rows * columns, 1))
+    view = MatrixView(base: buffer.base, rows: rows, columns: columns)
+  }
+
+  /// Random numbers of mean 0.
+  convenience init(_ rows: Int, _ columns: Int, seed: UInt64, deviation: Float = 1) {
+    self.init(rows, columns)
+    FastRandom(seed: seed).fill(view, deviation: deviation)
+  }
+
+  /// Rounds every element to a number that bf16 holds, so that rounding it again is exact.
+  func roundToBFloat16() {
+    for index in 0..<view.count { view.base[index] = rounded(view.base[index]) }
+  }
+
+  /// The elements row by row.
+  var doubles: [Double] { view.elements.map(Double.init) }
+}
+
+/// A frozen weight as it lies in a file: f32 or bf16, its outputs' rows end to end.
+final class StoredWeight {
+  /// The weight as kernels take it.
+  let matrix: WeightMatrix
+  /// What is stored, widened.
+  var doubles: [Double] {
+    let count = matrix.inputSize * matrix.outputSize
+    if matrix.elementType == .float32 {
+      let floats = memory.assumingMemoryBound(to: Float.self)
+      return (0..<count).map { Double(floats[$0]) }
+    }
+    let words = memory.assumingMemoryBound(to: UInt16.self)
+    return (0..<count).map { Double(Float(bitPattern: UInt32(words[$0]) << 16)) }
+  }
+  private let memory: UnsafeMutableRawPointer
+
+  /// Random weights of the size that trained ones have.
+  init(inputSize: Int, outputSize: Int, type: ElementType, seed: UInt64) {
+    let count = inputSize * outputSize
+    memory = .allocate(byteCount: max(count, 1) * type.byteCount, alignment: 64)
+    let random = FastRandom(seed: seed)
+    let row = OwnedMatrix(1, inputSize)
+    for output in 0..<outputSize {
+      random.fill(row.view, from: output * inputSize, deviation: 0.02)
+      for input in 0..<inputSize {
+        let index = output * inputSize + input
+        if type == .float32 {
+          memory.storeBytes(of: row.view.base[input], toByteOffset: 4 * index, as: Float.self)
+        } else {
+          memory.storeBytes(
+            of: bfloat16Bits(row.view.base[input]), toByteOffset: 2 * index, as: UInt16.self)
+        }
+      }
+    }
+    matrix = WeightMatrix(
+      storage: UnsafeRawPointer(memory), elementType: type, inputSize: inputSize,
+      outputSize: outputSize)
+  }
+
+  deinit { memory.deallocate() }
+}
+
+/// The nearest bf16 number's bits, ties to even; for finite numbers.
+func bfloat16Bits(_ value: Float) -> UInt16 {
+  let bits = value.bitPattern
+  return UInt16(truncatingIfNeeded: (bits &+ 0x7fff &+ ((bits >> 16) & 1)) >> 16)
+}
+
+/// The nearest number that bf16 holds.
+func rounded(_ value: Float) -> Float { Float(bitPattern: UInt32(bfloat16Bits(value)) << 16) }

@@ -1,0 +1,39 @@
+import ArgumentParser
+import Benchmarking
+import Foundation
+import JSON
+
+/// `ops`: each operation against its bound, or against its reference.
+struct OpsCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "ops",
+    abstract: "Each operation of a step against its bound: plain products, memory bandwidth.")
+
+  @OptionGroup var common: CommonOptions
+  @Option(help: "Threads that work together (default: all cores)") var threads: Int?
+  @Flag(help: "Compare each operation's results with plain arithmetic instead of timing it")
+  var check = false
+
+  func validate() throws {
+    if let threads, threads < 1 { throw ValidationError("--threads \(threads): at least 1") }
+  }
+
+  func run() throws {
+    if check { return try runCheck() }
+    let machine = Machine(program: nil)
+    let threads = threads ?? machine.coreCount
+    try common.report(machine, OperationBenchmark.run(threads: threads, isQuick: common.quick))
+  }
+
+  private func runCheck() throws {
+    let (section, failures) = OperationBenchmark.check()
+    if common.json {
+      let members = ["check": section.json, "failures": .array(failures.map { .string($0) })]
+      print(JSONValue.object(members).text())
+    } else {
+      print(section.text)
+    }
+    for failure in failures { FileHandle.standardError.write(Data("\(failure)\n".utf8)) }
+    if !failures.isEmpty { throw ExitCode.failure }
+  }
+}

@@ -141,7 +141,15 @@ extension TokenizerReader {
       return .template([.special([first]), .text, .special([last])])
     case "Sequence":
       try check(node, field, known: ["type", "processors"])
-      return .sequence(try list(node, "processors", field, postProcessor))
+      let parts = try list(node, "processors", field, postProcessor)
+      // The next one would take the repeated text for a pair.
+      let acting = parts.filter(\.isActing)
+      if acting.count > 1, acting.contains(where: { $0.textCount != 1 }) {
+        throw .unsupported(
+          path: path, field: field,
+          found: "a template that has the text other than once, among several")
+      }
+      return .sequence(parts)
     default: throw unknown(type, field)
     }
   }

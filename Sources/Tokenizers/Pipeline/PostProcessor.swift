@@ -11,6 +11,18 @@ indirect enum PostProcessor: Sendable {
   case template([Piece])
   case sequence([PostProcessor])
 
+  /// Whether it may change tokens.
+  var isActing: Bool { if case .nothing = self { false } else { true } }
+
+  /// How often the text stands in what it makes.
+  var textCount: Int {
+    switch self {
+    case .nothing: 1
+    case .template(let pieces): pieces.count { if case .text = $0 { true } else { false } }
+    case .sequence(let parts): parts.reduce(1) { $0 * $1.textCount }
+    }
+  }
+
   /// The tokens with what belongs around them.
   func apply(_ ids: [UInt32], addsSpecialTokens: Bool) -> [UInt32] {
     switch self {

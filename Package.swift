@@ -141,8 +141,8 @@ let package = Package(
     .testTarget(
       name: "CommandTests",
       dependencies: [
-        "Training", "Datasets", "HDF5", "Safetensors", "Tensors", "JSON", "TestSupport",
-        "swift-peft-train",
+        "Training", "Datasets", "HDF5", "Safetensors", "Tokenizers", "Tensors", "JSON",
+        "TestSupport", "swift-peft-train",
       ]),
   ],
   cLanguageStandard: .gnu11

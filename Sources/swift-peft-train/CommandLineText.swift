@@ -3,8 +3,17 @@ import Training
 
 /// What the argument parser cannot do: an option with an optional value, and other trainers' names.
 enum CommandLineText {
-  /// Rewrites `--resume` without a path, which the parser would take the next option for.
+  /// Rewrites `--resume` without a path, which the parser would take the next option for, and
+  /// `--prompt=TEXT` where TEXT begins with a combining mark: to the parser, which compares
+  /// characters, that has no equals sign.
   static func prepare(_ arguments: inout [String]) {
+    arguments = arguments.flatMap { argument in
+      let scalars = argument.unicodeScalars
+      guard argument.hasPrefix("--"), !argument.contains("="),
+        let sign = scalars.firstIndex(of: "=")
+      else { return [argument] }
+      return [String(scalars[..<sign]), String(scalars[scalars.index(after: sign)...])]
+    }
     for index in arguments.indices where arguments[index] == "--resume" {
       let next = index + 1 < arguments.count ? arguments[index + 1] : "-"
       if next.hasPrefix("-") { arguments[index] = "--resume=newest" }

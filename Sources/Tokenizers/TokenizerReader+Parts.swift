@@ -142,12 +142,10 @@ extension TokenizerReader {
     case "Sequence":
       try check(node, field, known: ["type", "processors"])
       let parts = try list(node, "processors", field, postProcessor)
-      // The next one would take the repeated text for a pair.
-      let acting = parts.filter(\.isActing)
-      if acting.count > 1, acting.contains(where: { $0.textCount != 1 }) {
+      // The reference lets the second treat the tokens of the first as further texts.
+      if parts.count(where: \.isActing) > 1 {
         throw .unsupported(
-          path: path, field: field,
-          found: "a template that has the text other than once, among several")
+          path: path, field: field, found: "several post-processors that add tokens")
       }
       return .sequence(parts)
     default: throw unknown(type, field)

@@ -96,10 +96,10 @@ struct TokenizerFileTests {
         file(
           postProcessor: #"""
             {"type":"Sequence","processors":[{"type":"TemplateProcessing","single":[
-            {"Sequence":{"id":"A"}},{"Sequence":{"id":"A"}}],"special_tokens":{}},
+            {"Sequence":{"id":"A"}}],"special_tokens":{}},
             {"type":"RobertaProcessing","sep":["a",0],"cls":["b",1]}]}
             """#),
-        "post_processor", "a template that has the text other than once, among several"
+        "post_processor", "several post-processors that add tokens"
       ),
       (file(decoder: #"{"type":"CTC"}"#), "decoder", "'CTC'"),
       (file(model: #"{"type":"Unigram","vocab":[]}"#), "model.type", "'Unigram'"),

@@ -12,14 +12,11 @@ indirect enum PostProcessor: Sendable {
   case sequence([PostProcessor])
 
   /// Whether it may change tokens.
-  var isActing: Bool { if case .nothing = self { false } else { true } }
-
-  /// How often the text stands in what it makes.
-  var textCount: Int {
+  var isActing: Bool {
     switch self {
-    case .nothing: 1
-    case .template(let pieces): pieces.count { if case .text = $0 { true } else { false } }
-    case .sequence(let parts): parts.reduce(1) { $0 * $1.textCount }
+    case .nothing: false
+    case .template: true
+    case .sequence(let parts): parts.contains(where: \.isActing)
     }
   }
 

@@ -171,8 +171,8 @@ let package = Package(
     .testTarget(
       name: "CommandTests",
       dependencies: [
-        "Training", "Datasets", "HDF5", "Safetensors", "Tensors", "JSON", "TestSupport",
-        "swift-peft-train", "allocation-probe",
+        "Training", "Datasets", "HDF5", "Safetensors", "Tokenizers", "Tensors", "JSON",
+        "TestSupport", "swift-peft-train", "allocation-probe",
       ]),
   ],
   cLanguageStandard: .gnu11

@@ -25,6 +25,8 @@ static inline hsize_t chdf5_unlimited(void) { return H5S_UNLIMITED; }
 
 // Property list classes are comma expressions like the native types.
 static inline hid_t chdf5_file_access_class(void) { return H5P_FILE_ACCESS; }
+static inline hid_t chdf5_file_create_class(void) { return H5P_FILE_CREATE; }
+static inline hid_t chdf5_group_create_class(void) { return H5P_GROUP_CREATE; }
 static inline hid_t chdf5_dataset_create_class(void) { return H5P_DATASET_CREATE; }
 static inline hid_t chdf5_link_create_class(void) { return H5P_LINK_CREATE; }
 

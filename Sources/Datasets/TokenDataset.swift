@@ -17,6 +17,8 @@ public final class TokenDataset {
   public let vocabularySize: Int
   /// SHA-256 of the tokenizer file that made it, as its maker wrote it, if it did.
   public let tokenizerSHA256: String?
+  /// SHA-256 of that tokenizer's tokens, however its file spells them, if `prepare` wrote it.
+  public let vocabularySHA256: String?
   /// What is trained on.
   public let train: TokenSplit
   /// What is evaluated on, if the file has it.
@@ -54,6 +56,9 @@ public final class TokenDataset {
     }
     tokenizerSHA256 = try storage { () throws(HDF5Error) in
       try root.hasAttribute("tokenizer_sha256") ? root.text("tokenizer_sha256") : nil
+    }
+    vocabularySHA256 = try storage { () throws(HDF5Error) in
+      try root.hasAttribute("vocabulary_sha256") ? root.text("vocabulary_sha256") : nil
     }
     let scan = SplitScan(
       root: root, vocabularySize: limit, maxLength: maxLength, memoryBudgetBytes: memoryBudgetBytes)

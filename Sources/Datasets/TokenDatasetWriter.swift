@@ -8,8 +8,9 @@ import HDF5
 /// try writer.finish()
 /// ```
 ///
-/// Tokens and masks stream into chunks with Fletcher-32 checksums; only the offsets (8 bytes an
-/// example) stay in memory. Until `finish` returns there is no file at `path`, or the old one.
+/// Tokens, masks and offsets stream into chunks with Fletcher-32 checksums: memory does not grow with
+/// the examples. Until `finish` returns there is no file at `path`, or the old one. The same examples
+/// give the same bytes.
 public final class TokenDatasetWriter {
   /// Where the file will be.
   public let path: String
@@ -24,8 +25,10 @@ public final class TokenDatasetWriter {
   ///
   /// - Parameter vocabularySize: every token id must lie below it.
   /// - Parameter tokenizerSHA256: SHA-256 of the tokenizer's file in hexadecimal, if there is one.
+  /// - Parameter vocabularySHA256: SHA-256 of its tokens, if there is one.
   public init(
-    path: String, vocabularySize: Int, tokenizerSHA256: String? = nil
+    path: String, vocabularySize: Int, tokenizerSHA256: String? = nil,
+    vocabularySHA256: String? = nil
   ) throws(DatasetError) {
     precondition(
       vocabularySize > 0 && vocabularySize <= Int(UInt32.max),
@@ -35,11 +38,13 @@ public final class TokenDatasetWriter {
     let pending = PendingFile(path: path)
     let partialPath = pending.partialPath
     root = try storage { () throws(HDF5Error) in
+      try PendingFile.checkReplaceable(path)
       let root = try HDF5File(creating: partialPath).root
       try root.setText("format", TokenDataset.format)
       try root.setNumber("version", TokenDataset.version)
       try root.setNumber("vocab_size", Int64(vocabularySize))
       if let tokenizerSHA256 { try root.setText("tokenizer_sha256", tokenizerSHA256) }
+      if let vocabularySHA256 { try root.setText("vocabulary_sha256", vocabularySHA256) }
       return root
     }
     self.pending = consume pending
@@ -94,7 +99,7 @@ public final class TokenDatasetWriter {
       throw .noExamples(SplitLocation(file: path, split: .train))
     }
     try storage { () throws(HDF5Error) in
-      for writer in splits.values { try writer.finish() }
+      for name in SplitName.allCases { try splits[name]?.finish() }
       try root.file.flush()
     }
     // The last references to the file: from here on it is closed.
@@ -120,7 +125,10 @@ private final class SplitWriter {
   private let group: HDF5Group
   private let tokens: HDF5Dataset
   private let lossMask: HDF5Dataset
-  private var offsets: [UInt64] = [0]
+  /// The offsets' dataset, once there are enough for a chunk: few examples need none of that size.
+  private var offsets: HDF5Dataset?
+  private var pendingOffsets: [UInt64] = [0]
+  private var end: UInt64 = 0
   private var pendingTokens: [UInt32] = []
   private var pendingMask: [UInt8] = []
 
@@ -131,21 +139,37 @@ private final class SplitWriter {
     lossMask = try group.createDataset("loss_mask", of: UInt8.self, shape: [0], layout: layout)
   }
 
-  var exampleCount: Int { offsets.count - 1 }
+  private(set) var exampleCount = 0
 
   func append(_ example: [UInt32], _ mask: [UInt8]) throws(HDF5Error) {
     pendingTokens.append(contentsOf: example)
     pendingMask.append(contentsOf: mask)
-    offsets.append(offsets[offsets.count - 1] + UInt64(example.count))
+    end += UInt64(example.count)
+    pendingOffsets.append(end)
+    exampleCount += 1
+    if pendingOffsets.count >= SplitWriter.chunkRows { try writePendingOffsets() }
     if pendingTokens.count >= SplitWriter.chunkRows { try writePending() }
   }
 
   func finish() throws(HDF5Error) {
     try writePending()
-    let dataset = try group.createDataset(
-      "offsets", of: UInt64.self, shape: [offsets.count],
-      layout: .checksummed(rows: min(offsets.count, SplitWriter.chunkRows)))
-    try dataset.write(offsets)
+    if !pendingOffsets.isEmpty { try writePendingOffsets() }
+  }
+
+  private func writePendingOffsets() throws(HDF5Error) {
+    let start = offsets?.rowCount ?? 0
+    let end = start + pendingOffsets.count
+    let dataset: HDF5Dataset
+    if let offsets {
+      dataset = offsets
+      try dataset.resize(rowCount: end)
+    } else {
+      dataset = try group.createDataset(
+        "offsets", of: UInt64.self, shape: [end], layout: .checksummed(rows: end))
+    }
+    try dataset.write(rows: start..<end, from: pendingOffsets)
+    offsets = dataset
+    pendingOffsets.removeAll(keepingCapacity: true)
   }
 
   private func writePending() throws(HDF5Error) {

@@ -76,6 +76,8 @@ public enum HDF5Error: ClassifiedError, Hashable {
   case nestedTooDeeply(HDF5Location, limit: Int)
   /// A system call on the way to publishing a finished file failed.
   case cannotPublish(file: String, call: String, reason: String)
+  /// An output's name belongs to something that is no file.
+  case notReplaceable(file: String, kind: String)
   /// An HDF5 function failed; `stack` is its whole error stack, innermost last.
   case callFailed(HDF5Location, function: String, stack: [HDF5ErrorFrame])
 
@@ -84,7 +86,7 @@ public enum HDF5Error: ClassifiedError, Hashable {
     switch self {
     case .cannotOpen(_, let access, _): access == .reading ? .input : .output
     case .notHDF5, .truncated: .input
-    case .cannotPublish: .output
+    case .cannotPublish, .notReplaceable: .output
     case .missingObject(let location), .missingAttribute(let location, _),
       .wrongKind(let location, _, _), .wrongType(let location, _, _, _),
       .wrongCount(let location, _, _), .wrongShape(let location, _, _),
@@ -131,6 +133,8 @@ public enum HDF5Error: ClassifiedError, Hashable {
       return "\(location) lies deeper than \(limit) groups; the file's links may form a loop."
     case .cannotPublish(let file, let call, let reason):
       return "\(file) cannot be written: \(call): \(reason). Check space, quota and permissions."
+    case .notReplaceable(let file, let kind):
+      return "\(file) cannot be written: it is \(kind). Name a file."
     case .callFailed(let location, let function, let stack):
       let what = location.access == .reading ? "reading" : "writing"
       let mend =

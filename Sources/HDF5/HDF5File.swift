@@ -49,8 +49,8 @@ public final class HDF5File {
   /// Creates a file, which must not be there yet.
   ///
   /// Metadata is written in the format of HDF5 1.8, in which it carries checksums; every h5py reads
-  /// it. Throws `HDF5Error.cannotOpen` or `.callFailed`. The corresponding C function is
-  /// `H5Fcreate`.
+  /// it. No times are kept in it, so that the same content is the same file. Throws
+  /// `HDF5Error.cannotOpen` or `.callFailed`. The corresponding C function is `H5Fcreate`.
   public init(creating path: String) throws(HDF5Error) {
     let location = HDF5Location(file: path, object: "/", access: .writing)
     // Created here first: the operating system's reason is clearer than HDF5's stack, and nobody
@@ -66,11 +66,14 @@ public final class HDF5File {
     _ = try HDF5Call.check("H5Pset_libver_bounds", location) {
       H5Pset_libver_bounds(properties.id, H5F_LIBVER_V18, H5F_LIBVER_V18)
     }
+    let creation = try HDF5Group.timeless(location) {
+      H5Pcreate(chdf5_file_create_class())
+    }
     self.path = path
     access = .writing
     byteCount = 0
     handle = try HDF5Handle("H5Fcreate", location) {
-      unsafe H5Fcreate(path, chdf5_truncate(), chdf5_default(), properties.id)
+      unsafe H5Fcreate(path, chdf5_truncate(), creation.id, properties.id)
     }
   }
 

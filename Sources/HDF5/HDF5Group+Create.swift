@@ -13,7 +13,8 @@ public enum HDF5Layout: Sendable, Hashable {
 extension HDF5Group {
   /// Creates a dataset, and the groups that `a/b` needs on the way.
   ///
-  /// The corresponding C functions are `H5Dcreate2`, `H5Pset_chunk`, `H5Pset_shuffle`,
+  /// It keeps no times, so that the same content written again is the same file. The corresponding C
+  /// functions are `H5Dcreate2`, `H5Pset_obj_track_times`, `H5Pset_chunk`, `H5Pset_shuffle`,
   /// `H5Pset_deflate` and `H5Pset_fletcher32`.
   ///
   /// - Parameter shape: dimensions, outermost first; empty for a scalar.
@@ -21,7 +22,7 @@ extension HDF5Group {
     _ name: String, of type: Element.Type, shape: [Int], layout: HDF5Layout = .contiguous
   ) throws(HDF5Error) -> HDF5Dataset {
     let place = location.member(name)
-    let properties = try HDF5Handle("H5Pcreate", place) {
+    let properties = try Self.timeless(place) {
       H5Pcreate(chdf5_dataset_create_class())
     }
     var maximum = shape.map { hsize_t($0) }

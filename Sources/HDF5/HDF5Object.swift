@@ -100,10 +100,26 @@ public final class HDF5Group: HDF5Object {
   public func createGroup(_ name: String) throws(HDF5Error) -> HDF5Group {
     let place = location.member(name)
     let links = try intermediateGroups(place)
+    let properties = try Self.timeless(place) {
+      H5Pcreate(chdf5_group_create_class())
+    }
     return HDF5Group(
       handle: try HDF5Handle("H5Gcreate2", place) {
-        unsafe H5Gcreate2(handle.id, name, links.id, chdf5_default(), chdf5_default())
+        unsafe H5Gcreate2(handle.id, name, links.id, properties.id, chdf5_default())
       }, file: file, location: place)
+  }
+
+  /// A creation list that keeps no times.
+  ///
+  /// The corresponding C function is `H5Pset_obj_track_times`.
+  static func timeless(
+    _ place: HDF5Location, _ create: () -> hid_t
+  ) throws(HDF5Error) -> HDF5Handle {
+    let properties = try HDF5Handle("H5Pcreate", place, create)
+    _ = try HDF5Call.check("H5Pset_obj_track_times", place) {
+      H5Pset_obj_track_times(properties.id, false)
+    }
+    return properties
   }
 
   /// A link creation list that makes missing groups on the way.

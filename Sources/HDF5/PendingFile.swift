@@ -27,6 +27,21 @@ public struct PendingFile: ~Copyable {
     partialPath = "\(directory)/.\(name)\(PendingFile.marker)\(getpid())"
   }
 
+  /// Refuses a name that something else than a file has, before any work is done for it.
+  ///
+  /// A rename would put a file in the place of a device: `/dev/null` would be gone. The corresponding
+  /// C function is `stat` (POSIX.1-2017).
+  public static func checkReplaceable(_ path: String) throws(HDF5Error) {
+    var status = stat()
+    // Unsafe: the call reads the path and fills the structure. What is not there is no hindrance.
+    guard unsafe stat(path, &status) == 0 else { return }
+    switch status.st_mode & S_IFMT {
+    case S_IFREG: return
+    case S_IFDIR: throw .notReplaceable(file: path, kind: "a directory")
+    default: throw .notReplaceable(file: path, kind: "a device or a pipe")
+    }
+  }
+
   /// Makes sure that the partial file's bytes are on disk, gives it its name, and makes sure of that.
   ///
   /// The file must be closed. Throws `HDF5Error.cannotPublish`; an earlier file of that name is then untouched. The

@@ -192,8 +192,11 @@ public struct ModelText: Sendable {
       }
       return text
     } catch {
+      let isThere = FileManager.default.fileExists(atPath: path)
       throw error as? PreparationError
-        ?? .unreadable(path: path, reason: error.localizedDescription)
+        ?? .unreadable(
+          path: path,
+          reason: isThere ? "it is no file, or permission is missing" : "there is no such file")
     }
   }
 }

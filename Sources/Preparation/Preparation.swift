@@ -15,8 +15,8 @@ import Tensors
 /// ```
 ///
 /// Rows stream through: a round of them is read, encoded on all threads and written in the order of
-/// the files, so that the dataset does not depend on the number of threads. Of what has passed, 16
-/// bytes an example stay to find duplicates, and the writer's offsets. A row that falls to the
+/// the files, so that the dataset does not depend on the number of threads. Of what has passed, only 16
+/// bytes an example stay, to find duplicates. A row that falls to the
 /// validation share is chosen by its content and the seed, so that equal rows fall together.
 public final class Preparation {
   /// How far the work is.
@@ -43,7 +43,7 @@ public final class Preparation {
   private let encoder: RowEncoder
   private let split: CounterRandom
   private var report = PreparationReport()
-  private var seen: [SplitName: Set<ExampleHash>] = [.train: [], .validation: []]
+  private var seen: [SplitName: SeenExamples] = [:]
 
   /// Checks what can be checked before a row is read.
   ///
@@ -75,7 +75,8 @@ public final class Preparation {
     let writer = try TokenDatasetWriter(
       path: options.output, vocabularySize: text.vocabularySize,
       // Nothing in a file of another program says which tokenizer made it.
-      tokenizerSHA256: options.importFormat == nil ? text.tokenizer.sha256 : nil)
+      tokenizerSHA256: options.importFormat == nil ? text.tokenizer.sha256 : nil,
+      vocabularySHA256: options.importFormat == nil ? text.tokenizer.vocabularySHA256 : nil)
     let files = options.inputs + options.validation
     let totalBytes = files.reduce(0) { $0 + Self.size($1) }
     var finished = 0
@@ -94,8 +95,10 @@ public final class Preparation {
       finished += reader.bytesRead
     }
     guard report.examples > 0 || report.withoutTarget > 0 else {
+      guard report.rowsRead > 0 else { throw PreparationError.noRows(files: files) }
       let first = report.brokenRows.first.map { "\($0.location): \($0.problem)" }
-      throw PreparationError.nothingUsed(rows: report.rowsRead, first: first)
+      throw PreparationError.nothingUsed(
+        rows: report.rowsRead, leftOut: report.leftOut, first: first)
     }
     guard report.countedTokens > 0 else {
       throw PreparationError.nothingCounts(examples: report.examples + report.withoutTarget)
@@ -219,6 +222,9 @@ public final class Preparation {
       report.withoutTarget += 1
       return
     }
+    if zip(tokens, mask).allSatisfy({ $1 == 0 || text.stopTokens.contains($0) }) {
+      report.onlyEnds += 1
+    }
     let hash = ExampleHash(tokens: tokens, mask: mask)
     var name = wanted
     if name == .train, options.validationShare > 0,
@@ -226,7 +232,7 @@ public final class Preparation {
     {
       name = .validation
     }
-    let isNew = seen[name, default: []].insert(hash).inserted
+    let isNew = seen[name, default: SeenExamples()].insert(hash)
     let isAcross = name == .validation && seen[.train]?.contains(hash) ?? false
     if !isNew { report.splits[name]?.duplicates += 1 }
     if isAcross { report.acrossSplits += 1 }

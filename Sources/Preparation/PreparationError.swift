@@ -27,8 +27,12 @@ public enum PreparationError: ClassifiedError {
   case brokenRow(RowLocation, reason: RowProblem)
   /// An example with more tokens than allowed, where this was to be an error.
   case tooLong(RowLocation, tokens: Int, limit: Int)
-  /// No row could be used.
-  case nothingUsed(rows: Int, first: String?)
+  /// The files have no row.
+  case noRows(files: [String])
+  /// No row could be used; `leftOut` says how many for which reason.
+  case nothingUsed(rows: Int, leftOut: String?, first: String?)
+  /// A file is compressed, or something else than text.
+  case notText(path: String, kind: String, mend: String)
   /// No token of any example counts.
   case nothingCounts(examples: Int)
   /// An end-of-text token is to be put behind examples, and none is known.
@@ -59,8 +63,12 @@ public enum PreparationError: ClassifiedError {
     case .tooLong(let location, let tokens, let limit):
       "\(location) gives \(tokens) tokens; --max-length is \(limit). Raise it, or choose "
         + "--excess-length drop, truncate or split."
-    case .nothingUsed(let rows, let first):
-      "None of \(rows) rows could be used" + (first.map { "; the first: \($0)" } ?? "") + "."
+    case .noRows(let files):
+      "There is no row in \(files.joined(separator: ", ")): nothing but blanks, if that."
+    case .nothingUsed(let rows, let leftOut, let first):
+      "None of \(rows) rows could be used" + (leftOut.map { " (\($0))" } ?? "")
+        + (first.map { "; the first: \($0)" } ?? "") + "."
+    case .notText(let path, let kind, let mend): "\(path) is \(kind), not text. \(mend)"
     case .nothingCounts(let examples):
       "None of \(examples) examples has a token that counts in the loss: there is nothing to learn. "
         + "Look at them with --show 3; answers must not be empty, nor cut off by --max-length."
@@ -83,6 +91,8 @@ public enum RowProblem: Error, Sendable, Hashable, CustomStringConvertible {
   case unknownForm(keys: [String])
   /// A key has a value of another kind.
   case badValue(key: String, expected: String, found: String)
+  /// A text that is not UTF-8.
+  case notUTF8
   /// A speaker that is not known.
   case unknownRole(String)
   /// `labels` and `input_ids` do not go together.
@@ -111,6 +121,7 @@ public enum RowProblem: Error, Sendable, Hashable, CustomStringConvertible {
       "the keys \(keys.joined(separator: ", ")) are of no known form (text; prompt, completion; "
         + "messages; instruction, output; conversations; input_ids, labels)"
     case .badValue(let key, let expected, let found): "'\(key)' is \(found), expected \(expected)"
+    case .notUTF8: "a text that is not UTF-8"
     case .unknownRole(let role):
       "the speaker '\(role)' is not known (human, gpt, system, tool, user, assistant)"
     case .badLabels(let problem): problem

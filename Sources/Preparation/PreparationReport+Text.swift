@@ -10,11 +10,7 @@ extension PreparationReport {
     }
     lines.append("rows       \(rowsRead) read" + (kinds.isEmpty ? "" : "; " + list(kinds)))
     if let templateName { lines.append("template   \(templateName)") }
-    let reasons = [
-      (brokenCount, "broken"), (droppedLong, "longer than --max-length"),
-      (withoutTarget, "without a token that counts"), (removedDuplicates, "duplicates"),
-    ].filter { $0.0 > 0 }.map { "\($0.0) \($0.1)" }
-    lines.append("left out   " + (reasons.isEmpty ? "none" : list(reasons)))
+    lines.append("left out   " + (leftOut ?? "none"))
     if truncated > 0 { lines.append("cut        \(truncated) to \(maxLength ?? 0) tokens") }
     if divided > 0 {
       lines.append("divided    \(divided) into examples of \(maxLength ?? 0) tokens at most")
@@ -32,7 +28,8 @@ extension PreparationReport {
         "           tokens an example: least \(lengths.minimum), median \(lengths.quantile(0.5)), "
           + "mean \(decimal(lengths.mean)), 95 % up to \(lengths.quantile(0.95)), "
           + "most \(lengths.maximum)")
-      lines.append("           exact duplicates: \(split.duplicates)")
+      let hint = split.duplicates > 0 && !removesDuplicates ? " (--deduplicate removes them)" : ""
+      lines.append("           exact duplicates: \(split.duplicates)" + hint)
     }
     if splits[.validation] != nil {
       lines.append("           of validation also in train: \(acrossSplits)")
@@ -46,13 +43,23 @@ extension PreparationReport {
     return lines.joined(separator: "\n")
   }
 
+  /// What was left out and why; nil where nothing was.
+  var leftOut: String? {
+    let reasons = [
+      (brokenCount, "broken"), (droppedLong, "longer than --max-length"),
+      (withoutTarget, "without a token that counts"), (removedDuplicates, "duplicates"),
+    ].filter { $0.0 > 0 }.map { "\($0.0) \($0.1)" }
+    return reasons.isEmpty ? nil : list(reasons)
+  }
+
   /// The report for programs.
   public var json: JSONValue {
     var parts: [String: JSONValue] = [
       "output": .string(output), "rows_read": .int(rowsRead), "examples": .int(examples),
       "broken": .int(brokenCount), "too_long_dropped": .int(droppedLong),
       "truncated": .int(truncated), "divided": .int(divided),
-      "without_target": .int(withoutTarget), "duplicates_removed": .int(removedDuplicates),
+      "without_target": .int(withoutTarget), "only_end_token": .int(onlyEnds),
+      "duplicates_removed": .int(removedDuplicates),
       "duplicates_across_splits": .int(acrossSplits), "answers": .int(answers),
       "answers_without_stop_token": .int(unclosedAnswers),
       "forms": .object(

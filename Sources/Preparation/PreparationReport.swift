@@ -43,6 +43,8 @@ public struct PreparationReport: Sendable {
   public var divided = 0
   /// Examples left out since no token of them counts.
   public var withoutTarget = 0
+  /// Examples in which nothing counts but tokens that end an answer.
+  public var onlyEnds = 0
   /// Examples left out since they were there before.
   public var removedDuplicates = 0
   /// Examples for validation that are in the training split too.
@@ -74,6 +76,11 @@ public struct PreparationReport: Sendable {
       lines.append(
         "\(withoutTarget) \(withoutTarget == 1 ? "example" : "examples") had no token that counts in the loss: left out"
       )
+    }
+    if onlyEnds > 0 {
+      lines.append(
+        "in \(onlyEnds) \(onlyEnds == 1 ? "example" : "examples") only the end token counts: is the "
+          + "answer empty?")
     }
     if unclosedAnswers > 0 {
       lines.append(

@@ -43,7 +43,7 @@ struct RowEncoder: Sendable {
       content = .tokens(example.tokens, counts: example.counts)
     case .text(let bytes):
       guard let text = String(validating: bytes, as: UTF8.self) else {
-        throw .badValue(key: "text", expected: "UTF-8", found: "other bytes")
+        throw .notUTF8
       }
       form = .plainText
       content = .text(text, counts: 0..<text.utf8.count)

@@ -36,22 +36,21 @@ public enum RowForm: String, Sendable, Hashable, CaseIterable, CustomStringConve
   /// The form that has a row's keys.
   init(_ row: JSONNode) throws(RowProblem) {
     guard let object = row.object else { throw .notAnObject(found: row.kind) }
-    func has(_ keys: String...) -> Bool { keys.allSatisfy { object[$0] != nil } }
-    if has("input_ids") {
-      self = .tokens
-    } else if has("messages") {
-      self = .messages
-    } else if has("conversations") {
-      self = .shareGPT
-    } else if has("prompt", "completion") {
-      self = .promptCompletion
-    } else if has("instruction", "output") {
-      self = .alpaca
-    } else if has("text") {
-      self = .text
-    } else {
+    // A table that joins several forms has null where a row is of another.
+    let filled = object.members.filter { !$0.value.isNull }.map(\.key)
+    guard let form = Self.form(Set(filled)) ?? Self.form(Set(object.members.map(\.key))) else {
       throw .unknownForm(keys: object.members.map(\.key))
     }
+    self = form
+  }
+
+  private static func form(_ keys: Set<String>) -> RowForm? {
+    if keys.contains("input_ids") { return .tokens }
+    if keys.contains("messages") { return .messages }
+    if keys.contains("conversations") { return .shareGPT }
+    if keys.isSuperset(of: ["prompt", "completion"]) { return .promptCompletion }
+    if keys.isSuperset(of: ["instruction", "output"]) { return .alpaca }
+    return keys.contains("text") ? .text : nil
   }
 }
 
@@ -154,9 +153,11 @@ enum RowContent {
     var messages: [JSONNode] = []
     if let system, !system.isEmpty { messages.append(message("system", system)) }
     for turn in turns {
-      let name = try text(turn, "from")
+      // Some sets of that name hold messages in the other spelling.
+      let isPlain = turn["from"] == nil && turn["role"] != nil
+      let name = try text(turn, isPlain ? "role" : "from")
       guard let role = roles[name.lowercased()] else { throw .unknownRole(name) }
-      messages.append(message(role, try text(turn, "value")))
+      messages.append(message(role, try text(turn, isPlain ? "content" : "value")))
     }
     return messages
   }
@@ -168,7 +169,7 @@ enum RowContent {
     for node in messages {
       guard let object = node.object else {
         throw .badValue(
-          key: "messages", expected: "a list of objects", found: "one of \(node.kind)")
+          key: "messages", expected: "a list of objects", found: "a list with \(node.kind) in it")
       }
       _ = try text(node, "role")
       let names = ["reasoning_content", "thinking", "reasoning"]
@@ -204,7 +205,7 @@ enum RowContent {
     var counts: [Bool] = []
     for (index, id) in ids.enumerated() where isThere[index] != 0 {
       guard let token = UInt32(exactly: id) else {
-        throw .badValue(key: "input_ids", expected: "token ids", found: "\(id)")
+        throw .badValue(key: "input_ids", expected: "token ids", found: "a list with \(id) in it")
       }
       guard labels[index] == -100 || labels[index] == id else {
         throw .badLabels(
@@ -223,7 +224,8 @@ enum RowContent {
     }
     let integers = list.compactMap(\.integer)
     guard integers.count == list.count else {
-      throw .badValue(key: key, expected: "whole numbers", found: "other values too")
+      throw .badValue(
+        key: key, expected: "a list of whole numbers", found: "a list with other values too")
     }
     return integers
   }

@@ -90,6 +90,9 @@ final class RowReader: RowSource {
     (buffer, position, line, isAtEnd) = ([], 0, 1, false)
     try fill()
     if buffer.starts(with: [0xef, 0xbb, 0xbf]) { position = 3 }
+    if let (kind, mend) = FileSignature.of(buffer) {
+      throw .notText(path: path, kind: kind, mend: mend)
+    }
     let first = buffer[position...].first { !Self.isBlank($0) }
     let name = path.lowercased()
     let isJSON = [".jsonl", ".ndjson", ".json"].contains { name.hasSuffix($0) }

@@ -1,3 +1,18 @@
+/// The examples of a split that have passed, by their hashes.
+///
+/// Many small sets instead of a large one: a set that grows holds its old and new tables at once.
+struct SeenExamples {
+  private var shards = [Set<ExampleHash>](repeating: [], count: 256)
+
+  /// Adds an example; whether it is new.
+  mutating func insert(_ hash: ExampleHash) -> Bool {
+    shards[Int(hash.high >> 56)].insert(hash).inserted
+  }
+
+  /// Whether an example has passed.
+  func contains(_ hash: ExampleHash) -> Bool { shards[Int(hash.high >> 56)].contains(hash) }
+}
+
 /// 16 bytes that stand for an example's tokens and mask.
 struct ExampleHash: Hashable, Sendable {
   let high: UInt64

@@ -1,4 +1,5 @@
 import Synchronization
+import Tensors
 
 /// A Hugging Face tokenizer: text to token ids and back.
 ///
@@ -162,6 +163,22 @@ public final class Tokenizer: Sendable {
 
   private func tokenBytes(_ id: UInt32) -> [UInt8]? {
     addedContent[id] ?? (Int(id) < model.tokens.count ? model.tokens[Int(id)] : nil)
+  }
+
+  /// SHA-256 of all tokens by their ids, in hexadecimal: equal for files that mean the same tokens,
+  /// however they are laid out and whatever else they hold.
+  public var vocabularySHA256: String {
+    var added: [UInt32: [UInt8]] = [:]
+    for token in addedTokens { added[token.id] = Array(token.content.utf8) }
+    var hash = SHA256()
+    for id in 0..<UInt32(idLimit) {
+      let token = added[id] ?? (Int(id) < model.tokens.count ? model.tokens[Int(id)] : nil)
+      guard let token else { continue }
+      // A token may have any byte in it: its length says where it ends.
+      hash.update("\(id) \(token.count) ".utf8)
+      hash.update(token)
+    }
+    return hash.hexadecimal()
   }
 
   /// The token of an id, as the file spells it.

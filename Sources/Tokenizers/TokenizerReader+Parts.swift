@@ -141,7 +141,13 @@ extension TokenizerReader {
       return .template([.special([first]), .text, .special([last])])
     case "Sequence":
       try check(node, field, known: ["type", "processors"])
-      return .sequence(try list(node, "processors", field, postProcessor))
+      let parts = try list(node, "processors", field, postProcessor)
+      // The reference lets the second treat the tokens of the first as further texts.
+      if parts.count(where: \.isActing) > 1 {
+        throw .unsupported(
+          path: path, field: field, found: "several post-processors that add tokens")
+      }
+      return .sequence(parts)
     default: throw unknown(type, field)
     }
   }

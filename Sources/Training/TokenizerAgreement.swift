@@ -5,29 +5,42 @@ import Tokenizers
 
 /// Whether a dataset was made with the tokenizer of the model that is to be trained on it.
 ///
-/// A dataset from `prepare` carries the SHA-256 of its tokenizer's file. The same hash settles it. A
-/// different one may be the same tokenizer saved anew (transformers lays the file out in its own way,
-/// and truncation settings are in it), so that is a warning; but where the number of ids differs from
-/// the model's and from its tokenizer's too, the ids mean other words, and the run is refused.
+/// A dataset from `prepare` carries the SHA-256 of its tokenizer's file, and that of its tokens. The
+/// same file settles it. A different one may be the same tokenizer saved anew (transformers lays the
+/// file out in its own way, and truncation settings are in it): where the tokens are the same, that is
+/// a warning; where they are not, or the number of ids is neither the model's nor its tokenizer's, the
+/// ids mean other words, and the run is refused.
 enum TokenizerAgreement {
   /// What to warn of, if anything.
   ///
-  /// Datasets without a hash and models without a `tokenizer.json` are taken as they are.
+  /// Datasets without a hash and models without a tokenizer are taken as they are.
   ///
   /// - Throws: `TrainingError.otherTokenizer`.
   static func warning(
     dataset: TokenDataset, modelDirectory: String, modelVocabularySize: Int
   ) throws -> String? {
-    let path = modelDirectory + "/tokenizer.json"
-    guard let made = dataset.tokenizerSHA256, FileManager.default.fileExists(atPath: path),
+    // GPT-2's older directories have the vocabulary alone.
+    let paths = ["/tokenizer.json", "/vocab.json"].map { modelDirectory + $0 }
+    guard let made = dataset.tokenizerSHA256,
+      let path = paths.first(where: { FileManager.default.fileExists(atPath: $0) }),
       let bytes = try? Data(contentsOf: URL(fileURLWithPath: path))
     else { return nil }
     if SHA256.hexadecimal(of: bytes) == made.lowercased() { return nil }
-    // A tokenizer that this program cannot read says nothing about its number of ids.
-    let size = (try? Tokenizer(contentsOf: path))?.idLimit ?? modelVocabularySize
+    // A tokenizer that this program cannot read says nothing about its ids.
+    let tokenizer = try? Tokenizer(directory: modelDirectory)
+    let size = tokenizer?.idLimit ?? modelVocabularySize
+    let tokens = tokenizer?.vocabularySHA256
+    if let tokens, let others = dataset.vocabularySHA256, tokens != others {
+      throw TrainingError.otherTokens(data: dataset.path, tokenizer: path)
+    }
     guard [size, modelVocabularySize].contains(dataset.vocabularySize) else {
       throw TrainingError.otherTokenizer(
         data: dataset.path, found: dataset.vocabularySize, tokenizer: path, size: size)
+    }
+    if tokens != nil, tokens == dataset.vocabularySHA256 {
+      return
+        "\(dataset.path) was made with a tokenizer file other than \(path); both have the same "
+        + "tokens, but may cut text in different ways."
     }
     return
       "\(dataset.path) was made with a tokenizer file other than \(path): unless both are the same "

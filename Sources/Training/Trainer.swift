@@ -172,8 +172,8 @@ public final class Trainer {
         for: .training(recomputesActivations: configuration.recomputesActivations),
         maximumTokens: tokens, maximumSequences: sequences, maximumLength: length)
     }
-    run.for operand in decoder.largestOperands(maximumTokens: tokens, maximumSequences: sequences) {
-      compute.reserve(operandRows: operand.rows, columns: operand.columns)
+    for operand in decoder.largestOperands(maximumTokens: tokens, maximumSequences: sequences) {
+      run.compute.reserve(operandRows: operand.rows, columns: operand.columns)
     }
     batch = decoder.makeBatch(maximumTokens: tokens, maximumSequences: sequences)
     examples = ExampleBuffer(tokenCapacity: tokens, sequenceCapacity: sequences)

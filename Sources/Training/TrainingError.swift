@@ -24,6 +24,8 @@ public enum TrainingError: ClassifiedError {
   case tooLong(needed: Int, available: Int)
   /// The dataset was made with a tokenizer that is not the model's.
   case otherTokenizer(data: String, found: Int, tokenizer: String, size: Int)
+  /// A dataset was made with a tokenizer of other tokens.
+  case otherTokens(data: String, tokenizer: String)
   /// Two settings that come from different places do not fit together.
   case methodMismatch(given: String, adapter: String, path: String)
   /// A file that belongs to the base cannot be copied into the new model directory.
@@ -37,7 +39,7 @@ public enum TrainingError: ClassifiedError {
   public var errorClass: ErrorClass {
     switch self {
     case .cannotWrite, .outputInUse, .outputLocked, .notEmpty, .cannotCopy: .output
-    case .unusableCheckpoint, .noAdapter, .otherTokenizer: .input
+    case .unusableCheckpoint, .noAdapter, .otherTokenizer, .otherTokens: .input
     case .nonFiniteGradient, .nonFiniteLoss, .mergeDiffers: .failure
     case .resumeMismatch, .tooLong, .methodMismatch, .precisionUnavailable: .usage
     }
@@ -75,6 +77,9 @@ public enum TrainingError: ClassifiedError {
     case .otherTokenizer(let data, let found, let tokenizer, let size):
       "\(data) was made with another tokenizer, of \(found) ids; \(tokenizer) has \(size). Make the "
         + "dataset again with the model's own tokenizer ('swift-peft-train prepare --model DIR …')."
+    case .otherTokens(let data, let tokenizer):
+      "\(data) was made with another tokenizer: its ids mean other words than in \(tokenizer). Make "
+        + "the dataset again with the model's own tokenizer ('swift-peft-train prepare --model DIR …')."
     case .methodMismatch(let given, let adapter, let path):
       "--method is \(given), but the adapter \(path) is one of \(adapter). Leave --method out, or "
         + "give another --adapter."

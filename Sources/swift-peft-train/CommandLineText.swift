@@ -8,9 +8,17 @@ enum CommandLineText {
   private static let values = ["--resume": "newest", "--profile": "3"]
 
   /// Rewrites what the parser would misread: `--resume` without a path and `--profile` without a
-  /// number, for which it would take the next option, and a negative number behind an option, which
-  /// it takes for an option itself.
+  /// number, for which it would take the next option, a negative number behind an option, which it
+  /// takes for an option itself, and `--prompt=TEXT` where TEXT begins with a combining mark: to the
+  /// parser, which compares characters, that has no equals sign.
   static func prepare(_ arguments: inout [String]) {
+    arguments = arguments.flatMap { argument in
+      let scalars = argument.unicodeScalars
+      guard argument.hasPrefix("--"), !argument.contains("="),
+        let sign = scalars.firstIndex(of: "=")
+      else { return [argument] }
+      return [String(scalars[..<sign]), String(scalars[scalars.index(after: sign)...])]
+    }
     var index = 0
     while index + 1 < arguments.count, arguments[index] != "--" {
       let (name, value) = (arguments[index], arguments[index + 1])

@@ -42,7 +42,7 @@ enum InspectionError: ClassifiedError {
     case .notFound(let path): "There is no file or directory \(path). Check the path."
     case .unknownKind(let path):
       "\(path) is nothing that this program knows. Known are model, adapter and output directories, "
-        + "safetensors, HDF5 datasets and checkpoints, tokenizer.json, and the token files of llm.c, "
+        + "safetensors, HDF5 datasets and checkpoints, tokenizers, and the token files of llm.c, "
         + "Megatron, Cerebras and NVIDIA."
     }
   }

@@ -62,6 +62,8 @@ struct Inspection {
       try readModel()
     } else if names.contains("metrics.jsonl") || names.contains("checkpoints") {
       try readOutput(names)
+    } else if names.contains("tokenizer.json") || names.contains("vocab.json") {
+      try readTokenizer(in: path)
     } else {
       throw InspectionError.unknownKind(path: path)
     }
@@ -85,6 +87,26 @@ struct Inspection {
     tell("matrix_types", .array(types.sorted().map { .string($0) }))
     if !configuration.unrecognized.isEmpty {
       tell("unrecognized_fields", .array(configuration.unrecognized.map { .string($0) }))
+    }
+    tellText()
+  }
+
+  /// How the model reads text.
+  ///
+  /// A tokenizer that this program does not know hinders no training.
+  private mutating func tellText() {
+    do {
+      let text = try ModelText(directory: path)
+      tell("tokenizer", .string("\(text.tokenizer.vocabularySize) tokens"))
+      tell("chat_template", text.template.map { .string($0.name) } ?? .null)
+      let ends = text.stopTokens.sorted().map { text.tokenizer.token(of: $0) ?? "\($0)" }
+      tell("end_tokens", .array(ends.map { .string($0) }))
+    } catch TokenizerError.noTokenizer {
+      tell("tokenizer", .null)
+    } catch let error as any ClassifiedError {
+      tell("tokenizer", .string("unusable here: \(error)"))
+    } catch {
+      tell("tokenizer", .string("unusable here: \(error.localizedDescription)"))
     }
   }
 
@@ -122,9 +144,12 @@ struct Inspection {
       try readHDF5()
     } else if let format = ImportFormat(recognizing: path) {
       try readImport(format)
-    } else if path.hasSuffix(".safetensors") || (start.count > 8 && start[8] == 0x7b) {
+    } else if path.hasSuffix(".safetensors")
+      || (start.count > 8 && start[8] == 0x7b && start[0] != 0x7b)
+    {
+      // A header's length is a multiple of 8, so its first byte is no brace; a JSON text's is.
       try readSafetensors()
-    } else if url.lastPathComponent == "tokenizer.json" {
+    } else if url.lastPathComponent == "tokenizer.json" || isTokenizer(start) {
       try readTokenizer()
     } else if path.hasSuffix(".h5") || path.hasSuffix(".hdf5") {
       kind = "HDF5 file"
@@ -132,6 +157,15 @@ struct Inspection {
     } else {
       throw InspectionError.unknownKind(path: path)
     }
+  }
+
+  /// Whether a JSON file of another name is a tokenizer, by its members.
+  private func isTokenizer(_ start: [UInt8]) -> Bool {
+    guard path.hasSuffix(".json"), start.first == 0x7b,
+      let data = try? Data(contentsOf: URL(fileURLWithPath: path)),
+      let node = try? JSONNode(parsing: [UInt8](data))
+    else { return false }
+    return node["model"] != nil && node["added_tokens"] != nil
   }
 
   private mutating func readHDF5() throws {
@@ -200,10 +234,21 @@ struct Inspection {
 
   private mutating func readTokenizer() throws {
     kind = "tokenizer"
-    let tokenizer = try Tokenizer(contentsOf: path)
+    tellTokenizer(try Tokenizer(contentsOf: path))
+  }
+
+  private mutating func readTokenizer(in directory: String) throws {
+    kind = "tokenizer directory"
+    let text = try ModelText(directory: directory)
+    tellTokenizer(text.tokenizer)
+    tell("chat_template", text.template.map { .string($0.name) } ?? .null)
+  }
+
+  private mutating func tellTokenizer(_ tokenizer: Tokenizer) {
     tell("vocabulary", .int(tokenizer.vocabularySize))
     tell("added_tokens", .int(tokenizer.addedTokens.count))
     tell("sha256", .string(tokenizer.sha256))
+    tell("vocabulary_sha256", .string(tokenizer.vocabularySHA256))
   }
 
   private mutating func tellTensors(_ tensors: [(name: String, shape: [Int])]) {

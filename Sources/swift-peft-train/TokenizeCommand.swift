@@ -63,8 +63,25 @@ struct TokenizeCommand: ParsableCommand {
       }
       ids.append(UInt32(number))
     }
-    return JSONText.quoted(tokenizer.decode(ids))
+    return Self.oneLine(JSONText.quoted(tokenizer.decode(ids)))
   }
+
+  /// A line for every reader: some, as Python's `splitlines`, end lines at these characters too.
+  private static func oneLine(_ json: String) -> String {
+    guard json.unicodeScalars.contains(where: { separators.contains($0) }) else { return json }
+    var result = ""
+    for scalar in json.unicodeScalars {
+      if separators.contains(scalar) {
+        let digits = String(scalar.value, radix: 16)
+        result += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
+      } else {
+        result.unicodeScalars.append(scalar)
+      }
+    }
+    return result
+  }
+
+  private static let separators: Set<Unicode.Scalar> = ["\u{85}", "\u{2028}", "\u{2029}"]
 
   private func parsed(_ line: InputLine) throws(TokenizeError) -> JSONNode {
     do throws(JSONError) { return try JSONNode(parsing: line.bytes) } catch {

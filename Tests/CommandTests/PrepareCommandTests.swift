@@ -3,6 +3,7 @@ import Foundation
 import JSON
 import TestSupport
 import Testing
+import Tokenizers
 
 @Suite("From rows to a dataset, and tokens by the line")
 struct PrepareCommandTests {
@@ -92,6 +93,13 @@ struct PrepareCommandTests {
     let back = try ProcessRunner.run(
       Workbench.program, ["tokenize", "--tokenizer", tokenizer, "--decode"], input: ids.output)
     #expect(back.output == "\"Hello world\"\n\"é\\n\"\n")
+    // Characters at which some readers end lines do not end one here.
+    let separated = "\"a\\u2028b\\u0085\"\n"
+    let marks = try ProcessRunner.run(
+      Workbench.program, ["tokenize", "--tokenizer", tokenizer], input: separated)
+    let same = try ProcessRunner.run(
+      Workbench.program, ["tokenize", "--tokenizer", tokenizer, "--decode"], input: marks.output)
+    #expect(same.output == separated)
     let wrong = try ProcessRunner.run(
       Workbench.program, ["tokenize", "--tokenizer", tokenizer], input: "\"a\"\n\n[1]\n\"b\"\n")
     #expect(wrong.status == 65 && wrong.outputLines.count == 1)
@@ -106,9 +114,12 @@ struct PrepareCommandTests {
     let model = bench.path("model")
     try FileManager.default.copyItem(atPath: bench.model, toPath: model)
     try FileManager.default.copyItem(atPath: tokenizer, toPath: model + "/tokenizer.json")
-    func train(vocabulary: Int, sha256: String) throws -> ProcessResult {
+    func train(
+      vocabulary: Int, sha256: String, tokens: String? = nil
+    ) throws -> ProcessResult {
       let writer = try TokenDatasetWriter(
-        path: bench.path("t.h5"), vocabularySize: vocabulary, tokenizerSHA256: sha256)
+        path: bench.path("t.h5"), vocabularySize: vocabulary, tokenizerSHA256: sha256,
+        vocabularySHA256: tokens)
       try writer.append(tokens: [1, 2, 3], lossMask: [0, 1, 1], to: .train)
       try writer.finish()
       return try bench.run([
@@ -120,6 +131,11 @@ struct PrepareCommandTests {
     #expect(refused.status == 65 && lastLine(refused).contains("another tokenizer"))
     let warned = try train(vocabulary: 53, sha256: "00")
     #expect(warned.status == 0 && warned.errors.contains("tokenizer file other than"))
+    let others = try train(vocabulary: 53, sha256: "00", tokens: "00")
+    #expect(others.status == 65 && lastLine(others).contains("another tokenizer"))
+    let hash = try Tokenizer(contentsOf: tokenizer).vocabularySHA256
+    let again = try train(vocabulary: 53, sha256: "00", tokens: hash)
+    #expect(again.status == 0 && again.errors.contains("the same tokens"))
   }
 
   @Test("inspect says what a token file of another program is")

@@ -1,4 +1,5 @@
 import Datasets
+import Foundation
 import HDF5
 import Tensors
 import TestSupport
@@ -43,6 +44,49 @@ struct TokenDatasetTests {
     #expect(flags == [counts[2], counts[0], counts[1]])
     #expect(try dataset.split(.validation).exampleCount == 1)
     #expect(try loaded(dataset.split(.validation), [0]).0 == [[10, 11, 12]])
+  }
+
+  @Test("The same examples give the same bytes, whenever and in whatever turn of the splits")
+  func sameBytes() throws {
+    let directory = try TemporaryDirectory()
+    func written(_ name: String, _ order: [SplitName]) throws -> [UInt8] {
+      let writer = try TokenDatasetWriter(path: directory.path(name), vocabularySize: 100)
+      try writer.append(tokens: [1, 2], lossMask: [0, 1], to: .train)
+      for split in order { try writer.append(tokens: [3, 4], lossMask: [0, 1], to: split) }
+      try writer.finish()
+      return try bytes(of: directory.path(name))
+    }
+    let first = try written("a.h5", [.train, .validation])
+    // HDF5 counts in seconds.
+    Thread.sleep(forTimeInterval: 1.1)
+    #expect(try written("b.h5", [.validation, .train]) == first)
+  }
+
+  @Test("More examples than a chunk of offsets holds are read back")
+  func manyExamples() throws {
+    let directory = try TemporaryDirectory()
+    let path = directory.path("many.h5")
+    let writer = try TokenDatasetWriter(path: path, vocabularySize: 100)
+    let count = (1 << 16) + 7
+    for index in 0..<count {
+      try writer.append(tokens: [UInt32(index % 100)], lossMask: [0], to: .train)
+    }
+    try writer.append(tokens: [5, 6, 7], lossMask: [0, 1, 1], to: .train)
+    #expect(writer.exampleCount(of: .train) == count + 1)
+    try writer.finish()
+    let split = try TokenDataset(path: path).train
+    #expect(split.exampleCount == count + 1 && split.tokenCount == count + 3)
+    #expect(try loaded(split, [count, count - 1]).0 == [[5, 6, 7], [UInt32((count - 1) % 100)]])
+  }
+
+  @Test("A directory or a device is never replaced by a dataset")
+  func noFile() throws {
+    let directory = try TemporaryDirectory()
+    for path in [directory.path, "/dev/null"] {
+      #expect(throws: DatasetError.self) {
+        try TokenDatasetWriter(path: path, vocabularySize: 100)
+      }
+    }
   }
 
   @Test("The fingerprint follows from the content alone")

@@ -1,5 +1,6 @@
 import Foundation
 import Preparation
+import TestSupport
 import Testing
 
 @Suite("Rows that cannot be used")
@@ -58,6 +59,52 @@ struct BrokenRowTests {
       #"{"input_ids": [1, 2], "labels": [-100, -100]}"#, #"{"input_ids": [1, 2]}"#,
     ])
     #expect(report.withoutTarget == 1 && !report.warnings.isEmpty)
+  }
+
+  @Test(
+    "Files without rows, and files that are no text, are errors even where rows may be left out")
+  func noText() throws {
+    let place = try Workplace()
+    for (bytes, words) in [
+      ([0x0a, 0x20, 0x0a], "no row"), ([0x1f, 0x8b, 0x08, 0x00], "gzip"),
+      (Array("PAR1....".utf8), "Parquet"), ([0xff, 0xfe, 0x7b, 0x00], "UTF-16"),
+    ] as [([UInt8], String)] {
+      let path = place.directory.path("given.jsonl")
+      try write(bytes, to: path)
+      let error = #expect(throws: PreparationError.self) {
+        try place.prepare([Self.good]) {
+          $0.inputs = [path]
+          $0.skipsBrokenRows = true
+        }
+      }
+      #expect(error?.description.contains(words) == true && error?.errorClass == .input)
+    }
+  }
+
+  @Test("Where every row is left out, the error says why")
+  func allLeftOut() throws {
+    let place = try Workplace()
+    let error = #expect(throws: PreparationError.self) {
+      try place.prepare([Self.good, Self.good]) { $0.maxLength = 2 }
+    }
+    #expect(error?.description.contains("2 longer than --max-length") == true)
+  }
+
+  @Test("An answer of nothing but its end is pointed out")
+  func emptyAnswer() throws {
+    let place = try Workplace()
+    let report = try place.prepare([Self.good, #"{"prompt": "a\n", "completion": ""}"#])
+    #expect(report.examples == 2 && report.onlyEnds == 1)
+    #expect(report.warnings.count == 1 && report.warnings[0].contains("only the end token"))
+  }
+
+  @Test("A null is a key of another form's row, in tables that join several")
+  func nulls() throws {
+    let place = try Workplace()
+    let report = try place.prepare([
+      #"{"messages": null, "text": "a b", "prompt": null, "completion": null}"#, Self.good,
+    ])
+    #expect(report.forms == [.text: 1, .promptCompletion: 1])
   }
 
   @Test("Without a known end-of-text token it must be named or left out")

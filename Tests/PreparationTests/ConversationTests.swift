@@ -53,9 +53,12 @@ struct ConversationTests {
       #"{"instruction": "Do", "input": "this", "output": "Done."}"#,
       #"{"prompt": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}], "#
         + #""completion": [{"role": "assistant", "content": "c"}]}"#,
+      #"{"conversations": [{"role": "user", "content": "Q"}, "#
+        + #"{"role": "assistant", "content": "B."}]}"#,
     ])
-    #expect(try place.counted() == ["A.<|im_end|>", "Done.<|im_end|>", "c<|im_end|>"])
-    #expect(report.forms == [.shareGPT: 1, .alpaca: 1, .promptCompletion: 1])
+    #expect(
+      try place.counted() == ["A.<|im_end|>", "Done.<|im_end|>", "c<|im_end|>", "B.<|im_end|>"])
+    #expect(report.forms == [.shareGPT: 2, .alpaca: 1, .promptCompletion: 1])
     #expect(
       place.text.tokenizer.decode(try place.examples()[1].tokens)
         == "<|im_start|>user\nDo\n\nthis<|im_end|>\n<|im_start|>assistant\nDone.<|im_end|>\n")

@@ -48,6 +48,38 @@ struct TokenizerFileTests {
     #expect(clock.now - start < .seconds(20))
   }
 
+  @Test("Blanks that one added token took along are no other's, and make no token again")
+  func takenBlanks() throws {
+    let added = #"""
+      [{"id":3,"content":"\n\n","lstrip":true,"rstrip":true,"normalized":false,"special":true},
+      {"id":4,"content":"[T]","lstrip":true,"rstrip":true,"normalized":false,"special":true}]
+      """#
+    let scratch = try Scratch()
+    let tokenizer = try Tokenizer(
+      contentsOf: try scratch.file("tokenizer.json", file(added: added)))
+    // What tokenizers 0.23.3 gives.
+    for (text, ids) in [
+      ("\n\n", [3]), ("\n\n\n\n\n", [3]), ("a\n\n\n\nb", [0, 3, 1]), ("[T]\n\n[T]", [4, 4]),
+    ] as [(String, [UInt32])] {
+      #expect(try tokenizer.encode(text) == ids, "\(text.debugDescription)")
+    }
+  }
+
+  @Test("The hash of the vocabulary follows from the tokens, not from the file's layout")
+  func vocabularyHash() throws {
+    func hash(_ text: String) throws -> String {
+      let scratch = try Scratch()
+      return try Tokenizer(contentsOf: try scratch.file("tokenizer.json", text)).vocabularySHA256
+    }
+    let plain = try hash(file())
+    let merges = #""merges":[["a","b"]]}"#
+    let again = #"{"type":"BPE", "vocab":{"ab":2,"b":1,"a":0},"# + merges
+    let swapped = #"{"type":"BPE", "vocab":{"ab":2,"b":0,"a":1},"# + merges
+    #expect(try hash(file(preTokenizer: #"{"type":"WhitespaceSplit"}"#, model: again)) == plain)
+    #expect(try hash(file(model: swapped)) != plain)
+    #expect(try hash(file(added: #"[{"id":3,"content":"x"}]"#)) != plain)
+  }
+
   @Test("What is not known is refused by name")
   func unknownParts() throws {
     let cases: [(String, String, String)] = [
@@ -60,6 +92,15 @@ struct TokenizerFileTests {
         "pre_tokenizer.pretokenizers[0]", "'UnicodeScripts'"
       ),
       (file(postProcessor: #"{"type":"New"}"#), "post_processor", "'New'"),
+      (
+        file(
+          postProcessor: #"""
+            {"type":"Sequence","processors":[{"type":"TemplateProcessing","single":[
+            {"Sequence":{"id":"A"}}],"special_tokens":{}},
+            {"type":"RobertaProcessing","sep":["a",0],"cls":["b",1]}]}
+            """#),
+        "post_processor", "several post-processors that add tokens"
+      ),
       (file(decoder: #"{"type":"CTC"}"#), "decoder", "'CTC'"),
       (file(model: #"{"type":"Unigram","vocab":[]}"#), "model.type", "'Unigram'"),
       (file(model: #"{"type":"WordPiece","vocab":{}}"#), "model.type", "'WordPiece'"),

@@ -82,7 +82,8 @@ struct AddedTokenFinder: Sendable {
         { to = next }
       }
       if previous < from { try body(previous..<from, nil) }
-      try body(min(from, to)..<to, token)
+      // All of it may have gone to the token before: the reference then leaves this one out.
+      if from < to { try body(from..<to, token) }
       previous = to
     }
     if previous < bytes.count { try body(previous..<bytes.count, nil) }

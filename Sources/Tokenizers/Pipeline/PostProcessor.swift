@@ -11,6 +11,15 @@ indirect enum PostProcessor: Sendable {
   case template([Piece])
   case sequence([PostProcessor])
 
+  /// Whether it may change tokens.
+  var isActing: Bool {
+    switch self {
+    case .nothing: false
+    case .template: true
+    case .sequence(let parts): parts.contains(where: \.isActing)
+    }
+  }
+
   /// The tokens with what belongs around them.
   func apply(_ ids: [UInt32], addsSpecialTokens: Bool) -> [UInt32] {
     switch self {

@@ -1,3 +1,4 @@
+import Foundation
 import Synchronization
 
 #if canImport(Glibc)
@@ -14,13 +15,16 @@ import Synchronization
 /// ```
 ///
 /// The handler only remembers: the step loop asks at the end of a step, and one rank that was asked is
-/// enough for all of them. It does not end the process, nor interrupt a step.
+/// enough for all of them. It does not end the process, nor interrupt a step: threads that compute
+/// block the signals, because a signal's frame goes where the stack pointer shows, and generated
+/// kernels do not promise that this is a stack. A thread that only waits takes them.
 public enum StopRequest {
   private static let signalNumber = Atomic<CInt>(0)
 
   /// From here on the signals are remembered instead of ending the process.
   ///
-  /// The corresponding C function is `sigaction`.
+  /// Called before the threads that compute are started, which inherit what the caller blocks. The
+  /// corresponding C functions are `sigaction` and `pthread_sigmask`.
   public static func listen() {
     // The first use of a global may have to initialise it, which a signal handler must not do.
     signalNumber.store(0, ordering: .relaxed)
@@ -32,6 +36,19 @@ public enum StopRequest {
     // Reads and writes that the signal meets are gone on with.
     action.sa_flags = SA_RESTART
     for number in [SIGUSR1, SIGTERM] { unsafe _ = sigaction(number, &action, nil) }
+    change(SIG_BLOCK)
+    Thread.detachNewThread {
+      change(SIG_UNBLOCK)
+      while true { pause() }
+    }
+  }
+
+  /// Blocks the signals for the calling thread, or no longer.
+  private static func change(_ how: CInt) {
+    var signals = sigset_t()
+    unsafe sigemptyset(&signals)
+    for number in [SIGUSR1, SIGTERM] { unsafe sigaddset(&signals, number) }
+    unsafe pthread_sigmask(how, &signals, nil)
   }
 
   /// Whether this process was asked to stop.

@@ -21,6 +21,9 @@ public struct StepReport: Sendable {
   /// Bytes that this rank handed to reductions.
   public var reducedBytes = 0
 
+  /// Whether any rank was asked to stop before the reduction of this step.
+  public var isStopRequested = false
+
   /// Counts a global batch's tokens, which every rank knows from the dataset, and what they need.
   init(_ batch: GlobalBatch, of split: TokenSplit, arithmetic: DecoderArithmetic) {
     step = batch.step
@@ -43,6 +46,8 @@ public struct RunOutcome: Sendable {
     case completed
     /// The evaluation loss stopped falling.
     case stoppedEarly = "stopped_early"
+    /// It was asked to stop, and goes on when it is resumed.
+    case stoppedOnRequest = "stopped_on_request"
   }
 
   /// Why it ended.
@@ -55,7 +60,7 @@ public struct RunOutcome: Sendable {
   public let exportedStep: Int
   /// Seconds of each step that this start made.
   public let stepSeconds: [Double]
-  /// Where the adapter lies, or for `full` the model.
+  /// Where the adapter lies, or for `full` the model; a run that was asked to stop writes none.
   public let adapterPath: String
   /// Where the metrics lie.
   public let metricsPath: String

@@ -82,6 +82,42 @@ extension Trainer {
     }
   }
 
+  /// Saves the state of a run that was asked to stop, and writes the last line of this start.
+  func stop(step: Int, duration: Duration) throws -> RunOutcome {
+    try save(step: step)
+    try writeEnd(.stoppedOnRequest, step: step, exportedStep: nil, duration: duration)
+    run.logger.notice(
+      "stopped on request after step \(step) of \(learningRates.totalSteps); run again with --resume"
+    )
+    return outcome(.stoppedOnRequest, step: step, exportedStep: step)
+  }
+
+  private func writeEnd(
+    _ status: RunOutcome.Status, step: Int, exportedStep: Int?, duration: Duration
+  ) throws {
+    let peakMemory = try logSummary()
+    try finishProfile()
+    try writeOnAllRanks([
+      "event": "end", "status": .string(status.rawValue), "step": .int(step),
+      "exported_step": exportedStep.map { .int($0) } ?? .null,
+      "eval_loss": run.lastEvalLoss.map { .double($0) } ?? .null,
+      "seconds": .double(duration / .seconds(1)), "peak_memory_bytes": .int(peakMemory),
+      "planned_memory_bytes": .int(memoryPlan.total),
+      "tokens_per_second": .double(throughput.whole.tokensPerSecond),
+      "useful_flops_per_second": .double(throughput.whole.operationsPerSecond),
+      "share_of_peak": .double(throughput.share(throughput.whole)),
+    ])
+  }
+
+  private func outcome(
+    _ status: RunOutcome.Status, step: Int, exportedStep: Int
+  ) -> RunOutcome {
+    RunOutcome(
+      status: status, step: step, evalLoss: run.lastEvalLoss, exportedStep: exportedStep,
+      stepSeconds: stepSeconds, adapterPath: run.outputPath + "/adapter",
+      metricsPath: run.outputPath + "/metrics.jsonl")
+  }
+
   /// Writes the adapter (or model) of the best or the last step, and the last line.
   func finish(_ status: RunOutcome.Status, step: Int, duration: Duration) throws -> RunOutcome {
     var exportedStep = step
@@ -107,24 +143,10 @@ extension Trainer {
           path, base: run.decoder, method: run.attached.method, elementType: nil, replacing: true)
       }
     }
-    let seconds = duration / .seconds(1)
-    let peakMemory = try logSummary()
-    try finishProfile()
-    try writeOnAllRanks([
-      "event": "end", "status": .string(status.rawValue), "step": .int(step),
-      "exported_step": .int(exportedStep),
-      "eval_loss": run.lastEvalLoss.map { .double($0) } ?? .null,
-      "seconds": .double(seconds), "peak_memory_bytes": .int(peakMemory),
-      "planned_memory_bytes": .int(memoryPlan.total),
-      "tokens_per_second": .double(throughput.whole.tokensPerSecond),
-      "useful_flops_per_second": .double(throughput.whole.operationsPerSecond),
-      "share_of_peak": .double(throughput.share(throughput.whole)),
-    ])
+    try writeEnd(status, step: step, exportedStep: exportedStep, duration: duration)
     run.logger.info(
       "\(status == .completed ? "finished" : "stopped early: eval_loss no longer falls") after step \(step); \(path) holds step \(exportedStep)"
     )
-    return RunOutcome(
-      status: status, step: step, evalLoss: run.lastEvalLoss, exportedStep: exportedStep,
-      stepSeconds: stepSeconds, adapterPath: path, metricsPath: run.outputPath + "/metrics.jsonl")
+    return outcome(status, step: step, exportedStep: exportedStep)
   }
 }

@@ -85,10 +85,12 @@ public final class Trainer {
     arena.clearGradients()
     let reduction = try compute.part(.reduction) {
       let summary = try reducer.finish(into: arena, scale: scale)
+      totals.stopRequests = StopRequest.isMade ? 1 : 0
       try totals.reduce(over: run.communicator)
       return summary
     }
     report.loss = totals.loss.value * scale
+    report.isStopRequested = totals.stopRequests > 0
     report.reducedBytes = run.communicator.reducedBytes - bytesBefore
     if let index = reduction.nonFiniteTensor {
       throw TrainingError.nonFiniteGradient(tensor: arena.slots[index].name, step: step)
@@ -130,6 +132,9 @@ public final class Trainer {
       didEndStep?(step)
 
       let isLast = step == learningRates.totalSteps
+      if report.isStopRequested && !isLast {
+        return try stop(step: step, duration: clock.now - start)
+      }
       if isLast || isDue(configuration.loggingSteps, step) || report.countedTokens == 0 {
         try log(report)
       }

@@ -65,9 +65,11 @@ enum Demo {
   }
 
   /// Trains on the demo, and shows the held-out examples before and after.
+  ///
+  /// - Returns: how the run ended.
   static func train(
     _ given: RunSettings, communicator: Communicator, logger: Logger
-  ) throws {
+  ) throws -> RunOutcome.Status {
     let (configuration, location) = try communicator.together {
       var settings = RunSettings()
       let full = given["method"]?.string ?? "lora" != "lora" || given.isSet("adapter")
@@ -92,8 +94,9 @@ enum Demo {
     let before = try take()
     logger.info("before training: \(before.sentence)")
     let outcome = try run.train()
+    if outcome.status == .stoppedOnRequest { return outcome.status }
     let after = try take()
-    guard communicator.rank == 0 else { return }
+    guard communicator.rank == 0 else { return outcome.status }
     print(
       """
 
@@ -106,6 +109,7 @@ enum Demo {
       adapter: \(outcome.adapterPath)
       metrics: \(outcome.metricsPath)
       """)
+    return outcome.status
   }
 
 }

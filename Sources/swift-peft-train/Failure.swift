@@ -5,6 +5,9 @@ import Tensors
 
 /// Errors on their way out: what is printed, and with which status the program ends.
 enum Failure {
+  /// The promised exit status of a run that was asked to stop, and saved a checkpoint.
+  static let stoppedOnRequest: Int32 = 75
+
   /// The promised exit status of a class of errors.
   static func status(of errorClass: ErrorClass) -> Int32 {
     switch errorClass {

@@ -11,20 +11,25 @@ enum Job {
   /// status.
   ///
   /// - Parameter logsAllRanks: whether ranks other than 0 log.
-  static func run(
-    logsAllRanks: Bool, _ body: (_ communicator: Communicator, _ logger: Logger) throws -> Void
-  ) {
+  /// - Returns: what `body` does.
+  @discardableResult
+  static func run<Result>(
+    logsAllRanks: Bool, _ body: (_ communicator: Communicator, _ logger: Logger) throws -> Result
+  ) -> Result {
     let communicator: Communicator
     do { communicator = try Communicator() } catch {
       Communicator.end(error, status: Failure.status(of: error.errorClass), in: nil)
     }
     let logger = StandardErrorLog.logger(
       rank: communicator.rank, worldSize: communicator.worldSize, logsAllRanks: logsAllRanks)
-    do { try body(communicator, logger) } catch {
+    do {
+      let result = try body(communicator, logger)
+      communicator.finalize()
+      return result
+    } catch {
       let status = (error as? any ClassifiedError).map { Failure.status(of: $0.errorClass) } ?? 1
       Communicator.end(error, status: status, in: communicator)
     }
-    communicator.finalize()
   }
 }
 

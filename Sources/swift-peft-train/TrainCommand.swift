@@ -15,10 +15,12 @@ struct TrainCommand: ParsableCommand {
   @OptionGroup var options: TrainOptions
 
   func run() throws {
-    Job.run(logsAllRanks: options.logAllRanks ?? false) { communicator, logger in
+    let end = Job.run(logsAllRanks: options.logAllRanks ?? false) {
+      (communicator, logger) -> RunOutcome.Status in
+      StopRequest.listen()
       let settings = try communicator.together { try options.settings() }
       if settings["model"] == nil && settings["data"] == nil {
-        try Demo.train(settings, communicator: communicator, logger: logger)
+        return try Demo.train(settings, communicator: communicator, logger: logger)
       } else {
         let (configuration, model, data) = try communicator.together {
           let configuration = try RunConfiguration(settings)
@@ -29,8 +31,9 @@ struct TrainCommand: ParsableCommand {
         }
         let run = try TrainingRun(
           configuration, model: model, data: data, communicator: communicator, logger: logger)
-        _ = try run.train()
+        return try run.train().status
       }
     }
+    if end == .stoppedOnRequest { throw ExitCode(Failure.stoppedOnRequest) }
   }
 }

@@ -6,26 +6,33 @@ PROGRAM = .build/release/swift-peft-train
 # A file may import only what its target declares in Package.swift.
 CHECKS = --explicit-target-dependency-import-check error
 
-.PHONY: run test build setup lint format clean
+.PHONY: run test build bench setup lint format clean
 
 run: build
 	scripts/mpirun.sh $(RANKS) $(PROGRAM)
 
 test: setup lint
 	$(SWIFT) build -c release --build-tests $(CHECKS)
+	.build/release/benchmarks ops --check
 	$(SWIFT) test -c release --skip-build
 
 build: setup
 	$(SWIFT) build -c release $(CHECKS) --product swift-peft-train
 
+# On an idle machine; `make bench PEER=path/of/python` with Hugging Face PEFT by turns.
+bench: setup
+	$(SWIFT) build -c release --product swift-peft-train
+	$(SWIFT) build -c release --product benchmarks
+	.build/release/benchmarks all $(if $(PEER),--python $(PEER))
+
 setup:
 	@scripts/setup.sh
 
 lint:
-	$(SWIFT) format lint --strict --recursive --parallel Sources Tests Package.swift
+	$(SWIFT) format lint --strict --recursive --parallel Sources Tests Benchmarks Package.swift
 
 format:
-	$(SWIFT) format --in-place --recursive --parallel Sources Tests Package.swift
+	$(SWIFT) format --in-place --recursive --parallel Sources Tests Benchmarks Package.swift
 
 clean:
 	$(SWIFT) package clean

@@ -29,7 +29,10 @@ enum Demo {
   /// Answers are copied together from the letter, and attention in every block takes part in that.
   private static let methodSettings: KeyValuePairs<String, String> = [
     "lora": "r=16", "lora": "lora_alpha=32", "lora": "target_modules=all-linear",
-    "prompt-tuning": "num_virtual_tokens=64", "prefix-tuning": "prefix_projection=true",
+    // On four narrow blocks the input must say much before the blocks follow it.
+    "prompt-tuning": "num_virtual_tokens=128", "prompt-tuning": "learning_rate=0.5",
+    "p-tuning": "num_virtual_tokens=128", "p-tuning": "encoder_reparameterization_type=MLP",
+    "p-tuning": "learning_rate=5e-3", "prefix-tuning": "prefix_projection=true",
     "prefix-tuning": "encoder_hidden_size=256",
     "llama-adapter": "adapter_layers=4", "llama-adapter": "adapter_len=32",
   ]
@@ -42,7 +45,7 @@ enum Demo {
         try settings.shared.set(key, value: value, source: .commandLine)
       }
     }
-    try settings.shared.set("num_epochs", value: 5, source: .commandLine)
+    try settings.shared.set("num_epochs", value: 10, source: .commandLine)
     for (method, text) in methodSettings {
       try settings.set("\(method).\(text)", source: .commandLine, isSuggestion: true)
     }

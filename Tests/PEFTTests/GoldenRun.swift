@@ -20,10 +20,13 @@ final class GoldenRun {
 
   /// Loads the base, attaches the method of the case and its start, or the adapter in a folder of
   /// the case.
-  init(_ golden: GoldenCase, threads: Int = 1, adapterFolder: String? = nil) throws {
+  init(
+    _ golden: GoldenCase, threads: Int = 1, adapterFolder: String? = nil,
+    arithmetic: Arithmetic = .float32
+  ) throws {
     self.golden = golden
     compute = Compute(threads: threads)
-    decoder = try Decoder(directory: golden.baseDirectory)
+    decoder = try Decoder(directory: golden.baseDirectory, arithmetic: arithmetic)
     method = try Self.makeMethod(golden, adapterFolder ?? "adapter")
     totalSteps = golden.losses.count
     var plan = ParameterArenaPlan()

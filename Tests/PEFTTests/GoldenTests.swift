@@ -34,6 +34,13 @@ struct GoldenTests {
     }
   }
 
+  @Test("In bf16 the start's loss is within a hundredth of f32's", arguments: cases)
+  func bfloat16(_ name: String) throws {
+    let golden = try GoldenCase(name)
+    let loss = try GoldenRun(golden, arithmetic: .bfloat16).loss()
+    #expect(abs(loss - golden.loss) <= 0.01 * golden.loss, "loss \(loss), not \(golden.loss)")
+  }
+
   @Test("Training goes the way of the reference", arguments: cases)
   func training(_ name: String) throws {
     let golden = try GoldenCase(name)

@@ -27,10 +27,10 @@ struct Subprocess {
 
   /// Runs the program to its end.
   ///
-  /// - Parameter whileRunning: called again and again until it has ended, about every
-  ///   millisecond; nil waits without looking.
+  /// - Parameter whileRunning: called about every millisecond as long as it returns true, for looking
+  ///   takes time from the program; nil waits without looking.
   /// - Throws: where it cannot be started, and where its status is not 0.
-  func run(whileRunning: ((_ seconds: Double) -> Void)? = nil) throws -> Output {
+  func run(whileRunning: ((_ seconds: Double) -> Bool)? = nil) throws -> Output {
     let scratch = NSTemporaryDirectory() + "/benchmark-\(UUID().uuidString)"
     let (outputPath, errorPath) = (scratch + ".out", scratch + ".err")
     defer {
@@ -51,10 +51,7 @@ struct Subprocess {
     RunningChild.shared.set(process.processIdentifier)
     defer { RunningChild.shared.set(nil) }
     if let whileRunning {
-      while process.isRunning {
-        whileRunning((clock.now - start) / .seconds(1))
-        usleep(1000)
-      }
+      while process.isRunning, whileRunning((clock.now - start) / .seconds(1)) { usleep(1000) }
     }
     process.waitUntilExit()
     let seconds = (clock.now - start) / .seconds(1)

@@ -86,7 +86,8 @@ public struct TrainerProgram: Sendable {
     // The first line is written when everything is ready for the first step.
     var first: Double?
     _ = try process.run { seconds in
-      if first == nil, TrainerProgram.size(of: metricsPath) > 0 { first = seconds }
+      if TrainerProgram.size(of: metricsPath) > 0 { first = seconds }
+      return first == nil
     }
     let text = (try? String(contentsOfFile: metricsPath, encoding: .utf8)) ?? ""
     let lines = try text.split(separator: "\n").map { try JSONValue(parsing: Data($0.utf8)) }

@@ -46,7 +46,7 @@ public struct Workplace: Sendable {
   }
 
   /// Steps of a run that only chooses a layout.
-  var trialSteps: StepCounts { StepCounts(warmUp: 1, timed: isQuick ? 1 : 2) }
+  var trialSteps: StepCounts { StepCounts(warmUp: 1, timed: isQuick ? 1 : 3) }
 
   /// How long a measurement of the machine's own speed lasts.
   var peakSeconds: Double { isQuick ? 0.05 : 0.3 }

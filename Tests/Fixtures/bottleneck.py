@@ -93,6 +93,9 @@ def attach(model, size, scaling, activation, directory, seed):
     parameters = {n: p for n, p in model.named_parameters() if p.requires_grad}
     randomise(parameters, seed)
     model.save_adapter(str(directory), NAME, use_safetensors=True, with_head=False)
+    # The model's name is its path: only its end is the same on every machine.
+    description = directory / "adapter_config.json"
+    description.write_text(description.read_text().replace(f"{HERE.resolve()}/", ""))
     saved = load_file(directory / "adapter.safetensors")
     assert saved.keys() == parameters.keys(), saved.keys() ^ parameters.keys()
     return parameters

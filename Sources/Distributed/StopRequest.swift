@@ -53,14 +53,4 @@ public enum StopRequest {
 
   /// Whether this process was asked to stop.
   public static var isMade: Bool { signalNumber.load(ordering: .relaxed) != 0 }
-
-  /// The signal's name; nil where there was none.
-  public static var signalName: String? {
-    switch signalNumber.load(ordering: .relaxed) {
-    case 0: nil
-    case SIGUSR1: "SIGUSR1"
-    case SIGTERM: "SIGTERM"
-    case let number: "signal \(number)"
-    }
-  }
 }

@@ -22,9 +22,32 @@
 #pragma clang attribute push( \
     __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c"))), apply_to = function)
 
-typedef void (*tile_function)(
-    const uint32_t *a, int64_t a_stride, const uint32_t *panel, int64_t units, float *c,
-    int64_t c_stride, int64_t last, float scale, int adding, int c_transposed);
+// What is packed together: columns by units, by whether B is transposed; and the room for it.
+enum {
+  narrow_columns = 96,
+  narrow_units = 1024,
+  wide_columns = 288,
+  wide_units = 352,
+  panel_units = wide_columns * wide_units,
+};
+
+// C (+)= scale * (A panel + left right), where `last` are the columns of the last vector.
+typedef struct {
+  const uint32_t *a;
+  int64_t a_stride;
+  const uint32_t *panel;
+  int64_t units;
+  const float *left;
+  int64_t left_stride;
+  const float *right;  // as a panel of `rank` units
+  int64_t rank;
+  float *c;
+  int64_t c_stride, last;
+  float scale;
+  int adding, c_transposed;
+} tile_operands;
+
+typedef void (*tile_function)(const tile_operands *);
 
 CK_INLINE int64_t element_bytes(ck_type type) { return type == ck_f32 ? 4 : 2; }
 

@@ -73,6 +73,32 @@ CK_INLINE __m512i CK_PRODUCT(load_columns)(
 #endif
 }
 
+// Packs 16 columns, which are stored rows, by at most 16 units; those beyond `columns` become 0.
+// `step` are the numbers from one unit to the next.
+CK_INLINE void CK_PRODUCT(pack_square)(
+    uint32_t *target, int64_t step, const char *b, int64_t row_bytes, ck_type type,
+    int64_t columns, int64_t units, int64_t depth) {
+  __m512i rows[16];
+#pragma clang loop unroll(full)
+  for (int i = 0; i < 16; i++) {
+    const char *row = b + i * row_bytes;
+    _mm_prefetch(row + 16 * row_bytes, _MM_HINT_T0);
+    rows[i] = i < columns ? CK_PRODUCT(load_units)(row, type, depth) : _mm512_setzero_si512();
+  }
+  transpose16(rows);
+#pragma clang loop unroll(full)
+  for (int i = 0; i < 16; i++) {
+    if (i < units) _mm512_storeu_si512(target + i * step, rows[i]);
+  }
+}
+
+// Where 16 columns of one unit lie in the panels.
+CK_INLINE void CK_PRODUCT(store_column)(
+    uint32_t *panels, int64_t units, int64_t u, int64_t column, int64_t columns, __m512i numbers) {
+  int64_t panel = column / 48 * 48, vectors = panel_vectors(columns - panel);
+  _mm512_storeu_si512(panels + panel * units + u * vectors * 16 + (column - panel), numbers);
+}
+
 // Packs `columns` columns, `depth` elements deep. Panel p starts at 48 * p * units; in it lie, for
 // each unit, the panel's columns in whole vectors.
 CK_INLINE void CK_PRODUCT(pack_as)(
@@ -81,6 +107,12 @@ CK_INLINE void CK_PRODUCT(pack_as)(
   int64_t size = element_bytes(type), units = (depth + CK_PER_UNIT - 1) / CK_PER_UNIT;
   if (!transposed) {
     int64_t row_bytes = stride * size;
+#if CK_BF16
+    // The first 16 numbers of two rows in turn.
+    __m512i lane = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+    __m512i pairs =
+        _mm512_or_si512(lane, _mm512_slli_epi32(_mm512_add_epi32(lane, _mm512_set1_epi32(32)), 16));
+#endif
     for (int64_t u = 0; u < units; u++) {
       const char *row = b + u * CK_PER_UNIT * row_bytes;
       const char *next = u * CK_PER_UNIT + 1 < depth ? row + row_bytes : NULL;
@@ -89,10 +121,30 @@ CK_INLINE void CK_PRODUCT(pack_as)(
           _mm_prefetch(row + ahead * row_bytes + byte, _MM_HINT_T0);
         }
       }
-      for (int64_t column = 0; column < columns; column += 16) {
-        int64_t panel = column / 48 * 48, vectors = panel_vectors(columns - panel);
-        _mm512_storeu_si512(
-            panels + panel * units + u * vectors * 16 + (column - panel),
+      int64_t column = 0;
+#if CK_BF16
+      if (type == ck_bf16 && next != NULL) {
+        for (; column + 32 <= columns; column += 32) {
+          __m512i low = _mm512_loadu_si512(row + column * size);
+          __m512i high = _mm512_loadu_si512(next + column * size);
+          CK_PRODUCT(store_column)(
+              panels, units, u, column, columns, _mm512_permutex2var_epi16(low, pairs, high));
+          CK_PRODUCT(store_column)(
+              panels, units, u, column + 16, columns,
+              _mm512_permutex2var_epi16(
+                  low, _mm512_add_epi16(pairs, _mm512_set1_epi16(16)), high));
+        }
+      }
+#endif
+      for (; column + 16 <= columns; column += 16) {
+        CK_PRODUCT(store_column)(
+            panels, units, u, column, columns,
+            CK_PRODUCT(load_columns)(
+                row + column * size, next == NULL ? NULL : next + column * size, type, 16));
+      }
+      if (column < columns) {
+        CK_PRODUCT(store_column)(
+            panels, units, u, column, columns,
             CK_PRODUCT(load_columns)(
                 row + column * size, next == NULL ? NULL : next + column * size, type,
                 columns - column));
@@ -101,22 +153,28 @@ CK_INLINE void CK_PRODUCT(pack_as)(
     return;
   }
   for (int64_t column = 0; column < columns; column += 16) {
-    int64_t panel = column / 48 * 48, vectors = panel_vectors(columns - panel);
+    int64_t panel = column / 48 * 48, step = panel_vectors(columns - panel) * 16;
     uint32_t *target = panels + panel * units + (column - panel);
-    for (int64_t u = 0; u < units; u += 16) {
-      int64_t left = depth - u * CK_PER_UNIT;
-      __m512i rows[16];
-      for (int i = 0; i < 16; i++) {
-        const char *row = b + ((column + i) * stride + u * CK_PER_UNIT) * size;
-        _mm_prefetch(row + 16 * stride * size, _MM_HINT_T0);
-        rows[i] = column + i < columns ? CK_PRODUCT(load_units)(row, type, left)
-                                       : _mm512_setzero_si512();
+    const char *first = b + column * stride * size;
+    int64_t unit = CK_PER_UNIT * size, width = columns - column, u = 0;
+    // Rows that all start at the same place in a line of the cache are read by whole vectors of it.
+    if (width >= 16 && stride * size % 64 == 0) {
+      u = 15 - (int64_t)(((uintptr_t)first / (uintptr_t)unit + 15) % 16);
+      if (u > units) u = units;
+      if (u > 0) {
+        CK_PRODUCT(pack_square)(target, step, first, stride * size, type, 16, u, depth);
       }
-      transpose16(rows);
-      int count = units - u < 16 ? (int)(units - u) : 16;
-      for (int i = 0; i < count; i++) {
-        _mm512_storeu_si512(target + (u + i) * vectors * 16, rows[i]);
-      }
+    }
+    for (; width >= 16 && (u + 16) * CK_PER_UNIT <= depth; u += 16) {
+      CK_PRODUCT(pack_square)(
+          target + u * step, step, first + u * unit, stride * size, type, 16, 16,
+          16 * CK_PER_UNIT);
+    }
+    for (; u < units; u += 16) {
+      int64_t left = units - u < 16 ? units - u : 16;
+      CK_PRODUCT(pack_square)(
+          target + u * step, step, first + u * unit, stride * size, type, width, left,
+          depth - u * CK_PER_UNIT);
     }
   }
 }
@@ -138,21 +196,20 @@ static void CK_PRODUCT(pack)(
 }
 
 // One tile: ROWS rows (at most 8; 16 with one vector) by VECTORS vectors, which are constants, as is
-// whether A is transposed. `last` are the columns of the last vector.
-CK_INLINE void CK_PRODUCT(tile)(
-    int ROWS, int VECTORS, int a_transposed, const uint32_t *a, int64_t a_stride,
-    const uint32_t *panel, int64_t units, float *c, int64_t c_stride, int64_t last, float scale,
-    int adding, int c_transposed) {
+// whether A is transposed.
+CK_INLINE void CK_PRODUCT(tile)(int ROWS, int VECTORS, int a_transposed, const tile_operands *t) {
+  const uint32_t *a = t->a;
+  int64_t a_stride = t->a_stride;
   __m512 sums[16][3];
 #pragma clang loop unroll(full)
   for (int row = 0; row < ROWS; row++) {
 #pragma clang loop unroll(full)
     for (int v = 0; v < VECTORS; v++) sums[row][v] = _mm512_setzero_ps();
   }
-  for (int64_t u = 0; u < units; u++) {
+  for (int64_t u = 0; u < t->units; u++) {
     __m512i b[3];
 #pragma clang loop unroll(full)
-    for (int v = 0; v < VECTORS; v++) b[v] = _mm512_loadu_si512(panel + (u * VECTORS + v) * 16);
+    for (int v = 0; v < VECTORS; v++) b[v] = _mm512_loadu_si512(t->panel + (u * VECTORS + v) * 16);
 #pragma clang loop unroll(full)
     for (int row = 0; row < ROWS; row++) {
       const uint32_t *unit = a_transposed ? a + u * a_stride + row : a + row * a_stride + u;
@@ -163,32 +220,39 @@ CK_INLINE void CK_PRODUCT(tile)(
       }
     }
   }
-  __m512 factor = _mm512_set1_ps(scale);
-  if (c_transposed) {
-    store_transposed(ROWS, VECTORS, sums, c, c_stride, last, factor, adding);
+  for (int64_t u = 0; u < t->rank; u++) {
+    __m512 b[3];
+#pragma clang loop unroll(full)
+    for (int v = 0; v < VECTORS; v++) b[v] = _mm512_loadu_ps(t->right + (u * VECTORS + v) * 16);
+#pragma clang loop unroll(full)
+    for (int row = 0; row < ROWS; row++) {
+      __m512 x = _mm512_set1_ps(t->left[row * t->left_stride + u]);
+#pragma clang loop unroll(full)
+      for (int v = 0; v < VECTORS; v++) sums[row][v] = _mm512_fmadd_ps(x, b[v], sums[row][v]);
+    }
+  }
+  __m512 factor = _mm512_set1_ps(t->scale);
+  if (t->c_transposed) {
+    store_transposed(ROWS, VECTORS, sums, t->c, t->c_stride, t->last, factor, t->adding);
     return;
   }
 #pragma clang loop unroll(full)
   for (int row = 0; row < ROWS; row++) {
 #pragma clang loop unroll(full)
     for (int v = 0; v < VECTORS; v++) {
-      float *target = c + row * c_stride + 16 * v;
-      __mmask16 mask = v == VECTORS - 1 ? lanes(last) : (__mmask16)0xffff;
+      float *target = t->c + row * t->c_stride + 16 * v;
+      __mmask16 mask = v == VECTORS - 1 ? lanes(t->last) : (__mmask16)0xffff;
       _mm512_mask_storeu_ps(
           target, mask,
-          adding ? _mm512_fmadd_ps(factor, sums[row][v], _mm512_maskz_loadu_ps(mask, target))
-                 : _mm512_mul_ps(factor, sums[row][v]));
+          t->adding ? _mm512_fmadd_ps(factor, sums[row][v], _mm512_maskz_loadu_ps(mask, target))
+                    : _mm512_mul_ps(factor, sums[row][v]));
     }
   }
 }
 
-#define CK_TILE(transposed, vectors, rows)                                                        \
-  static void CK_PRODUCT(tile_##transposed##_##vectors##_##rows)(                                 \
-      const uint32_t *a, int64_t a_stride, const uint32_t *panel, int64_t units, float *c,        \
-      int64_t c_stride, int64_t last, float scale, int adding, int c_transposed) {                \
-    CK_PRODUCT(tile)(                                                                             \
-        rows, vectors, transposed, a, a_stride, panel, units, c, c_stride, last, scale, adding,   \
-        c_transposed);                                                                            \
+#define CK_TILE(transposed, vectors, rows)                                                 \
+  static void CK_PRODUCT(tile_##transposed##_##vectors##_##rows)(const tile_operands *t) { \
+    CK_PRODUCT(tile)(rows, vectors, transposed, t);                                        \
   }
 #define CK_TILES8(t, v)                                                                           \
   CK_TILE(t, v, 1) CK_TILE(t, v, 2) CK_TILE(t, v, 3) CK_TILE(t, v, 4)                             \
@@ -225,45 +289,64 @@ static const tile_function CK_PRODUCT(tiles)[2][3][16] = {
 #endif
 };
 
+#if !CK_BF16
+// Packs columns of the low-rank term's right factor, times its scale.
+static void pack_right(float *panels, const ck_product *p, int64_t column, int64_t columns) {
+  const float *first = p->right + (p->right_transposed ? column * p->right_stride : column);
+  pack_f32(
+      (uint32_t *)panels, (const char *)first, p->right_stride, p->right_transposed, ck_f32,
+      columns, p->rank);
+  int64_t count = (columns + 15) / 16 * 16 * p->rank;
+  for (int64_t i = 0; i < count; i++) panels[i] *= p->right_scale;
+}
+#endif
+
 static void CK_PRODUCT(multiply)(const ck_product *p) {
-  enum { COLUMNS = 96, UNITS = 1024 };
+  // What is packed together fits the second-level cache. Rows of B that carry the columns are read
+  // in pieces of a row: the wider, the fewer pages at a time.
+  int64_t width = p->b_transposed ? narrow_columns : wide_columns;
+  int64_t limit = p->b_transposed ? narrow_units : wide_units;
   int64_t units = (p->depth + CK_PER_UNIT - 1) / CK_PER_UNIT;
-  // Parts of about the same depth: a function of the depth alone.
-  int64_t parts = (units + UNITS - 1) / UNITS;
+  // Parts of about the same depth: a function of the depth and of how B lies alone.
+  int64_t parts = (units + limit - 1) / limit;
   int64_t step = ((units + parts - 1) / parts + 15) / 16 * 16;
   int64_t size = element_bytes(p->b_type);
-  // In units.
-  int64_t a_stride = p->a_stride / CK_PER_UNIT;
   uint32_t *panels = p->scratch;
-  for (int64_t column = 0; column < p->columns; column += COLUMNS) {
-    int64_t columns = p->columns - column < COLUMNS ? p->columns - column : COLUMNS;
+  float *right = (float *)(panels + panel_units);
+  // In units.
+  tile_operands t = {
+      .a_stride = p->a_stride / CK_PER_UNIT, .left_stride = p->left_stride,
+      .c_stride = p->c_stride, .scale = p->scale, .c_transposed = p->c_transposed};
+  for (int64_t column = 0; column < p->columns; column += width) {
+    int64_t columns = p->columns - column < width ? p->columns - column : width;
+    if (p->rank > 0) pack_right(right, p, column, columns);
     for (int64_t first = 0; first < units; first += step) {
-      int64_t part = units - first < step ? units - first : step;
+      t.units = units - first < step ? units - first : step;
+      t.rank = first + step >= units ? p->rank : 0;
+      t.adding = p->adding || first > 0;
       int64_t element = first * CK_PER_UNIT;
-      int64_t depth = p->depth - element < part * CK_PER_UNIT ? p->depth - element
-                                                              : part * CK_PER_UNIT;
+      int64_t depth = p->depth - element < t.units * CK_PER_UNIT ? p->depth - element
+                                                                 : t.units * CK_PER_UNIT;
       int64_t stored = p->b_transposed ? column * p->b_stride + element
                                        : element * p->b_stride + column;
       CK_PRODUCT(pack)(
           panels, (const char *)p->b + stored * size, p->b_stride, p->b_transposed, p->b_type,
           columns, depth);
-      int adding = p->adding || first > 0;
       int64_t height = columns <= 16 ? 16 : 8;
       for (int64_t row = 0; row < p->rows; row += height) {
         int64_t rows = p->rows - row < height ? p->rows - row : height;
-        const uint32_t *a =
-            (const uint32_t *)p->a + (p->a_transposed ? first * a_stride + row
-                                                      : row * a_stride + first);
+        t.a = (const uint32_t *)p->a + (p->a_transposed ? first * t.a_stride + row
+                                                        : row * t.a_stride + first);
+        t.left = p->left + row * p->left_stride;
         for (int64_t panel = 0; panel < columns; panel += 48) {
           int64_t vectors = panel_vectors(columns - panel);
+          t.panel = panels + panel * t.units;
+          t.right = right + panel * p->rank;
+          t.c = p->c + (p->c_transposed ? (column + panel) * p->c_stride + row
+                                        : row * p->c_stride + column + panel);
+          t.last = (columns - panel < 48 ? columns - panel : 48) - 16 * (vectors - 1);
           // A last panel of one vector beside a whole one takes as few rows as that.
-          tile_function tile = CK_PRODUCT(tiles)[p->a_transposed != 0][vectors - 1][rows - 1];
-          int64_t at = p->c_transposed ? (column + panel) * p->c_stride + row
-                                       : row * p->c_stride + column + panel;
-          int64_t width = columns - panel < 48 ? columns - panel : 48;
-          tile(
-              a, a_stride, panels + panel * part, part, p->c + at, p->c_stride,
-              width - 16 * (vectors - 1), p->scale, adding, p->c_transposed);
+          CK_PRODUCT(tiles)[p->a_transposed != 0][vectors - 1][rows - 1](&t);
         }
       }
     }

@@ -45,28 +45,47 @@ struct FrozenProduct {
   /// Up to this many rows the weight is read directly, since its way from memory is what counts.
   static let fewRows = 8
 
-  /// Computes `C (+)= A·op(S) + bias`.
+  /// Computes `C (+)= A·op(S) + bias + term`.
   ///
   /// - Parameters:
   ///   - a: [rows, inner].
   ///   - bias: [1, outer].
   ///   - c: [rows, outer].
+  ///   - term: of the shape of `c`.
   func multiply(
-    _ a: MatrixView, bias: MatrixView?, into c: MatrixView, adding: Bool, on compute: Compute
+    _ a: MatrixView, bias: MatrixView?, into c: MatrixView, adding: Bool, term: LowRankTerm? = nil,
+    on compute: Compute
   ) {
     guard a.rows > 0 && outer > 0 else { return }
+    term?.requireShape(rows: a.rows, columns: outer)
+    var rest = term
+    if let packed = compute.product.packed, isPacked(rows: a.rows, on: compute) {
+      let fits = (term?.rank ?? 0) <= PackedProduct.highestRank
+      multiply(
+        packed, a, bias: bias, into: c, adding: adding, term: fits ? term : nil, on: compute)
+      if fits { rest = nil }
+    } else {
+      multiplyUnpacked(a, bias: bias, into: c, adding: adding, on: compute)
+    }
+    rest?.add(to: c, on: compute)
+  }
+
+  /// Whether so many rows are multiplied by packed panels.
+  private func isPacked(rows: Int, on compute: Compute) -> Bool {
+    rows > FrozenProduct.fewRows && inner > 0
+      && (arithmetic == .float32 || compute.packsBFloat16)
+  }
+
+  /// `C (+)= A·op(S) + bias` by other means.
+  private func multiplyUnpacked(
+    _ a: MatrixView, bias: MatrixView?, into c: MatrixView, adding: Bool, on compute: Compute
+  ) {
     if a.rows <= FrozenProduct.fewRows {
       multiplyFewRows(a, bias: bias, into: c, adding: adding, on: compute)
       return
     }
     if arithmetic == .bfloat16, inner > 0, let engine = compute.bfloat16Engine {
       engine.multiply(self, a, bias: bias, into: c, adding: adding, on: compute)
-      return
-    }
-    if inner > 0, let packed = compute.product.packed,
-      arithmetic == .float32 || compute.packsBFloat16
-    {
-      multiply(packed, a, bias: bias, into: c, adding: adding, on: compute)
       return
     }
     let shape = BlockShape(rows: a.rows, columns: outer)
@@ -83,14 +102,15 @@ struct FrozenProduct {
   /// The same by packed panels of the weight as it is stored.
   private func multiply(
     _ packed: PackedProduct, _ a: MatrixView, bias: MatrixView?, into c: MatrixView, adding: Bool,
-    on compute: Compute
+    term: LowRankTerm?, on compute: Compute
   ) {
     let weight = PackedProduct.Stored(
       storage, elementType, stride: storedStride, transposed: transposed)
     let input = compute.roundedInput
     if arithmetic == .bfloat16 { input.take(a, on: compute) }
     let blocks = PackedProduct.Blocks(
-      rows: a.rows, columns: outer, depth: inner, threads: compute.threadCount)
+      rows: a.rows, columns: outer, depth: inner, isTransposed: transposed,
+      threads: compute.threadCount)
     compute.forEachBlock(blocks.count) { block, worker in
       let (rows, columns) = blocks[block]
       let target = c.rows(rows).columns(columns)
@@ -104,11 +124,13 @@ struct FrozenProduct {
       if arithmetic == .bfloat16 {
         packed.multiplyBFloat16(
           input.row(rows.lowerBound), aStride: input.stride, by: weight.columns(columns),
-          depth: inner, into: target, adding: adds, scratch: scratch)
+          depth: inner, into: target, adding: adds, term: term?.part(rows: rows, columns: columns),
+          scratch: scratch)
       } else {
         packed.multiply(
           .init(base: a.base + rows.lowerBound * a.rowStride, stride: a.rowStride),
-          by: weight.columns(columns), depth: inner, into: target, adding: adds, scratch: scratch)
+          by: weight.columns(columns), depth: inner, into: target, adding: adds,
+          term: term?.part(rows: rows, columns: columns), scratch: scratch)
       }
     }
   }

@@ -8,17 +8,19 @@ import Tensors
 /// generating, it is read directly; above, tile by tile (`FrozenProduct`). Either way the result is
 /// the same to the last bit for any number of threads.
 public enum Linear {
-  /// Computes `y (+)= x Wᵀ + b`.
+  /// Computes `y (+)= x Wᵀ + b`, and a low-rank term besides.
   ///
   /// - Parameters:
   ///   - x: input, [T, I].
   ///   - bias: [1, O].
   ///   - y: output, [T, O]; must not overlap x.
   ///   - adding: whether to add to y instead of overwriting it.
-  ///   - arithmetic: that of the product; the bias is always added in f32.
+  ///   - arithmetic: that of the product; the bias and the term are always added in f32.
+  ///   - term: of shape [T, O].
   public static func forward(
     _ x: MatrixView, weight: WeightMatrix, bias: MatrixView?, into y: MatrixView,
-    adding: Bool = false, arithmetic: Arithmetic = .float32, on compute: Compute
+    adding: Bool = false, arithmetic: Arithmetic = .float32, term: LowRankTerm? = nil,
+    on compute: Compute
   ) {
     precondition(
       x.columns == weight.inputSize && y.columns == weight.outputSize && x.rows == y.rows,
@@ -28,17 +30,19 @@ public enum Linear {
       """)
     if let bias { requireVector(bias, weight.outputSize, "bias") }
     FrozenProduct(forward: weight, arithmetic: arithmetic)
-      .multiply(x, bias: bias, into: y, adding: adding, on: compute)
+      .multiply(x, bias: bias, into: y, adding: adding, term: term, on: compute)
   }
 
-  /// Computes `dx (+)= dy W`.
+  /// Computes `dx (+)= dy W`, and a low-rank term besides.
   ///
   /// - Parameters:
   ///   - dy: gradient of the output, [T, O].
   ///   - dx: gradient of the input, [T, I]; must not overlap dy.
+  ///   - arithmetic: that of the product; the term is always added in f32.
+  ///   - term: of shape [T, I].
   public static func backwardInput(
     _ dy: MatrixView, weight: WeightMatrix, into dx: MatrixView, adding: Bool = false,
-    arithmetic: Arithmetic = .float32, on compute: Compute
+    arithmetic: Arithmetic = .float32, term: LowRankTerm? = nil, on compute: Compute
   ) {
     precondition(
       dy.columns == weight.outputSize && dx.columns == weight.inputSize && dy.rows == dx.rows,
@@ -47,7 +51,7 @@ public enum Linear {
       \(weight.inputSize) features to \(weight.outputSize)
       """)
     FrozenProduct(backward: weight, arithmetic: arithmetic)
-      .multiply(dy, bias: nil, into: dx, adding: adding, on: compute)
+      .multiply(dy, bias: nil, into: dx, adding: adding, term: term, on: compute)
   }
 
   /// Computes `dW += dyᵀ x`, in the layout in which the weight is stored.

@@ -8,6 +8,8 @@ import Tensors
 struct PackedProduct {
   /// Memory that a product needs.
   static let scratchBytes = Int(ck_product_scratch_bytes)
+  /// The highest rank of a term that a product adds along with the rest.
+  static let highestRank = Int(ck_product_rank)
 
   /// The right operand, in its stored type and at any byte address.
   struct Stored {
@@ -34,38 +36,41 @@ struct PackedProduct {
   /// Whether operands may be bf16.
   var multipliesBFloat16: Bool { kernels.pointee.multiply_bf16 != nil }
 
-  /// Computes `c (+)= scale · op(a) b` in f32.
+  /// Computes `c (+)= scale · (op(a) b + term)` in f32.
   ///
   /// - Parameters:
   ///   - a: [c.rows, depth] once transposed or not.
   ///   - b: [depth, c.columns] once transposed or not.
   ///   - cTransposed: whether c is [columns, rows] instead.
+  ///   - term: of rank `highestRank` at most.
   ///   - scratch: `scratchBytes` at a multiple of 64.
   func multiply(
     _ a: SingleProduct.Operand, by b: Stored, depth: Int, scale: Float = 1, into c: MatrixView,
-    cTransposed: Bool = false, adding: Bool, scratch: UnsafeMutableRawPointer
+    cTransposed: Bool = false, adding: Bool, term: LowRankTerm? = nil,
+    scratch: UnsafeMutableRawPointer
   ) {
     var product = arguments(
       UnsafeRawPointer(a.base), aStride: a.stride, b, depth: depth, c, cTransposed: cTransposed,
-      adding: adding, scratch)
+      adding: adding, term, scratch)
     product.a_transposed = a.transposed ? 1 : 0
     product.scale = scale
     kernels.pointee.multiply(&product)
   }
 
-  /// Computes `c (+)= a b` with operands in bf16 and sums in f32; where `multipliesBFloat16`.
+  /// Computes `c (+)= a b + term` with operands in bf16 and sums in f32; where `multipliesBFloat16`.
   ///
   /// - Parameters:
   ///   - a: [c.rows, depth] of bf16; rows start at multiples of 4 bytes, and a 0 lies behind one of
   ///     odd length.
   ///   - aStride: elements from one row to the next, even.
   ///   - b: [depth, c.columns] once transposed or not; rounded where it is not bf16.
+  ///   - term: in f32, of rank `highestRank` at most.
   func multiplyBFloat16(
     _ a: UnsafeRawPointer, aStride: Int, by b: Stored, depth: Int, into c: MatrixView,
-    adding: Bool, scratch: UnsafeMutableRawPointer
+    adding: Bool, term: LowRankTerm? = nil, scratch: UnsafeMutableRawPointer
   ) {
     var product = arguments(
-      a, aStride: aStride, b, depth: depth, c, cTransposed: false, adding: adding, scratch)
+      a, aStride: aStride, b, depth: depth, c, cTransposed: false, adding: adding, term, scratch)
     guard let multiply = kernels.pointee.multiply_bf16 else {
       preconditionFailure("no product with bf16 operands on this processor")
     }
@@ -74,11 +79,16 @@ struct PackedProduct {
 
   private func arguments(
     _ a: UnsafeRawPointer, aStride: Int, _ b: Stored, depth: Int, _ c: MatrixView,
-    cTransposed: Bool, adding: Bool, _ scratch: UnsafeMutableRawPointer
+    cTransposed: Bool, adding: Bool, _ term: LowRankTerm?, _ scratch: UnsafeMutableRawPointer
   ) -> ck_product {
     ck_product(
       a: a, a_stride: Int64(aStride), a_transposed: 0, b: b.base, b_type: b.type.stored,
-      b_stride: Int64(b.stride), b_transposed: b.transposed ? 1 : 0, c: c.base,
+      b_stride: Int64(b.stride), b_transposed: b.transposed ? 1 : 0,
+      left: term.map { UnsafePointer($0.left.base) }, left_stride: Int64(term?.left.rowStride ?? 0),
+      right: term.map { UnsafePointer($0.right.base) },
+      right_stride: Int64(term?.right.rowStride ?? 0),
+      right_transposed: term?.isTransposed ?? false ? 1 : 0, right_scale: term?.scale ?? 1,
+      rank: Int64(term?.rank ?? 0), c: c.base,
       c_stride: Int64(c.rowStride), c_transposed: cTransposed ? 1 : 0,
       rows: Int64(cTransposed ? c.columns : c.rows),
       columns: Int64(cTransposed ? c.rows : c.columns),
@@ -88,22 +98,29 @@ struct PackedProduct {
   /// How a product is cut for a number of threads: into a few blocks for each, of as many rows as
   /// can be, since every block packs its columns anew.
   struct Blocks {
-    /// The columns that are packed together: two panels.
-    private static let columns = 96
+    /// The columns that are packed together, at least and at most: two panels where b is transposed,
+    /// up to six where not.
+    private static let leastColumns = 96
+    private static let mostColumns = 288
     /// Fewer rows cost more packing than they gain.
     private static let minimumRows = 64
 
     let rowStep: Int
+    private let columnStep: Int
     let rowBlocks: Int
     let count: Int
     private let rows: Int
     private let columns: Int
 
-    init(rows: Int, columns: Int, depth: Int, threads: Int) {
+    init(rows: Int, columns: Int, depth: Int, isTransposed: Bool, threads: Int) {
       (self.rows, self.columns) = (rows, columns)
       // A million multiply-adds take a core about 10 microseconds: hardly worth waking a thread for.
       let wanted = threads == 1 ? 1 : min(3 * threads, 1 + rows * columns * depth / 1_000_000)
-      let columnBlocks = blockCount(columns, Blocks.columns)
+      let whole = (blockCount(columns, wanted) + 47) / 48 * 48
+      columnStep =
+        isTransposed
+        ? Blocks.leastColumns : min(max(whole, Blocks.leastColumns), Blocks.mostColumns)
+      let columnBlocks = blockCount(columns, columnStep)
       let split = max(1, min(blockCount(wanted, columnBlocks), rows / Blocks.minimumRows))
       rowStep = (blockCount(rows, split) + 15) & ~15
       rowBlocks = blockCount(rows, rowStep)
@@ -114,7 +131,7 @@ struct PackedProduct {
     subscript(block: Int) -> (rows: Range<Int>, columns: Range<Int>) {
       (
         blockRange(block % rowBlocks, rowStep, rows),
-        blockRange(block / rowBlocks, Blocks.columns, columns)
+        blockRange(block / rowBlocks, columnStep, columns)
       )
     }
   }

@@ -85,7 +85,7 @@ public enum Product {
       right.base, .float32, stride: right.stride, transposed: right.transposed)
     let blocks = PackedProduct.Blocks(
       rows: swaps ? c.columns : c.rows, columns: swaps ? c.rows : c.columns, depth: depth,
-      threads: compute.threadCount)
+      isTransposed: right.transposed, threads: compute.threadCount)
     compute.forEachBlock(blocks.count) { block, worker in
       let (rows, columns) = blocks[block]
       let step = left.transposed ? 1 : left.stride

@@ -16,6 +16,7 @@ struct LinearShape: Sendable, CustomTestStringConvertible {
     LinearShape(tokens: 3, input: 130, output: 9), LinearShape(tokens: 8, input: 31, output: 300),
     LinearShape(tokens: 9, input: 7, output: 5), LinearShape(tokens: 65, input: 700, output: 40),
     LinearShape(tokens: 300, input: 41, output: 230),
+    LinearShape(tokens: 20, input: 400, output: 800),
   ]
 }
 

@@ -5,10 +5,11 @@
 
 #include "ck_linear.h"
 
-// Bytes of scratch memory a product needs: two panels of 48 columns, 1024 deep.
-enum { ck_product_scratch_bytes = 2 * 48 * 1024 * 4 };
+// The highest rank of a low-rank term, and the bytes of scratch memory a product needs: panels of 288
+// columns, 352 units and such a rank deep.
+enum { ck_product_rank = 64, ck_product_scratch_bytes = 288 * (352 + ck_product_rank) * 4 };
 
-// C (+)= scale * A * op(B), on the calling thread.
+// C (+)= scale * (A * op(B) + left * op(right)), on the calling thread.
 //
 // Strides are elements from one stored row to the next. An element of C is the same to the last bit
 // whatever other rows and columns are computed in the same call, and at whatever address.
@@ -23,6 +24,15 @@ typedef struct {
   ck_type b_type;
   int64_t b_stride;
   int b_transposed;
+  // A low-rank term in f32, added while C is in registers: left is [rows, rank], right [rank,
+  // columns], or [columns, rank] when transposed, and counts right_scale times. A rank of 0 is none.
+  const float *_Nullable left;
+  int64_t left_stride;
+  const float *_Nullable right;
+  int64_t right_stride;
+  int right_transposed;
+  float right_scale;
+  int64_t rank;
   // [rows, columns], or [columns, rows] when transposed.
   float *_Nonnull c;
   int64_t c_stride;

@@ -34,18 +34,20 @@ public struct LinearPass {
 ///
 /// With `x` the input, the hooked projection is `y = output(base(input(x)), x)`. The model calls
 ///
-/// 1. `replaceInput` if `replacesInput`, and multiplies what it returns by the frozen weight;
+/// 1. `replaceInput` if `replacesInput`, and multiplies what it returns by the frozen weight, or
+///    `outputTerm`, and adds what it returns to the frozen product;
 /// 2. `forward`, which changes `y` in place;
 ///
 /// and in backward, upside down,
 ///
 /// 3. `backwardOutput`, which turns the gradient of `y` in place into the gradient of the frozen
-///    product's result, and may keep what it needs in `scratch` until the next call;
+///    product's result, and may keep what it needs in `scratch` until the last call;
 /// 4. `backwardReplacedInput` if `replacesInput`, which turns the gradient of the replaced input in
-///    place into the gradient of `x`;
-/// 5. `backwardInput`, which adds the hook's own contribution to the gradient of `x`.
+///    place into the gradient of `x`, or `inputTerm`, and adds what it returns to the frozen
+///    product's gradient of `x`;
+/// 5. `backwardInput`, which adds whatever else the hook contributes to the gradient of `x`.
 ///
-/// Steps 4 and 5 come with `dx == nil` where nothing below trains.
+/// Where nothing below trains, `inputTerm` is not called and step 5 comes with `dx == nil`.
 public protocol LinearHook: AnyObject {
   /// Floats a token that forward keeps for backward.
   var savedColumns: Int { get }
@@ -68,6 +70,10 @@ public protocol LinearHook: AnyObject {
   func arithmetic(of layer: LinearLayer, isInputGradientNeeded: Bool) -> HookArithmetic
   /// Writes the replaced input. - Parameter x: the projection's input, [tokens, in].
   func replaceInput(_ x: MatrixView, into replaced: MatrixView, _ pass: LinearPass)
+  /// A low-rank term of the result, [tokens, out], for the frozen product to add.
+  ///
+  /// - Parameter x: the projection's input, [tokens, in].
+  func outputTerm(input x: MatrixView, _ pass: LinearPass) -> LowRankTerm?
   /// Changes the projection's result `y`, [tokens, out], in place.
   func forward(input x: MatrixView, output y: MatrixView, _ pass: LinearPass)
   /// Turns the gradient of the result into that of the frozen product, in place, and adds to the
@@ -75,7 +81,10 @@ public protocol LinearHook: AnyObject {
   func backwardOutput(_ dy: MatrixView, input x: MatrixView, _ pass: LinearPass)
   /// Turns the gradient of the replaced input into that of the input, in place, [tokens, in].
   func backwardReplacedInput(_ dx: MatrixView, input x: MatrixView, _ pass: LinearPass)
-  /// Adds the hook's own contribution to the gradient of the input.
+  /// A low-rank term of the gradient of the input, [tokens, in], for the frozen product's backward
+  /// to add.
+  func inputTerm(_ pass: LinearPass) -> LowRankTerm?
+  /// Adds the hook's own contribution to the gradient of the input, but for `inputTerm`.
   ///
   /// - Parameters:
   ///   - dy: what `backwardOutput` left, [tokens, out].
@@ -94,6 +103,10 @@ extension LinearHook {
   public var changesOutputGradient: Bool { true }
   /// Most hooks are content with what they saved.
   public var needsInputGradient: Bool { false }
+  /// Most hooks add nothing of low rank.
+  public func outputTerm(input x: MatrixView, _ pass: LinearPass) -> LowRankTerm? { nil }
+  /// Most hooks add nothing of low rank.
+  public func inputTerm(_ pass: LinearPass) -> LowRankTerm? { nil }
   /// Never called unless `replacesInput`.
   public func replaceInput(_ x: MatrixView, into replaced: MatrixView, _ pass: LinearPass) {}
   /// Never called unless `replacesInput`.

@@ -65,19 +65,22 @@ public final class LinearLayer {
   func use(_ scratch: HookScratch) { self.scratch = scratch }
 
   /// The frozen product alone, `y = x Wᵀ + b`; hooks may use it.
-  public func base(_ x: MatrixView, into y: MatrixView, on compute: Compute) {
+  public func base(
+    _ x: MatrixView, into y: MatrixView, term: LowRankTerm? = nil, on compute: Compute
+  ) {
     Linear.forward(
       x, weight: weight.operand, bias: bias?.vector, into: y,
-      arithmetic: weight.arithmetic(arithmetic), on: compute)
+      arithmetic: weight.arithmetic(arithmetic), term: term, on: compute)
   }
 
   /// The gradient of the frozen product's input, `dx = dy W`; hooks may use it.
   public func baseBackward(
-    _ dy: MatrixView, into dx: MatrixView, adding: Bool, on compute: Compute
+    _ dy: MatrixView, into dx: MatrixView, adding: Bool, term: LowRankTerm? = nil,
+    on compute: Compute
   ) {
     Linear.backwardInput(
       dy, weight: weight.operand, into: dx, adding: adding,
-      arithmetic: weight.arithmetic(arithmetic), on: compute)
+      arithmetic: weight.arithmetic(arithmetic), term: term, on: compute)
   }
 
   /// Projects `x` [tokens, in] into `y` [tokens, out].
@@ -89,7 +92,8 @@ public final class LinearLayer {
       pass.compute.part(.adapter) { hook.replaceInput(x, into: replaced, linearPass) }
       base(replaced, into: y, on: pass.compute)
     } else {
-      base(x, into: y, on: pass.compute)
+      let term = pass.compute.part(.adapter) { hook.outputTerm(input: x, linearPass) }
+      base(x, into: y, term: term, on: pass.compute)
     }
     pass.compute.part(.adapter) { hook.forward(input: x, output: y, linearPass) }
   }
@@ -129,7 +133,10 @@ public final class LinearLayer {
       }
     } else {
       accumulateBase(dy, input: x, on: compute)
-      if isNeeded { baseBackward(dy, into: dx, adding: adding, on: compute) }
+      if isNeeded {
+        let term = hook.inputTerm(linearPass)
+        baseBackward(dy, into: dx, adding: adding, term: term, on: compute)
+      }
     }
     compute.part(.adapter) {
       hook.backwardInput(dy, input: x, addingTo: isNeeded ? dx : nil, linearPass)

@@ -47,15 +47,15 @@ final class SVDLinear: LinearHook {
     return HookArithmetic(forward: a + b, backward: 2 * b + a + (isInputGradientNeeded ? a : 0))
   }
 
-  func forward(input x: MatrixView, output y: MatrixView, _ pass: LinearPass) {
+  func outputTerm(input x: MatrixView, _ pass: LinearPass) -> LowRankTerm? {
     let (u, v) = (pass.saved, branch(pass))
     Product.multiply(
       droppedInput(x, pass), by: tensors.a.values, transposed: true, into: u, on: pass.compute)
     Elementwise.scaleColumns(u, by: e, into: v, on: pass.compute)
-    Product.multiply(
-      v, by: tensors.b.values, transposed: true, into: y, scale: scaling, adding: true,
-      on: pass.compute)
+    return LowRankTerm(v, by: tensors.b.values, transposed: true, scale: scaling)
   }
+
+  func forward(input x: MatrixView, output y: MatrixView, _ pass: LinearPass) {}
 
   func backwardOutput(_ dy: MatrixView, input x: MatrixView, _ pass: LinearPass) {
     let (u, dv) = (pass.saved, branch(pass))
@@ -72,16 +72,16 @@ final class SVDLinear: LinearHook {
       on: pass.compute)
   }
 
+  func inputTerm(_ pass: LinearPass) -> LowRankTerm? {
+    isDropping(pass) ? nil : LowRankTerm(branch(pass), by: tensors.a.values)
+  }
+
   func backwardInput(
     _ dy: MatrixView, input x: MatrixView, addingTo dx: MatrixView?, _ pass: LinearPass
   ) {
-    guard let dx else { return }
-    let du = branch(pass)
-    guard isDropping(pass) else {
-      return Product.multiply(du, by: tensors.a.values, into: dx, adding: true, on: pass.compute)
-    }
+    guard let dx, isDropping(pass) else { return }
     let branchInput = inputScratch(pass)
-    Product.multiply(du, by: tensors.a.values, into: branchInput, on: pass.compute)
+    Product.multiply(branch(pass), by: tensors.a.values, into: branchInput, on: pass.compute)
     Elementwise.dropout(
       branchInput, into: branchInput, probability: dropout, random: pass.random, on: pass.compute)
     Elementwise.add(branchInput, addingTo: dx, on: pass.compute)

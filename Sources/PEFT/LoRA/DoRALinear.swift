@@ -152,14 +152,15 @@ final class DoRALinear: LinearHook {
       on: pass.compute)
   }
 
+  func inputTerm(_ pass: LinearPass) -> LowRankTerm? {
+    isDropping(pass) ? nil : LowRankTerm(branchGradient(pass), by: tensors.a.values)
+  }
+
   func backwardInput(
     _ dy: MatrixView, input x: MatrixView, addingTo dx: MatrixView?, _ pass: LinearPass
   ) {
-    guard let dx else { return }
+    guard let dx, isDropping(pass) else { return }
     let du = branchGradient(pass)
-    guard isDropping(pass) else {
-      return Product.multiply(du, by: tensors.a.values, into: dx, adding: true, on: pass.compute)
-    }
     let (dInput, dz) = (inputScratch(pass), outputScratch(pass))
     Elementwise.add(dy, addingTo: dz, scale: -1, on: pass.compute)
     pass.layer.baseBackward(dz, into: dInput, adding: false, on: pass.compute)

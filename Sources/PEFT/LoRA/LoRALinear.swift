@@ -56,13 +56,14 @@ final class LoRALinear: LinearHook {
     return HookArithmetic(forward: a + b, backward: 2 * b + a + (isInputGradientNeeded ? a : 0))
   }
 
-  func forward(input x: MatrixView, output y: MatrixView, _ pass: LinearPass) {
+  func outputTerm(input x: MatrixView, _ pass: LinearPass) -> LowRankTerm? {
     let u = pass.saved
     Product.multiply(
       droppedInput(x, pass), by: tensors.a.values, transposed: true, into: u, on: pass.compute)
-    Product.multiply(
-      u, by: tensors.b.values, transposed: true, into: y, scale: scaling, adding: true,
-      on: pass.compute)
+    return LowRankTerm(u, by: tensors.b.values, transposed: true, scale: scaling)
+  }
+
+  func forward(input x: MatrixView, output y: MatrixView, _ pass: LinearPass) {
     if let bias = tensors.bias {
       RowBias.forward(bias.values, scale: scaling, addingTo: y, on: pass.compute)
     }
@@ -82,16 +83,16 @@ final class LoRALinear: LinearHook {
       on: pass.compute)
   }
 
+  func inputTerm(_ pass: LinearPass) -> LowRankTerm? {
+    isDropping(pass) ? nil : LowRankTerm(branchGradient(pass), by: tensors.a.values)
+  }
+
   func backwardInput(
     _ dy: MatrixView, input x: MatrixView, addingTo dx: MatrixView?, _ pass: LinearPass
   ) {
-    guard let dx else { return }
-    let du = branchGradient(pass)
-    guard isDropping(pass) else {
-      return Product.multiply(du, by: tensors.a.values, into: dx, adding: true, on: pass.compute)
-    }
+    guard let dx, isDropping(pass) else { return }
     let branch = inputScratch(pass)
-    Product.multiply(du, by: tensors.a.values, into: branch, on: pass.compute)
+    Product.multiply(branchGradient(pass), by: tensors.a.values, into: branch, on: pass.compute)
     Elementwise.dropout(
       branch, into: branch, probability: dropout, random: pass.random, on: pass.compute)
     Elementwise.add(branch, addingTo: dx, on: pass.compute)

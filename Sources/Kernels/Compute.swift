@@ -115,7 +115,9 @@ public final class Compute {
 
   /// Calls `body` for every block in `0 ..< count`, on all threads, and returns when all are done.
   ///
-  /// Blocks are handed out in ascending order to whoever is free; the calling thread takes part.
+  /// Each thread, the calling one too, begins with its own share of consecutive blocks and then takes
+  /// what others have left. Where block after block is row after row, in one job as in the next, a
+  /// thread finds the rows that it wrote in its own caches.
   /// A call inside a block runs its blocks one after the other on the same worker, which then
   /// shares that worker's scratch memory with the outer block. Nothing is allocated.
   ///

@@ -95,20 +95,22 @@ struct PackedProduct {
       depth: Int64(depth), scale: 1, adding: adding ? 1 : 0, scratch: scratch)
   }
 
-  /// How a product is cut for a number of threads: into a few blocks for each, of as many rows as
-  /// can be, since every block packs its columns anew.
+  /// How a product is cut for a number of threads: by rows, so that each thread works on its own
+  /// and finds them in its caches, and into a few blocks for each.
   struct Blocks {
     /// The columns that are packed together, at least and at most: two panels where b is transposed,
     /// up to six where not.
     private static let leastColumns = 96
     private static let mostColumns = 288
-    /// Fewer rows cost more packing than they gain.
-    private static let minimumRows = 64
+    /// Every block packs its columns anew. For a thread's own rows this many are enough; fewer than
+    /// the least cost more packing than any sharing out gains.
+    private static let ownRows = 256
+    private static let leastRows = 64
 
-    let rowStep: Int
-    private let columnStep: Int
-    let rowBlocks: Int
     let count: Int
+    private let rowStep: Int
+    private let columnStep: Int
+    private let columnBlocks: Int
     private let rows: Int
     private let columns: Int
 
@@ -116,22 +118,22 @@ struct PackedProduct {
       (self.rows, self.columns) = (rows, columns)
       // A million multiply-adds take a core about 10 microseconds: hardly worth waking a thread for.
       let wanted = threads == 1 ? 1 : min(3 * threads, 1 + rows * columns * depth / 1_000_000)
-      let whole = (blockCount(columns, wanted) + 47) / 48 * 48
+      let groups = max(1, min(threads, wanted, rows / Blocks.ownRows))
+      let whole = (blockCount(columns, max(1, wanted / groups)) + 47) / 48 * 48
       columnStep =
         isTransposed
         ? Blocks.leastColumns : min(max(whole, Blocks.leastColumns), Blocks.mostColumns)
-      let columnBlocks = blockCount(columns, columnStep)
-      let split = max(1, min(blockCount(wanted, columnBlocks), rows / Blocks.minimumRows))
+      columnBlocks = blockCount(columns, columnStep)
+      let split = max(groups, min(blockCount(wanted, columnBlocks), rows / Blocks.leastRows))
       rowStep = (blockCount(rows, split) + 15) & ~15
-      rowBlocks = blockCount(rows, rowStep)
-      count = rowBlocks * columnBlocks
+      count = blockCount(rows, rowStep) * columnBlocks
     }
 
-    /// The rows and columns of a block; neighbours share columns, and so what they read.
+    /// The rows and columns of a block; neighbours share rows.
     subscript(block: Int) -> (rows: Range<Int>, columns: Range<Int>) {
       (
-        blockRange(block % rowBlocks, rowStep, rows),
-        blockRange(block / rowBlocks, columnStep, columns)
+        blockRange(block / columnBlocks, rowStep, rows),
+        blockRange(block % columnBlocks, columnStep, columns)
       )
     }
   }

@@ -1,5 +1,6 @@
 import Foundation
 import Kernels
+import Synchronization
 import Tensors
 import TestSupport
 import Testing
@@ -30,6 +31,29 @@ import Testing
       let count = 1 + job % 8
       compute.forEachBlock(count) { block, _ in results[block] = job }
       #expect((0..<count).allSatisfy { results[$0] == job })
+    }
+  }
+
+  @Test("Each thread begins with its own share of the blocks", arguments: [2, 3, 4])
+  func ownShare(threads: Int) {
+    let compute = Compute(threads: threads)
+    let buffer = IndexBuffer(count: threads)
+    let first = buffer.all
+    for count in [threads, 2 * threads + 1, 5 * threads] {
+      for worker in 0..<threads { first[worker] = -1 }
+      let started = Atomic(0)
+      compute.forEachBlock(count) { block, worker in
+        guard first[worker] < 0 else { return }
+        first[worker] = block
+        started.add(1, ordering: .releasing)
+        // Until all have begun, nobody can take what is another's.
+        while started.load(ordering: .acquiring) < threads { sched_yield() }
+      }
+      var start = 0
+      for worker in 0..<threads {
+        #expect(first[worker] == start)
+        start += count / threads + (worker < count % threads ? 1 : 0)
+      }
     }
   }
 

@@ -18,9 +18,10 @@ int ck_pool_bind(
     ck_pool *_Nonnull pool, int worker, const int32_t *_Nonnull processors, int count);
 
 // Calls `body(block, worker)` for every block in 0 ..< count and returns when all have returned.
-// Blocks are claimed in ascending order, by whichever thread is free; `worker` is the thread's
-// number, 0 for the caller. A call from inside a job runs its blocks in order on the calling
-// thread, under that thread's number.
+// Each thread begins with its own share of consecutive blocks, in ascending order, and then takes what
+// others have left: where the blocks of one job after the other are the same rows in the same order,
+// a thread finds its own in its caches. `worker` is the thread's number, 0 for the caller. A call
+// from inside a job runs its blocks in order on the calling thread, under that thread's number.
 //
 // The body is a Swift closure `(Int, Int) -> Void` that does not escape: Swift passes it as a
 // function and a context, and this signature names the two, so that nothing is allocated

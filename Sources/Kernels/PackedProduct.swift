@@ -102,9 +102,9 @@ struct PackedProduct {
     /// up to six where not.
     private static let leastColumns = 96
     private static let mostColumns = 288
-    /// Every block packs its columns anew. For a thread's own rows this many are enough; fewer than
-    /// the least cost more packing than any sharing out gains.
+    /// As many rows are worth it that a thread packs the columns for them alone.
     private static let ownRows = 256
+    /// Fewer rows cost more packing than any sharing out gains.
     private static let leastRows = 64
 
     let count: Int

@@ -124,8 +124,8 @@ struct PackedProduct {
         isTransposed
         ? Blocks.leastColumns : min(max(whole, Blocks.leastColumns), Blocks.mostColumns)
       columnBlocks = blockCount(columns, columnStep)
-      let split = max(groups, min(blockCount(wanted, columnBlocks), rows / Blocks.leastRows))
-      rowStep = (blockCount(rows, split) + 15) & ~15
+      let split = min(blockCount(wanted, columnBlocks * groups), rows / groups / Blocks.leastRows)
+      rowStep = (blockCount(rows, groups * max(1, split)) + 15) & ~15
       count = blockCount(rows, rowStep) * columnBlocks
     }
 

@@ -45,10 +45,11 @@ public enum Product {
       return
     }
     if let packed = compute.product.packed {
-      return multiply(
+      PackedMatrixProduct(
         packed, .init(base: a.base, stride: a.rowStride, transposed: aTransposed),
-        .init(base: b.base, stride: b.rowStride, transposed: bTransposed), depth: k, into: c,
-        scale: scale, adding: adding, on: compute)
+        .init(base: b.base, stride: b.rowStride, transposed: bTransposed), depth: k, shape: c
+      ).multiply(into: c, scale: scale, adding: adding, on: compute)
+      return
     }
     let (rowStep, columnStep) = steps(m, n, k)
     let rowBlocks = blockCount(m, rowStep)
@@ -64,38 +65,6 @@ public enum Product {
           base: b.base + columns.lowerBound * (bTransposed ? b.rowStride : 1), stride: b.rowStride,
           transposed: bTransposed),
         depth: k, scale: scale, into: target, adding: adding,
-        scratch: UnsafeMutableRawPointer(compute.scratch(worker: worker).base))
-    }
-  }
-
-  /// The same by packed panels.
-  ///
-  /// Of two operands that both lie along the depth, the narrow one is packed: the wide one would be
-  /// copied for little use, so that C is computed transposed.
-  private static func multiply(
-    _ packed: PackedProduct, _ a: SingleProduct.Operand, _ b: SingleProduct.Operand, depth: Int,
-    into c: MatrixView, scale: Float, adding: Bool, on compute: Compute
-  ) {
-    let swaps = a.transposed && !b.transposed && c.rows <= 64 && c.rows < c.columns
-    var (left, right) = (a, b)
-    if swaps { (left, right) = (b, a) }
-    left.transposed = a.transposed
-    right.transposed = b.transposed
-    let stored = PackedProduct.Stored(
-      right.base, .float32, stride: right.stride, transposed: right.transposed)
-    let blocks = PackedProduct.Blocks(
-      rows: swaps ? c.columns : c.rows, columns: swaps ? c.rows : c.columns, depth: depth,
-      isTransposed: right.transposed, threads: compute.threadCount)
-    compute.forEachBlock(blocks.count) { block, worker in
-      let (rows, columns) = blocks[block]
-      let step = left.transposed ? 1 : left.stride
-      packed.multiply(
-        .init(
-          base: left.base + rows.lowerBound * step, stride: left.stride,
-          transposed: left.transposed),
-        by: stored.columns(columns), depth: depth, scale: scale,
-        into: swaps ? c.rows(columns).columns(rows) : c.rows(rows).columns(columns),
-        cTransposed: swaps, adding: adding,
         scratch: UnsafeMutableRawPointer(compute.scratch(worker: worker).base))
     }
   }

@@ -55,4 +55,25 @@ import Testing
       #expect(results.allSatisfy { $0 == results[0] })
     }
   }
+
+  @Test("A sum over many tokens is the same to the last bit for any number of threads")
+  func sumOverTokens() {
+    let random = SeededRandom(23)
+    for (m, k, n) in [(16, 1100, 600), (600, 1100, 16), (70, 600, 90), (64, 1024, 5000)] {
+      let (a, b) = (random.matrix(k, m, rowStride: m + 3), random.matrix(k, n, rowStride: n + 1))
+      let reference = referenceProduct(a.doubles, b.doubles, m: m, k: k, n: n, aTransposed: true)
+      let results = (1...5).map { threads in
+        let c = TestMatrix(m, n, rowStride: n + threads - 1, filled: 0.25)
+        Product.multiply(
+          a.view, transposed: true, by: b.view, into: c.view, scale: 0.75, adding: true,
+          on: Compute(threads: threads))
+        let expected = reference.map { 0.75 * $0 + 0.25 }
+        let allowed = Tolerance.sum(terms: k, norms: 4 * Double(k).squareRoot() + 4)
+        #expect(firstDifference(c.view, expected, allowed: allowed) == nil)
+        #expect(c.gapsAreUntouched)
+        return c.bits
+      }
+      #expect(results.allSatisfy { $0 == results[0] })
+    }
+  }
 }

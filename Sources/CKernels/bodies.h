@@ -3,8 +3,11 @@
 #include "vector.h"
 #include "vector_math.h"
 
+#define CK_PAIRS 0
+
 #include "activation_body.h"
 #include "attention_tile.h"
+#include "attention_products.h"
 #include "attention_body.h"
 #include "attention_backward_body.h"
 #include "elementwise_body.h"

@@ -7,6 +7,7 @@ extern const ck_kernels ck_table_scalar;
 #if defined(__x86_64__)
 extern const ck_kernels ck_table_avx2;
 extern const ck_kernels ck_table_avx512;
+extern const ck_attention_kernels ck_attention_avx512_bf16;
 extern const ck_product_kernels ck_product_avx512;
 extern const ck_product_kernels ck_product_avx512_bf16;
 #elif defined(__aarch64__)

@@ -5,6 +5,8 @@
 
 #if defined(__x86_64__)
 
+#include <immintrin.h>
+
 #define CK_NAME "avx512"
 #define CK_WIDTH 16
 

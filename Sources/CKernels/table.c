@@ -57,6 +57,17 @@ const ck_product_kernels *ck_products(const ck_kernels *kernels) {
   return NULL;
 }
 
+const ck_attention_kernels *ck_f32_attention(const ck_kernels *kernels) {
+  return &kernels->attention;
+}
+
+const ck_attention_kernels *ck_bf16_attention(const ck_kernels *kernels) {
+#if defined(__x86_64__)
+  if (kernels == &ck_table_avx512 && ck_has_native_bf16()) return &ck_attention_avx512_bf16;
+#endif
+  return &kernels->attention;
+}
+
 int ck_has_bf16_tiles(void) {
 #if defined(__x86_64__)
   return __builtin_cpu_supports("amx-bf16") && __builtin_cpu_supports("amx-tile");

@@ -1,4 +1,4 @@
-/// How the products with a frozen weight are computed.
+/// How the products with a frozen weight, and those of attention, are computed.
 public enum Arithmetic: Sendable, Hashable {
   /// Operands and sums in f32; a weight stored in 16 bits is widened, which is exact.
   case float32

@@ -9,6 +9,12 @@ import Tensors
 /// Scores exist a tile at a time (FlashAttention: Dao et al., 2022); what stays for backward is a
 /// number per query and head. Work is cut by sequence, key/value head and tile of 96 query rows or
 /// 64 keys, each piece a single-threaded computation.
+///
+/// With ``Arithmetic/bfloat16`` the operands of all products are rounded to bf16: scaled queries,
+/// keys, values and the gradient of the result; probabilities where they multiply values or that
+/// gradient; the scores' gradients. Softmax, its logarithms and all sums stay in f32. A prefix,
+/// which trains, is not rounded: attention with one is f32 as a whole.
+///
 /// No mask but causality, window and prefix; no dropout; no bias.
 public enum Attention {
   /// Attends.
@@ -21,25 +27,37 @@ public enum Attention {
   ///     it does the sequence's own, which is what transformers does with cached keys.
   ///   - spans: where the sequences lie.
   ///   - shape: heads, scale, window.
+  ///   - arithmetic: how products are computed where there is no prefix.
   ///   - out: result, [Tq, N · D]; none of the operands.
   ///   - logSumExp: logarithm of each softmax's denominator, [Tq, N], which backward needs.
   public static func forward(
     query: MatrixView, key: MatrixView, value: MatrixView, prefix: PrefixKeyValues?,
-    spans: SequenceSpans, shape: AttentionShape, into out: MatrixView, logSumExp: MatrixView,
-    on compute: Compute
+    spans: SequenceSpans, shape: AttentionShape, arithmetic: Arithmetic = .float32,
+    into out: MatrixView, logSumExp: MatrixView, on compute: Compute
   ) {
     var problem = problem(query, key, value, prefix, spans, shape, out, logSumExp)
+    let kernels = kernels(for: &problem, arithmetic, compute)
     let heads = shape.keyValueHeadCount
     let tiles = queryTiles(spans, shape)
     withUnsafePointer(to: &problem) { problem in
+      // A sequence as a whole packs its keys once, which saves a twentieth.
+      if isShared(spans, shape, compute, ratio: 1.05) {
+        compute.forEachBlock(spans.count * heads) { block, worker in
+          let sequence = block / heads
+          kernels.pointee.forward(
+            problem, sequence, block % heads, 0, queryTiles(spans.queryCount(sequence), shape),
+            compute.scratch(worker: worker).base)
+        }
+        return
+      }
       compute.forEachBlock(tiles * heads) { block, worker in
         // Long sequences' late tiles, which have most keys, first: the blocks in reverse.
         let number = tiles * heads - 1 - block
         let (sequence, tile) = find(number / heads, spans) {
           queryTiles(spans.queryCount($0), shape)
         }
-        compute.kernels.pointee.attention.forward(
-          problem, sequence, number % heads, tile, compute.scratch(worker: worker).base)
+        kernels.pointee.forward(
+          problem, sequence, number % heads, tile, tile + 1, compute.scratch(worker: worker).base)
       }
     }
   }
@@ -56,6 +74,7 @@ public enum Attention {
   ///   - logSumExp: what forward kept, [Tq, N].
   ///   - spans: as in forward.
   ///   - shape: as in forward.
+  ///   - arithmetic: as in forward.
   ///   - dQuery: overwritten, [Tq, N · D]; none of the operands, and so the next two.
   ///   - dKey: overwritten, [Tk, K · D].
   ///   - dValue: overwritten, [Tk, K · D].
@@ -63,8 +82,9 @@ public enum Attention {
   public static func backward(
     _ dOut: MatrixView, query: MatrixView, key: MatrixView, value: MatrixView,
     prefix: PrefixKeyValues?, out: MatrixView, logSumExp: MatrixView, spans: SequenceSpans,
-    shape: AttentionShape, into dQuery: MatrixView, _ dKey: MatrixView, _ dValue: MatrixView,
-    prefixGradients: PrefixGradients?, on compute: Compute
+    shape: AttentionShape, arithmetic: Arithmetic = .float32, into dQuery: MatrixView,
+    _ dKey: MatrixView, _ dValue: MatrixView, prefixGradients: PrefixGradients?,
+    on compute: Compute
   ) {
     var problem = problem(query, key, value, prefix, spans, shape, out, logSumExp)
     requireShape(dOut, query.rows, query.columns, "dOut")
@@ -81,11 +101,13 @@ public enum Attention {
       problem.d_prefix_key = prefixGradients.dKeys.from()
       problem.d_prefix_value = prefixGradients.dValues.from()
     }
+    let kernels = kernels(for: &problem, arithmetic, compute)
     withUnsafePointer(to: &problem) { problem in
-      if isShared(spans, shape, compute) {
-        backwardBySequence(problem, spans, shape, compute)
+      // Going by tiles costs seven products for five.
+      if isShared(spans, shape, compute, ratio: 1.4) {
+        backwardBySequence(problem, kernels, spans, shape, compute)
       } else {
-        backwardByTile(problem, spans, shape, compute)
+        backwardByTile(problem, kernels, spans, shape, compute)
       }
       if problem.pointee.d_prefix_key.base != nil { backwardPrefix(problem, compute) }
     }
@@ -93,33 +115,33 @@ public enum Attention {
 
   /// One block per sequence and key/value head.
   private static func backwardBySequence(
-    _ problem: UnsafePointer<ck_attention>, _ spans: SequenceSpans, _ shape: AttentionShape,
-    _ compute: Compute
+    _ problem: UnsafePointer<ck_attention>, _ kernels: UnsafePointer<ck_attention_kernels>,
+    _ spans: SequenceSpans, _ shape: AttentionShape, _ compute: Compute
   ) {
     let heads = shape.keyValueHeadCount
     compute.forEachBlock(spans.count * heads) { block, worker in
-      compute.kernels.pointee.attention.backward_sequence(
+      kernels.pointee.backward_sequence(
         problem, block / heads, block % heads, compute.scratch(worker: worker).base)
     }
   }
 
   /// One block per query tile, then one per key tile; the sums are the same to the bit.
   private static func backwardByTile(
-    _ problem: UnsafePointer<ck_attention>, _ spans: SequenceSpans, _ shape: AttentionShape,
-    _ compute: Compute
+    _ problem: UnsafePointer<ck_attention>, _ kernels: UnsafePointer<ck_attention_kernels>,
+    _ spans: SequenceSpans, _ shape: AttentionShape, _ compute: Compute
   ) {
     let heads = shape.keyValueHeadCount
     let tiles = queryTiles(spans, shape)
     compute.forEachBlock(tiles * heads) { block, worker in
       let number = tiles * heads - 1 - block
       let (sequence, tile) = find(number / heads, spans) { queryTiles(spans.queryCount($0), shape) }
-      compute.kernels.pointee.attention.backward_queries(
+      kernels.pointee.backward_queries(
         problem, sequence, number % heads, tile, compute.scratch(worker: worker).base)
     }
     // A sequence's first keys are seen most: in order.
     compute.forEachBlock(keyTiles(spans) * heads) { block, worker in
       let (sequence, tile) = find(block / heads, spans) { keyTiles(spans.keyCount($0)) }
-      compute.kernels.pointee.attention.backward_keys(
+      kernels.pointee.backward_keys(
         problem, sequence, block % heads, tile, compute.scratch(worker: worker).base)
     }
   }
@@ -128,9 +150,9 @@ public enum Attention {
   static func backwardPrefix(_ problem: UnsafePointer<ck_attention>, _ compute: Compute) {
     let heads = problem.pointee.key_value_heads
     let tiles = blockCount(
-      problem.pointee.prefix_count, compute.kernels.pointee.attention.prefix_tile)
+      problem.pointee.prefix_count, compute.float32Attention.pointee.prefix_tile)
     compute.forEachBlock(tiles * heads) { block, worker in
-      compute.kernels.pointee.attention.backward_prefix(
+      compute.float32Attention.pointee.backward_prefix(
         problem, block % heads, block / heads, compute.scratch(worker: worker).base)
     }
   }
@@ -141,10 +163,11 @@ public enum Attention {
 extension Attention {
   /// Whether whole sequences share out well among the threads.
   ///
-  /// Going by tiles costs seven products for five, so it must save more than it costs. A bound on the time of greedy sharing is the
-  /// mean plus the largest piece. Either way the result is the same, so threads may decide.
+  /// A bound on the time of greedy sharing is the mean plus the largest piece; going by tiles
+  /// instead, which shares evenly, costs `ratio` times as much. Either way the result is the same to
+  /// the bit, so threads may decide.
   private static func isShared(
-    _ spans: SequenceSpans, _ shape: AttentionShape, _ compute: Compute
+    _ spans: SequenceSpans, _ shape: AttentionShape, _ compute: Compute, ratio: Double
   ) -> Bool {
     let threads = Double(compute.threadCount)
     var total = 0.0
@@ -154,7 +177,7 @@ extension Attention {
       total += cost * Double(shape.keyValueHeadCount)
       largest = max(largest, cost)
     }
-    return 5 * (total / threads + largest * (1 - 1 / threads)) <= 7 * total / threads
+    return total / threads + largest * (1 - 1 / threads) <= ratio * total / threads
   }
 
   /// Query tiles of a sequence of `count` queries.
@@ -196,6 +219,15 @@ extension Attention {
 // MARK: - The problem as kernels in C take it
 
 extension Attention {
+  /// The kernels for an arithmetic, which the problem is told.
+  private static func kernels(
+    for problem: inout ck_attention, _ arithmetic: Arithmetic, _ compute: Compute
+  ) -> UnsafePointer<ck_attention_kernels> {
+    let isRounded = arithmetic == .bfloat16 && problem.prefix_count == 0
+    problem.rounded = isRounded ? 1 : 0
+    return isRounded ? compute.bfloat16Attention : compute.float32Attention
+  }
+
   private static func problem(
     _ query: MatrixView, _ key: MatrixView, _ value: MatrixView, _ prefix: PrefixKeyValues?,
     _ spans: SequenceSpans, _ shape: AttentionShape, _ out: MatrixView, _ logSumExp: MatrixView
@@ -257,6 +289,7 @@ extension Attention {
     problem.key_value_heads = shape.keyValueHeadCount
     problem.head_dim = shape.headDim
     problem.scale = shape.scale
+    problem.scratch_floats = Compute.scratchCount
     return problem
   }
 }

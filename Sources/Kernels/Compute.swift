@@ -25,6 +25,10 @@ public final class Compute {
   let kernels: UnsafePointer<ck_kernels>
   /// A product of f32 matrices on one thread.
   let product: SingleProduct
+  /// Attention with operands in f32.
+  let float32Attention: UnsafePointer<ck_attention_kernels>
+  /// Attention with operands rounded to bf16, by the processor's instruction or emulated.
+  let bfloat16Attention: UnsafePointer<ck_attention_kernels>
   /// Products with bf16 operands by oneDNN; nil where ours are faster, or they are emulated.
   let bfloat16Engine: BFloat16Engine?
   /// Whether products with bf16 operands are our own packed ones.
@@ -50,7 +54,8 @@ public final class Compute {
   package enum BFloat16Products {
     /// The kernels here, with operands rounded to bf16 and widened again.
     case emulated
-    /// oneDNN where the processor has tiles for bf16 (AMX), else our own on its bf16 instruction.
+    /// oneDNN where the processor has tiles for bf16 (AMX), else our own on its bf16 instruction;
+    /// those of attention are ours on either.
     case native
     /// oneDNN.
     case oneDNN
@@ -69,6 +74,10 @@ public final class Compute {
     threadCount = threads
     kernels = instructionSet.flatMap { ck_kernels_named($0) } ?? ck_kernels_best()
     product = SingleProduct(kernels)
+    float32Attention = ck_f32_attention(kernels)
+    bfloat16Attention =
+      bfloat16 == .native || bfloat16 == .oneDNN
+      ? ck_bf16_attention(kernels) : float32Attention
     scratch = FloatBuffer(count: threads * Compute.scratchCount)
     let canPack = product.packed?.multipliesBFloat16 ?? false
     let wantsOneDNN =

@@ -7,7 +7,7 @@ import Tensors
 ///
 /// LLaMA-Adapter (Zhang et al., 2023) as Hugging Face PEFT computes it: a softmax of its own, no
 /// mask, one gate for all heads and no tanh on it. It keeps nothing; backward computes the softmax
-/// again, which for the usual ten rows costs next to nothing.
+/// again, which for the usual ten rows costs next to nothing. Prompt rows train: all is in f32.
 public enum GatedAttention {
   /// Adds the gated attention.
   ///
@@ -30,8 +30,9 @@ public enum GatedAttention {
       let heads = shape.keyValueHeadCount
       let tiles = blockCount(query.rows, ck_attention_positions(shape.groupSize))
       compute.forEachBlock(tiles * heads) { block, worker in
-        compute.kernels.pointee.attention.forward(
-          problem, 0, block % heads, block / heads, compute.scratch(worker: worker).base)
+        let tile = block / heads
+        compute.float32Attention.pointee.forward(
+          problem, 0, block % heads, tile, tile + 1, compute.scratch(worker: worker).base)
       }
     }
   }
@@ -77,7 +78,7 @@ public enum GatedAttention {
       let problem = UnsafePointer(problem)
       let tiles = blockCount(query.rows, ck_attention_positions(shape.groupSize))
       compute.forEachBlock(tiles * heads) { block, worker in
-        compute.kernels.pointee.attention.backward_queries(
+        compute.float32Attention.pointee.backward_queries(
           problem, 0, block % heads, block / heads, compute.scratch(worker: worker).base)
       }
       Attention.backwardPrefix(problem, compute)

@@ -7,7 +7,7 @@ extension Decoder {
   ///
   /// - Parameters:
   ///   - directory: the model directory.
-  ///   - arithmetic: arithmetic of products with frozen weights.
+  ///   - arithmetic: arithmetic of products with frozen weights and of attention.
   ///   - finiteCheck: which share of the tensors is searched for NaN and infinities; the ranks of a
   ///     node divide them. `of: 0` searches none.
   /// - Throws: `ModelError` naming the field or the tensor that is missing, extra, misshapen,
@@ -76,6 +76,6 @@ struct LayerBuilder {
         headCount: configuration.headCount, keyValueHeadCount: configuration.keyValueHeadCount,
         headDim: configuration.headDim, scale: Float(configuration.attentionScales[block]),
         window: configuration.windows[block]),
-      block: block)
+      block: block, arithmetic: arithmetic)
   }
 }

@@ -59,7 +59,7 @@ public final class Decoder {
   public let configuration: DecoderConfiguration
   /// Where the model was read from.
   public let directory: String
-  /// Arithmetic of products with frozen weights.
+  /// Arithmetic of products with frozen weights and of attention.
   public let arithmetic: Arithmetic
   /// A hash of the configuration and of every weight's name, shape, type and bytes sampled.
   public let fingerprint: String

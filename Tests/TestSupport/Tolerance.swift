@@ -8,8 +8,8 @@ import Tensors
 public enum Tolerance {
   /// Half the distance from 1 to the next f32.
   public static let unitRoundoff = 0x1p-24
-  /// The same for bf16.
-  public static let bfloat16Roundoff = 0x1p-9
+  /// The same for bf16, of 8 significant bits.
+  public static let bfloat16Roundoff = 0x1p-8
 
   /// The allowed error of one element.
   ///

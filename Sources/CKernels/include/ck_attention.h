@@ -17,6 +17,8 @@ typedef struct {
   ptrdiff_t sequence_count;
   ptrdiff_t heads, key_value_heads, head_dim, window;
   float scale;
+  int rounded;               // Products have operands rounded to bf16, and sums in f32.
+  ptrdiff_t scratch_floats;  // of a block, at least ck_attention_scratch
   ck_matrix out, log_sum_exp;                 // [Tq, N D], [Tq, N]
   // Gated: out += gate * attention, log_sum_exp is not kept, backward computes it again.
   int gated;
@@ -36,20 +38,21 @@ static inline ptrdiff_t ck_attention_positions(ptrdiff_t group) {
   return ck_attention_rows / group;
 }
 
-// Floats of scratch memory that a block needs.
+// Floats of scratch memory that a block needs at least. With more of it the keys of a sequence are
+// packed once for all its queries.
 static inline ptrdiff_t ck_attention_scratch(ptrdiff_t head_dim) {
   ptrdiff_t padded = (head_dim + 31) / 32 * 32;
-  return padded * (3 * ck_attention_rows + 7 * ck_attention_keys) +
-         2 * ck_attention_rows * ck_attention_keys + 4 * ck_attention_rows;
+  return padded * (4 * ck_attention_rows + 7 * ck_attention_keys) +
+         4 * ck_attention_rows * ck_attention_keys + 20 * ck_attention_rows;
 }
 
 typedef struct {
   // Keys of a tile of prefix gradients.
   ptrdiff_t prefix_tile;
-  // out and log_sum_exp of one query tile.
+  // out and log_sum_exp of query tiles first_tile ..< end_tile.
   void (*_Nonnull forward)(
-      const ck_attention *_Nonnull a, ptrdiff_t sequence, ptrdiff_t head, ptrdiff_t tile,
-      float *_Nonnull scratch);
+      const ck_attention *_Nonnull a, ptrdiff_t sequence, ptrdiff_t head, ptrdiff_t first_tile,
+      ptrdiff_t end_tile, float *_Nonnull scratch);
   // d_query of one query tile.
   void (*_Nonnull backward_queries)(
       const ck_attention *_Nonnull a, ptrdiff_t sequence, ptrdiff_t head, ptrdiff_t tile,

@@ -28,6 +28,13 @@ const ck_kernels *_Nullable ck_kernels_named(const char *_Nonnull name);
 // The products that go with a table, on this processor; NULL where those are a library's.
 const ck_product_kernels *_Nullable ck_products(const ck_kernels *_Nonnull kernels);
 
+// The table's attention, which rounds its operands to bf16 where its problem says so.
+const ck_attention_kernels *_Nonnull ck_f32_attention(const ck_kernels *_Nonnull kernels);
+
+// The attention with bf16 operands that goes with a table, on this processor: by its bf16
+// instruction, or the table's own, which emulates it.
+const ck_attention_kernels *_Nonnull ck_bf16_attention(const ck_kernels *_Nonnull kernels);
+
 // Whether the processor multiplies bf16 natively (AVX512_BF16; AMX processors have it too).
 int ck_has_native_bf16(void);
 

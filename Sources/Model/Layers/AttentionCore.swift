@@ -8,6 +8,8 @@ import Tensors
 final class AttentionCore {
   let shape: AttentionShape
   let block: Int
+  /// Arithmetic of attention's products, but with a joint prefix or gated rows, which are f32.
+  let arithmetic: Arithmetic
   /// The same heads for gated rows, whose scores PEFT always divides by √D, whatever GPT-2's
   /// configuration says of its own, and which know no window.
   private let gatedShape: AttentionShape
@@ -23,9 +25,10 @@ final class AttentionCore {
     let dGate: WorkspaceSlot  // [1, 1]
   }
 
-  init(shape: AttentionShape, block: Int) {
+  init(shape: AttentionShape, block: Int, arithmetic: Arithmetic) {
     self.shape = shape
     self.block = block
+    self.arithmetic = arithmetic
     gatedShape = AttentionShape(
       headCount: shape.headCount, keyValueHeadCount: shape.keyValueHeadCount,
       headDim: shape.headDim, scale: 1 / Float(shape.headDim).squareRoot())
@@ -67,7 +70,7 @@ final class AttentionCore {
       pass.compute.part(.attention) {
         Attention.forward(
           query: query, key: key, value: value, prefix: prefix, spans: pass.batch.spans,
-          shape: shape, into: out, logSumExp: logSumExp, on: pass.compute)
+          shape: shape, arithmetic: arithmetic, into: out, logSumExp: logSumExp, on: pass.compute)
       }
       return
     }
@@ -79,7 +82,7 @@ final class AttentionCore {
     Attention.forward(
       query: query, key: keys, value: values, prefix: prefix,
       spans: SequenceSpans(queryOffsets: spans.queries, keyOffsets: spans.keys), shape: shape,
-      into: out, logSumExp: logSumExp, on: pass.compute)
+      arithmetic: arithmetic, into: out, logSumExp: logSumExp, on: pass.compute)
   }
 
   /// Adds the gated attention over the extra rows to `out`, [tokens, N·D].
@@ -105,8 +108,8 @@ final class AttentionCore {
     pass.compute.part(.attention) {
       Attention.backward(
         dOut, query: query, key: key, value: value, prefix: isJoint ? extraRows : nil, out: out,
-        logSumExp: logSumExp, spans: pass.batch.spans, shape: shape, into: dQuery, dKey, dValue,
-        prefixGradients: gradients, on: pass.compute)
+        logSumExp: logSumExp, spans: pass.batch.spans, shape: shape, arithmetic: arithmetic,
+        into: dQuery, dKey, dValue, prefixGradients: gradients, on: pass.compute)
     }
     if let hook, let gradients {
       pass.compute.part(.adapter) {

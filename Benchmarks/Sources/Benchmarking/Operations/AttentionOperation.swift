@@ -4,6 +4,7 @@ import Tensors
 /// Causal attention over sequences of given lengths, forward or backward.
 final class AttentionOperation: Operation {
   let name: String
+  let precision: Precision
   let bound: Bound
   private let isForward: Bool
   private let shape: AttentionShape
@@ -19,8 +20,11 @@ final class AttentionOperation: Operation {
   private let dKey: OwnedMatrix
   private let dValue: OwnedMatrix
 
-  init(lengths: [Int], heads: Int, keyValueHeads: Int, dim: Int, forward: Bool) {
+  init(
+    lengths: [Int], heads: Int, keyValueHeads: Int, dim: Int, forward: Bool, precision: Precision
+  ) {
     isForward = forward
+    self.precision = precision
     name = forward ? "attention forward" : "attention backward"
     self.lengths = lengths
     shape = AttentionShape(
@@ -34,6 +38,9 @@ final class AttentionOperation: Operation {
     key = OwnedMatrix(rows, narrow, seed: 42)
     value = OwnedMatrix(rows, narrow, seed: 43)
     dOut = OwnedMatrix(rows, wide, seed: 44)
+    if precision == .bf16 {
+      for operand in [query, key, value, dOut] { operand.roundToBFloat16() }
+    }
     (out, dQuery) = (OwnedMatrix(rows, wide), OwnedMatrix(rows, wide))
     (dKey, dValue) = (OwnedMatrix(rows, narrow), OwnedMatrix(rows, narrow))
     logSumExp = OwnedMatrix(rows, heads)
@@ -66,25 +73,31 @@ final class AttentionOperation: Operation {
   private func attend(on compute: Compute) {
     Attention.forward(
       query: query.view, key: key.view, value: value.view, prefix: nil, spans: spans, shape: shape,
-      into: out.view, logSumExp: logSumExp.view, on: compute)
+      arithmetic: precision.arithmetic, into: out.view, logSumExp: logSumExp.view, on: compute)
   }
 
   func run(on compute: Compute) {
     if isForward { return attend(on: compute) }
     Attention.backward(
       dOut.view, query: query.view, key: key.view, value: value.view, prefix: nil, out: out.view,
-      logSumExp: logSumExp.view, spans: spans, shape: shape, into: dQuery.view, dKey.view,
-      dValue.view, prefixGradients: nil, on: compute)
+      logSumExp: logSumExp.view, spans: spans, shape: shape,
+      arithmetic: precision.arithmetic, into: dQuery.view, dKey.view, dValue.view,
+      prefixGradients: nil, on: compute)
   }
 
   func results() -> [CheckedResult] {
     let expected = naive()
-    if isForward { return [CheckedResult("result", out.view, expected.out)] }
-    return [
-      CheckedResult("gradient of queries", dQuery.view, expected.dQuery),
-      CheckedResult("gradient of keys", dKey.view, expected.dKey),
-      CheckedResult("gradient of values", dValue.view, expected.dValue),
-    ]
+    var results =
+      isForward
+      ? [CheckedResult("result", out.view, expected.out)]
+      : [
+        CheckedResult("gradient of queries", dQuery.view, expected.dQuery),
+        CheckedResult("gradient of keys", dKey.view, expected.dKey),
+        CheckedResult("gradient of values", dValue.view, expected.dValue),
+      ]
+    // In bf16, probabilities and the scores' gradients are rounded to 8 bits.
+    if precision == .bf16 { for index in results.indices { results[index].tolerance = 0x1p-8 } }
+    return results
   }
 
   private struct Expected {

@@ -8,7 +8,7 @@ protocol Operation: AnyObject {
   var name: String { get }
   /// On what sizes.
   var size: String { get }
-  /// The arithmetic of its frozen products; f32 where it has none.
+  /// The arithmetic of its frozen products or of attention; f32 where it has neither.
   var precision: Precision { get }
   /// What bounds its time.
   var bound: Bound { get }

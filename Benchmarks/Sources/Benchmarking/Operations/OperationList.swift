@@ -32,11 +32,14 @@ enum OperationList {
       }
     }
     let length = job.lengths[0]
-    for forward in [true, false] {
-      makers.append {
-        AttentionOperation(
-          lengths: Array(repeating: length, count: max(1, rows / length)), heads: shape.headCount,
-          keyValueHeads: shape.keyValueHeadCount, dim: shape.headDim, forward: forward)
+    for precision in precisions {
+      for forward in [true, false] {
+        makers.append {
+          AttentionOperation(
+            lengths: Array(repeating: length, count: max(1, rows / length)),
+            heads: shape.headCount, keyValueHeads: shape.keyValueHeadCount, dim: shape.headDim,
+            forward: forward, precision: precision)
+        }
       }
     }
     for forward in [true, false] {
@@ -85,10 +88,12 @@ enum OperationList {
       for (lengths, heads, keyValueHeads, dim) in [
         ([130, 1, 37], 6, 2, 16), ([70, 70], 4, 4, 40), ([97], 8, 1, 64),
       ] {
-        makers.append {
-          AttentionOperation(
-            lengths: lengths, heads: heads, keyValueHeads: keyValueHeads, dim: dim,
-            forward: forward)
+        for precision in Precision.allCases {
+          makers.append {
+            AttentionOperation(
+              lengths: lengths, heads: heads, keyValueHeads: keyValueHeads, dim: dim,
+              forward: forward, precision: precision)
+          }
         }
       }
       for flag in [false, true] {

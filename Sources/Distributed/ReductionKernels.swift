@@ -96,6 +96,35 @@ enum ReductionKernels {
     }
   }
 
+  /// Rounds each value, times `scale`, to a multiple of 2⁻³⁶ and adds it, in that unit, to `sums`.
+  ///
+  /// The four slices of ``accumulate(_:count:scale:into:)`` put together.
+  static func add(
+    _ values: UnsafePointer<Float>, count: Int, scale: Float,
+    to sums: UnsafeMutablePointer<Int64>
+  ) {
+    let magic: Float = 0x1.8p23
+    let offset = Int32(bitPattern: magic.bitPattern)
+    for index in 0..<count {
+      let scaled = unsafe values[index] * scale
+      let one = scaled + magic
+      let afterOne = (scaled - (one - magic)) * 4096
+      let two = afterOne + magic
+      let afterTwo = (afterOne - (two - magic)) * 4096
+      let three = afterTwo + magic
+      let afterThree = (afterTwo - (three - magic)) * 4096
+      let four = afterThree + magic
+      // Two slices take 24 bits, so an Int32 holds them.
+      let upper =
+        (Int32(bitPattern: one.bitPattern) &- offset) &<< 12
+        &+ (Int32(bitPattern: two.bitPattern) &- offset)
+      let lower =
+        (Int32(bitPattern: three.bitPattern) &- offset) &<< 12
+        &+ (Int32(bitPattern: four.bitPattern) &- offset)
+      unsafe sums[index] &+= Int64(upper) &<< 24 &+ Int64(lower)
+    }
+  }
+
   /// Turns sums back into floats: each times `factor`, in double precision, rounded to a float.
   static func convert(
     _ sums: UnsafePointer<Int64>, count: Int, factor: Double,

@@ -247,8 +247,7 @@ public final class GradientReducer {
   private func convert(
     _ index: Int, _ part: Range<Int>, at place: Int, _ arena: ParameterArena, _ scale: Double
   ) {
-    let exponent = unsafe Int(agreed[index])
-    let unit = Double(sign: .plus, exponent: 12 * (exponent - 3), significand: 1)
+    let unit = unsafe Self.unit(agreed[index])
     unsafe ReductionKernels.convert(
       sums.base + place, count: part.count, factor: unit * scale,
       into: arena.allGradients.base + arenaRange(index, part).lowerBound)
@@ -306,6 +305,11 @@ public final class GradientReducer {
     while first < last && tensors[first].index < range.lowerBound { first += 1 }
     while last > first && tensors[last - 1].index >= range.upperBound { last -= 1 }
     return first..<last
+  }
+
+  /// The grid's unit, between 2⁻¹⁶⁸ (where all is zero) and 2⁸⁴.
+  static func unit(_ exponent: Int32) -> Double {
+    Double(sign: .plus, exponent: 12 * (Int(exponent) - 3), significand: 1)
   }
 
   /// What turns a gradient into units of the first slice, between 2⁻¹²⁰ and 2¹²⁰.

@@ -44,13 +44,13 @@ final class KeptGradients {
     _ range: Range<Int>, microBatches: Int, last gradients: MatrixView, exponent: Int32,
     into sums: UnsafeMutablePointer<Int64>
   ) {
+    let scale = 1 / GradientReducer.unit(exponent)
     unsafe sums.update(repeating: 0, count: range.count)
     for number in 0..<microBatches {
       let values =
         unsafe number == microBatchLimit - 1 ? gradients.base : copies.base + number * extent
       unsafe ReductionKernels.add(
-        values + range.lowerBound, count: range.count, scale: GradientReducer.scale(exponent),
-        to: sums)
+        values + range.lowerBound, count: range.count, scale: scale, to: sums)
     }
   }
 }

@@ -96,32 +96,20 @@ enum ReductionKernels {
     }
   }
 
-  /// Rounds each value, times `scale`, to a multiple of 2⁻³⁶ and adds it, in that unit, to `sums`.
+  /// Rounds each value, times `scale`, to the nearest integer, ties to even, and adds it to `sums`.
   ///
-  /// The four slices of ``accumulate(_:count:scale:into:)`` put together.
+  /// What ``accumulate(_:count:scale:into:)`` and ``combine(_:count:into:)`` do together, where the
+  /// grid is known: the scaled values are under 2⁴⁷ in magnitude, so in double precision scaling is
+  /// exact, and adding 1.5·2⁵² rounds and leaves the integer in the low bits of the sum's pattern.
   static func add(
-    _ values: UnsafePointer<Float>, count: Int, scale: Float,
+    _ values: UnsafePointer<Float>, count: Int, scale: Double,
     to sums: UnsafeMutablePointer<Int64>
   ) {
-    let magic: Float = 0x1.8p23
-    let offset = Int32(bitPattern: magic.bitPattern)
+    let magic = 0x1.8p52
+    let offset = Int64(bitPattern: magic.bitPattern)
     for index in 0..<count {
-      let scaled = unsafe values[index] * scale
-      let one = scaled + magic
-      let afterOne = (scaled - (one - magic)) * 4096
-      let two = afterOne + magic
-      let afterTwo = (afterOne - (two - magic)) * 4096
-      let three = afterTwo + magic
-      let afterThree = (afterTwo - (three - magic)) * 4096
-      let four = afterThree + magic
-      // Two slices take 24 bits, so an Int32 holds them.
-      let upper =
-        (Int32(bitPattern: one.bitPattern) &- offset) &<< 12
-        &+ (Int32(bitPattern: two.bitPattern) &- offset)
-      let lower =
-        (Int32(bitPattern: three.bitPattern) &- offset) &<< 12
-        &+ (Int32(bitPattern: four.bitPattern) &- offset)
-      unsafe sums[index] &+= Int64(upper) &<< 24 &+ Int64(lower)
+      let rounded = unsafe Double(values[index]) * scale + magic
+      unsafe sums[index] &+= Int64(bitPattern: rounded.bitPattern) &- offset
     }
   }
 

@@ -46,24 +46,53 @@ CK_INLINE vf activate(ck_activation kind, vf x, vf *slope) {
   __builtin_unreachable();
 }
 
+// An operand as floats, or as bf16 numbers (`rounded`, a constant at each call).
+typedef struct {
+  const void *base;
+  ptrdiff_t stride;
+} operand;
+
+CK_INLINE operand exact_operand(ck_matrix x) { return (operand){x.base, x.stride}; }
+CK_INLINE operand rounded_operand(ck_rounded_matrix x) { return (operand){x.base, x.stride}; }
+
+CK_INLINE vf load_operand(operand x, int rounded, ptrdiff_t t, ptrdiff_t c, ptrdiff_t lanes) {
+  if (!rounded) return load_lanes((const float *)x.base + t * x.stride + c, lanes);
+  const uint16_t *p = (const uint16_t *)x.base + t * x.stride + c;
+  return vf_from_bf16(lanes == CK_WIDTH ? vu16_load(p) : vu16_load_part(p, lanes));
+}
+
+// Writes `v` rounded to bf16, where anybody keeps it.
+CK_INLINE void keep_lanes(
+    const ck_rounded_matrix *kept, ptrdiff_t t, ptrdiff_t c, vf v, ptrdiff_t lanes) {
+  if (!kept) return;
+  vu16 bits = vf_to_bf16(vf_round_bf16(v));
+  uint16_t *p = kept->base + t * kept->stride + c;
+  if (lanes == CK_WIDTH) {
+    memcpy(p, &bits, sizeof bits);
+  } else {
+    memcpy(p, &bits, (size_t)lanes * 2);
+  }
+}
+
 CK_INLINE void activation_as(
-    ck_activation kind, ck_matrix x, ck_matrix y, ptrdiff_t rows, ptrdiff_t columns) {
+    ck_activation kind, operand x, int rounded, const ck_rounded_matrix *kept, ck_matrix y,
+    ptrdiff_t rows, ptrdiff_t columns) {
   for (ptrdiff_t t = 0; t < rows; t++) {
     CK_FOR_COLUMNS(c, lanes, columns) {
-      vf slope;
-      vf v = activate(kind, load_lanes(x.base + t * x.stride + c, lanes), &slope);
-      store_lanes(y.base + t * y.stride + c, v, lanes);
+      vf slope, v = load_operand(x, rounded, t, c, lanes);
+      keep_lanes(kept, t, c, v, lanes);
+      store_lanes(y.base + t * y.stride + c, activate(kind, v, &slope), lanes);
     }
   }
 }
 
 CK_INLINE void activation_backward_as(
-    ck_activation kind, ck_matrix dy, ck_matrix x, ck_matrix dx, ptrdiff_t rows,
+    ck_activation kind, ck_matrix dy, operand x, int rounded, ck_matrix dx, ptrdiff_t rows,
     ptrdiff_t columns) {
   for (ptrdiff_t t = 0; t < rows; t++) {
     CK_FOR_COLUMNS(c, lanes, columns) {
       vf slope;
-      activate(kind, load_lanes(x.base + t * x.stride + c, lanes), &slope);
+      activate(kind, load_operand(x, rounded, t, c, lanes), &slope);
       vf v = load_lanes(dy.base + t * dy.stride + c, lanes) * slope;
       store_lanes(dx.base + t * dx.stride + c, v, lanes);
     }
@@ -71,26 +100,27 @@ CK_INLINE void activation_backward_as(
 }
 
 CK_INLINE void gated_as(
-    ck_activation kind, ck_matrix gate, ck_matrix up, ck_matrix y, ptrdiff_t rows,
-    ptrdiff_t columns) {
+    ck_activation kind, operand gate, operand up, int rounded, const ck_rounded_matrix *kept_gate,
+    const ck_rounded_matrix *kept_up, ck_matrix y, ptrdiff_t rows, ptrdiff_t columns) {
   for (ptrdiff_t t = 0; t < rows; t++) {
     CK_FOR_COLUMNS(c, lanes, columns) {
-      vf slope;
-      vf v = activate(kind, load_lanes(gate.base + t * gate.stride + c, lanes), &slope);
-      v *= load_lanes(up.base + t * up.stride + c, lanes);
-      store_lanes(y.base + t * y.stride + c, v, lanes);
+      vf slope, g = load_operand(gate, rounded, t, c, lanes);
+      vf u = load_operand(up, rounded, t, c, lanes);
+      keep_lanes(kept_gate, t, c, g, lanes);
+      keep_lanes(kept_up, t, c, u, lanes);
+      store_lanes(y.base + t * y.stride + c, activate(kind, g, &slope) * u, lanes);
     }
   }
 }
 
 CK_INLINE void gated_backward_as(
-    ck_activation kind, ck_matrix dy, ck_matrix gate, ck_matrix up, ck_matrix dgate,
+    ck_activation kind, ck_matrix dy, operand gate, operand up, int rounded, ck_matrix dgate,
     ck_matrix dup, ptrdiff_t rows, ptrdiff_t columns) {
   for (ptrdiff_t t = 0; t < rows; t++) {
     CK_FOR_COLUMNS(c, lanes, columns) {
       vf slope;
-      vf value = activate(kind, load_lanes(gate.base + t * gate.stride + c, lanes), &slope);
-      vf u = load_lanes(up.base + t * up.stride + c, lanes);
+      vf value = activate(kind, load_operand(gate, rounded, t, c, lanes), &slope);
+      vf u = load_operand(up, rounded, t, c, lanes);
       vf d = load_lanes(dy.base + t * dy.stride + c, lanes);
       store_lanes(dgate.base + t * dgate.stride + c, d * u * slope, lanes);
       store_lanes(dup.base + t * dup.stride + c, d * value, lanes);
@@ -110,23 +140,63 @@ CK_INLINE void gated_backward_as(
 
 static void activation(
     ck_activation kind, ck_matrix x, ck_matrix y, ptrdiff_t rows, ptrdiff_t columns) {
-  CK_PER_KIND(activation_as, x, y, rows, columns)
+  CK_PER_KIND(activation_as, exact_operand(x), 0, NULL, y, rows, columns)
+}
+
+static void activation_keeping(
+    ck_activation kind, ck_matrix x, ck_rounded_matrix kept, ck_matrix y, ptrdiff_t rows,
+    ptrdiff_t columns) {
+  CK_PER_KIND(activation_as, exact_operand(x), 0, &kept, y, rows, columns)
+}
+
+static void activation_kept(
+    ck_activation kind, ck_rounded_matrix x, ck_matrix y, ptrdiff_t rows, ptrdiff_t columns) {
+  CK_PER_KIND(activation_as, rounded_operand(x), 1, NULL, y, rows, columns)
 }
 
 static void activation_backward(
     ck_activation kind, ck_matrix dy, ck_matrix x, ck_matrix dx, ptrdiff_t rows,
     ptrdiff_t columns) {
-  CK_PER_KIND(activation_backward_as, dy, x, dx, rows, columns)
+  CK_PER_KIND(activation_backward_as, dy, exact_operand(x), 0, dx, rows, columns)
+}
+
+static void activation_backward_kept(
+    ck_activation kind, ck_matrix dy, ck_rounded_matrix x, ck_matrix dx, ptrdiff_t rows,
+    ptrdiff_t columns) {
+  CK_PER_KIND(activation_backward_as, dy, rounded_operand(x), 1, dx, rows, columns)
 }
 
 static void gated(
     ck_activation kind, ck_matrix gate, ck_matrix up, ck_matrix y, ptrdiff_t rows,
     ptrdiff_t columns) {
-  CK_PER_KIND(gated_as, gate, up, y, rows, columns)
+  CK_PER_KIND(gated_as, exact_operand(gate), exact_operand(up), 0, NULL, NULL, y, rows, columns)
+}
+
+static void gated_keeping(
+    ck_activation kind, ck_matrix gate, ck_matrix up, ck_rounded_matrix kept_gate,
+    ck_rounded_matrix kept_up, ck_matrix y, ptrdiff_t rows, ptrdiff_t columns) {
+  CK_PER_KIND(
+      gated_as, exact_operand(gate), exact_operand(up), 0, &kept_gate, &kept_up, y, rows, columns)
+}
+
+static void gated_kept(
+    ck_activation kind, ck_rounded_matrix gate, ck_rounded_matrix up, ck_matrix y, ptrdiff_t rows,
+    ptrdiff_t columns) {
+  CK_PER_KIND(
+      gated_as, rounded_operand(gate), rounded_operand(up), 1, NULL, NULL, y, rows, columns)
 }
 
 static void gated_backward(
     ck_activation kind, ck_matrix dy, ck_matrix gate, ck_matrix up, ck_matrix dgate,
     ck_matrix dup, ptrdiff_t rows, ptrdiff_t columns) {
-  CK_PER_KIND(gated_backward_as, dy, gate, up, dgate, dup, rows, columns)
+  CK_PER_KIND(
+      gated_backward_as, dy, exact_operand(gate), exact_operand(up), 0, dgate, dup, rows, columns)
+}
+
+static void gated_backward_kept(
+    ck_activation kind, ck_matrix dy, ck_rounded_matrix gate, ck_rounded_matrix up,
+    ck_matrix dgate, ck_matrix dup, ptrdiff_t rows, ptrdiff_t columns) {
+  CK_PER_KIND(
+      gated_backward_as, dy, rounded_operand(gate), rounded_operand(up), 1, dgate, dup, rows,
+      columns)
 }

@@ -175,7 +175,10 @@ static int has_non_finite(ck_matrix x, ptrdiff_t rows, ptrdiff_t columns) {
 #define CK_ELEMENTWISE_TABLE                                                                   \
   {                                                                                            \
     .activation = activation, .activation_backward = activation_backward, .gated = gated,      \
-    .gated_backward = gated_backward, .add = add, .scale = scale,                              \
+    .gated_backward = gated_backward, .activation_keeping = activation_keeping,                 \
+    .activation_kept = activation_kept, .activation_backward_kept = activation_backward_kept,   \
+    .gated_keeping = gated_keeping, .gated_kept = gated_kept,                                   \
+    .gated_backward_kept = gated_backward_kept, .add = add, .scale = scale,                              \
     .scale_columns = scale_columns, .scale_rows = scale_rows, .dropout = dropout, .dot = dot,  \
     .has_non_finite = has_non_finite                                                           \
   }

@@ -68,6 +68,11 @@ public final class BatchSchedule {
       microBatchSize: microBatchSize)
   }
 
+  /// Micro-batches of the largest global batch.
+  public var mostMicroBatches: Int {
+    (min(globalBatchSize, exampleCount) - 1) / microBatchSize + 1
+  }
+
   /// Epochs completed after `step` steps, in fractions of an epoch's steps as transformers logs it.
   public func epoch(afterStep step: Int) -> Double { Double(step) / Double(stepsPerEpoch) }
 

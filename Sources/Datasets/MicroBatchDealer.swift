@@ -23,6 +23,11 @@ public final class MicroBatchDealer {
     load = Array(repeating: 0, count: worldSize)
   }
 
+  /// The most micro-batches that a rank is ever dealt of a global batch's `count`.
+  ///
+  /// Every example has tokens, so the first `worldSize` micro-batches go to as many ranks.
+  public func mostMicroBatches(of count: Int) -> Int { max(count - worldSize, 0) + 1 }
+
   /// The numbers of the micro-batches that `rank` does, growing; none where there are fewer
   /// micro-batches than ranks.
   public func microBatches(of batch: GlobalBatch, from split: TokenSplit, rank: Int) -> [Int] {

@@ -37,7 +37,7 @@ public struct ReductionSummary: Sendable, Hashable {
 /// MPI computes exactly in any order.
 ///
 /// **Without knowing J beforehand.** The grid depends on gradients that are still to come, so each
-/// one is kept as slices: `q_k = round(rest / 2^(12k))` for k = J', J'−1, J'−2, J'−3, where J' is the
+/// one is cut into slices: `q_k = round(rest / 2^(12k))` for k = J', J'−1, J'−2, J'−3, where J' is the
 /// tensor's `J` so far, `rest` starts as `g` and loses `q_k · 2^(12k)` at each step. By the choice
 /// of J', `|g| < 2^(12J'+11)`, so for every k > J' the quotient is under ½ and `q_k` is 0: the slices
 /// at k ≤ J' are the same numbers from wherever slicing starts. When J' rises by d, the sums of
@@ -56,34 +56,51 @@ public struct ReductionSummary: Sendable, Hashable {
 /// make at most 2⁴⁷·(1 + 2⁻¹¹), so an `Int64` holds 2¹⁵ micro-batches over all ranks, which is
 /// ``maximumMicroBatches`` and checked.
 ///
-/// It keeps 24 bytes per parameter, allocated once; a step allocates nothing. Tensors whose gradient
-/// every rank derives for itself (`ParameterRole.derived`) are passed over. It neither clips nor
-/// divides by the number of ranks: gradients are sums over tokens, and `scale` is one over their
-/// number in the global batch.
+/// **Memory.** A rank that has one micro-batch a step keeps nothing: its gradients wait in the arena
+/// until the grid is known, and each rounds to its integer `r` at once. One that has up to four keeps
+/// copies of all but the last, 4 bytes per parameter each; one that has more keeps sums of slices, 16
+/// bytes per parameter. The results are the same to the last bit. Whole numbers are made, sent and
+/// turned back in pieces of ``pieceCount``. All is allocated once; a step allocates nothing.
+///
+/// Tensors whose gradient every rank derives for itself (`ParameterRole.derived`) are passed over. It
+/// neither clips nor divides by the number of ranks: gradients are sums over tokens, and `scale` is
+/// one over their number in the global batch.
 @safe
 public final class GradientReducer {
   /// Micro-batches that a step may have, over all ranks together.
   public static let maximumMicroBatches = 1 << 15
+  /// Integers that are handed to MPI at a time, 4 MiB.
+  ///
+  /// Enough that a message's start does not count, few enough that they stay in the processor's
+  /// cache between rounding, sending and turning back.
+  public static let pieceCount = 1 << 19
 
   private struct Tensor {
     let index: Int  // among the arena's tensors
     let arenaOffset: Int  // of its first element in the arena
-    let offset: Int  // of its first element in a plane
+    let offset: Int  // of its first element among the reduced ones
     let count: Int
+
+    var range: Range<Int> { offset..<(offset + count) }
+  }
+
+  /// What is kept of a step's micro-batches until the grid is known.
+  private enum Store {
+    case gradients(KeptGradients)
+    case slices(SliceSums)
   }
 
   private static let smallestExponent: Int32 = -10
-  // A tensor to which nothing but zeros was added: its planes are zero.
+  // A tensor to which nothing but zeros was added: its slices are zero.
   private static let empty: Int32 = smallestExponent - 1
   // Above every exponent that a finite float can have (10), so that a maximum over ranks finds it.
   private static let nonFinite: Int32 = 1 << 20
 
   private let communicator: Communicator
   private let tensors: [Tensor]
-  private let extent: Int
   private let arenaExtent: Int
-  private let planes: UnsafeMutablePointer<Int32>  // four of `extent` elements
-  private let sums: ReductionBuffer
+  private let store: Store
+  private let sums: ReductionBuffer  // of a piece
   // J' of each tensor; one more element for the number of micro-batches.
   private let exponents: UnsafeMutablePointer<Int32>
   private let agreed: UnsafeMutablePointer<Int32>
@@ -99,7 +116,13 @@ public final class GradientReducer {
   }
 
   /// Allocates what the tensors of `arena` need, for every step to come.
-  public init(arena: ParameterArena, communicator: Communicator) {
+  ///
+  /// - Parameter microBatches: the most that this rank adds in a step, where that is known.
+  public init(
+    arena: ParameterArena, communicator: Communicator,
+    microBatches: Int = GradientReducer.maximumMicroBatches
+  ) {
+    precondition(microBatches > 0, "\(microBatches) micro-batches a step")
     self.communicator = communicator
     arenaExtent = arena.extent
     var count = 0
@@ -107,10 +130,11 @@ public final class GradientReducer {
       defer { count += slot.count }
       return Tensor(index: slot.index, arenaOffset: slot.offset, offset: count, count: slot.count)
     }
-    extent = count
-    unsafe planes = .allocate(capacity: max(4 * count, 1))
-    unsafe planes.initialize(repeating: 0, count: max(4 * count, 1))
-    sums = ReductionBuffer(count: count)
+    store =
+      microBatches > KeptGradients.mostMicroBatches
+      ? .slices(SliceSums(extent: count))
+      : .gradients(KeptGradients(microBatches: microBatches, extent: arena.extent))
+    sums = ReductionBuffer(count: min(count, Self.pieceCount))
     unsafe exponents = .allocate(capacity: tensors.count + 1)
     unsafe exponents.initialize(repeating: Self.empty, count: tensors.count + 1)
     unsafe agreed = .allocate(capacity: tensors.count + 1)
@@ -118,38 +142,44 @@ public final class GradientReducer {
   }
 
   deinit {
-    unsafe planes.deallocate()
     unsafe exponents.deallocate()
     unsafe agreed.deallocate()
   }
 
   /// Bytes held.
-  public var byteCount: Int { extent * 24 + (tensors.count + 1) * 8 }
+  public var byteCount: Int {
+    let kept =
+      switch store {
+      case .gradients(let gradients): gradients.byteCount
+      case .slices(let slices): slices.byteCount
+      }
+    return kept + sums.count * MemoryLayout<Int64>.stride
+      + 2 * (tensors.count + 1) * MemoryLayout<Int32>.stride
+  }
 
-  /// Adds the arena's gradients, all of those of one micro-batch; the caller clears them.
+  /// Adds the arena's gradients, all of those of one micro-batch.
+  ///
+  /// The caller clears them before the next one, and leaves them alone after the last one until
+  /// they are finished.
   public func accumulate(_ arena: ParameterArena) {
     precondition(arena.extent == arenaExtent, "a reducer made for another arena")
     microBatchCount += 1
     // Sums with too many terms are not made; `finish` tells why.
     if microBatchCount > Self.maximumMicroBatches { return }
+    if case .gradients(let kept) = store {
+      kept.keep(arena.allGradients, number: microBatchCount)
+    }
     for index in tensors.indices {
       let tensor = tensors[index]
-      let count = tensor.count
       let gradients = unsafe arena.allGradients.base + tensor.arenaOffset
-      let pattern = unsafe ReductionKernels.largestMagnitude(gradients, count: count)
+      let pattern = unsafe ReductionKernels.largestMagnitude(gradients, count: tensor.count)
       if pattern == 0 { continue }
-      let needed = Self.exponent(pattern)
       let current = unsafe exponents[index]
-      let exponent = max(needed, current)
+      let exponent = max(Self.exponent(pattern), current)
       unsafe exponents[index] = exponent
-      if exponent == Self.nonFinite { continue }
-      if exponent > current && current != Self.empty {
-        ReductionKernels.lower(planes(of: tensor), by: Int(exponent - current), count: count)
-      }
-      // A power of two between 2^-120 and 2^120.
-      let scale = Float(sign: .plus, exponent: -12 * Int(exponent), significand: 1)
-      unsafe ReductionKernels.accumulate(
-        gradients, count: count, scale: scale, into: planes(of: tensor))
+      guard case .slices(let slices) = store, exponent != Self.nonFinite else { continue }
+      let rise = current == Self.empty ? 0 : Int(exponent - current)
+      unsafe slices.add(gradients, to: tensor.range, exponent: exponent, rise: rise)
     }
   }
 
@@ -182,32 +212,62 @@ public final class GradientReducer {
         bytesReduced: communicator.reducedBytes - bytesBefore,
         nonFiniteTensor: tensors[nonFinite].index)
     }
-    for index in chosen {
-      let tensor = tensors[index]
-      if unsafe exponents[index] == Self.empty {
-        unsafe (sums.base + tensor.offset).update(repeating: 0, count: tensor.count)
-        continue
-      }
-      let rise = unsafe Int(agreed[index] - exponents[index])
-      ReductionKernels.lower(planes(of: tensor), by: rise, count: tensor.count)
-      unsafe ReductionKernels.combine(
-        planes(of: tensor), count: tensor.count, into: sums.base + tensor.offset)
-      unsafe exponents[index] = Self.empty
-    }
     if let first = chosen.first, let last = chosen.last {
-      let end = tensors[last].offset + tensors[last].count
-      try communicator.sum(sums, tensors[first].offset..<end)
+      let (start, end) = (tensors[first].offset, tensors[last].range.upperBound)
+      for start in stride(from: start, to: end, by: Self.pieceCount) {
+        let piece = start..<min(start + Self.pieceCount, end)
+        forEachPart(of: piece, among: chosen) { takeSums($0, $1, at: $2, arena) }
+        try communicator.sum(sums, 0..<piece.count)
+        forEachPart(of: piece, among: chosen) { convert($0, $1, at: $2, arena, scale) }
+      }
     }
-    for index in chosen {
-      let tensor = tensors[index]
-      let exponent = unsafe Int(agreed[index])
-      let unit = Double(sign: .plus, exponent: 12 * (exponent - 3), significand: 1)
-      unsafe ReductionKernels.convert(
-        sums.base + tensor.offset, count: tensor.count, factor: unit * scale,
-        into: arena.allGradients.base + tensor.arenaOffset)
-    }
+    for index in chosen { unsafe exponents[index] = Self.empty }
     return ReductionSummary(
       bytesReduced: communicator.reducedBytes - bytesBefore, nonFiniteTensor: nil)
+  }
+
+  /// Puts this rank's integers of a part of a tensor into `sums`.
+  private func takeSums(_ index: Int, _ part: Range<Int>, at place: Int, _ arena: ParameterArena) {
+    let target = unsafe sums.base + place
+    // Also where this rank had no micro-batch, whatever its arena holds.
+    if unsafe exponents[index] == Self.empty {
+      return unsafe target.update(repeating: 0, count: part.count)
+    }
+    switch store {
+    case .gradients(let kept):
+      unsafe kept.sum(
+        arenaRange(index, part), microBatches: microBatchCount, last: arena.allGradients,
+        exponent: agreed[index], into: target)
+    case .slices(let slices):
+      unsafe slices.take(part, rise: Int(agreed[index] - exponents[index]), into: target)
+    }
+  }
+
+  /// Writes a part of a tensor's gradient from `sums`.
+  private func convert(
+    _ index: Int, _ part: Range<Int>, at place: Int, _ arena: ParameterArena, _ scale: Double
+  ) {
+    let unit = unsafe Self.unit(agreed[index])
+    unsafe ReductionKernels.convert(
+      sums.base + place, count: part.count, factor: unit * scale,
+      into: arena.allGradients.base + arenaRange(index, part).lowerBound)
+  }
+
+  /// Calls `body` for each tensor's part of a piece, with the part's place in the piece.
+  private func forEachPart(
+    of piece: Range<Int>, among chosen: Range<Int>,
+    _ body: (_ index: Int, _ part: Range<Int>, _ place: Int) -> Void
+  ) {
+    for index in chosen {
+      let part = tensors[index].range.clamped(to: piece)
+      if !part.isEmpty { body(index, part, part.lowerBound - piece.lowerBound) }
+    }
+  }
+
+  /// Where a part of a tensor lies in the arena.
+  private func arenaRange(_ index: Int, _ part: Range<Int>) -> Range<Int> {
+    let shift = tensors[index].arenaOffset - tensors[index].offset
+    return (part.lowerBound + shift)..<(part.upperBound + shift)
   }
 
   /// Forgets everything that was added since the last `finish`.
@@ -215,8 +275,7 @@ public final class GradientReducer {
     microBatchCount = 0
     for index in tensors.indices where unsafe exponents[index] != Self.empty {
       unsafe exponents[index] = Self.empty
-      // Four places down is out.
-      ReductionKernels.lower(planes(of: tensors[index]), by: 4, count: tensors[index].count)
+      if case .slices(let slices) = store { slices.clear(tensors[index].range) }
     }
   }
 
@@ -248,8 +307,14 @@ public final class GradientReducer {
     return first..<last
   }
 
-  private func planes(of tensor: Tensor) -> ReductionKernels.Planes {
-    unsafe ReductionKernels.Planes(base: planes, offset: tensor.offset, stride: extent)
+  /// The grid's unit, between 2⁻¹⁶⁸ (where all is zero) and 2⁸⁴.
+  static func unit(_ exponent: Int32) -> Double {
+    Double(sign: .plus, exponent: 12 * (Int(exponent) - 3), significand: 1)
+  }
+
+  /// What turns a gradient into units of the first slice, between 2⁻¹²⁰ and 2¹²⁰.
+  static func scale(_ exponent: Int32) -> Float {
+    Float(sign: .plus, exponent: -12 * Int(exponent), significand: 1)
   }
 
   /// The least J with every magnitude of `pattern` or less under 2^(12J+11); ``nonFinite`` for an

@@ -96,6 +96,23 @@ enum ReductionKernels {
     }
   }
 
+  /// Rounds each value, times `scale`, to the nearest integer, ties to even, and adds it to `sums`.
+  ///
+  /// What ``accumulate(_:count:scale:into:)`` and ``combine(_:count:into:)`` do together, where the
+  /// grid is known: the scaled values are under 2⁴⁷ in magnitude, so in double precision scaling is
+  /// exact, and adding 1.5·2⁵² rounds and leaves the integer in the low bits of the sum's pattern.
+  static func add(
+    _ values: UnsafePointer<Float>, count: Int, scale: Double,
+    to sums: UnsafeMutablePointer<Int64>
+  ) {
+    let magic = 0x1.8p52
+    let offset = Int64(bitPattern: magic.bitPattern)
+    for index in 0..<count {
+      let rounded = unsafe Double(values[index]) * scale + magic
+      unsafe sums[index] &+= Int64(bitPattern: rounded.bitPattern) &- offset
+    }
+  }
+
   /// Turns sums back into floats: each times `factor`, in double precision, rounded to a float.
   static func convert(
     _ sums: UnsafePointer<Int64>, count: Int, factor: Double,

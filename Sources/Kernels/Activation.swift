@@ -63,4 +63,48 @@ public enum Activation {
         kind.code, dy.from(t), x.from(t), dx.from(t), rows.count, x.columns)
     }
   }
+
+  /// `y = f(x)` of the input as it is, which is then kept rounded to bf16 for backward.
+  ///
+  /// - Parameters:
+  ///   - kept: where the rounded input goes, [T, F].
+  ///   - y: result, [T, F]; may be `x`.
+  public static func forward(
+    _ kind: ActivationFunction, _ x: MatrixView, into y: MatrixView, keeping kept: RoundedView,
+    on compute: Compute
+  ) {
+    requireShape(y, x.rows, x.columns, "y")
+    requireShape(kept, x.rows, x.columns, "kept x")
+    compute.forEachRows(x.rows, columns: x.columns) { rows in
+      let t = rows.lowerBound
+      compute.kernels.pointee.elementwise.activation_keeping(
+        kind.code, x.from(t), kept.from(t), y.from(t), rows.count, x.columns)
+    }
+  }
+
+  /// `y = f(x)` of the rounded input.
+  public static func forward(
+    _ kind: ActivationFunction, _ kept: RoundedView, into y: MatrixView, on compute: Compute
+  ) {
+    requireShape(kept, y.rows, y.columns, "kept x")
+    compute.forEachRows(y.rows, columns: y.columns) { rows in
+      let t = rows.lowerBound
+      compute.kernels.pointee.elementwise.activation_kept(
+        kind.code, kept.from(t), y.from(t), rows.count, y.columns)
+    }
+  }
+
+  /// `dx = dy ⊙ f'(x)` at the rounded input; `dx` may be `dy`.
+  public static func backward(
+    _ kind: ActivationFunction, _ dy: MatrixView, input kept: RoundedView, into dx: MatrixView,
+    on compute: Compute
+  ) {
+    requireShape(kept, dy.rows, dy.columns, "kept x")
+    requireShape(dx, dy.rows, dy.columns, "dx")
+    compute.forEachRows(dy.rows, columns: dy.columns) { rows in
+      let t = rows.lowerBound
+      compute.kernels.pointee.elementwise.activation_backward_kept(
+        kind.code, dy.from(t), kept.from(t), dx.from(t), rows.count, dy.columns)
+    }
+  }
 }

@@ -119,6 +119,9 @@ final class BFloat16Engine {
     }
   }
 
+  /// Bytes of the rounded input.
+  var inputByteCount: Int { input.byteCount }
+
   /// Makes room for a rounded input.
   func reserve(rows: Int, columns: Int) { input.reserve(rows: rows, columns: columns) }
 

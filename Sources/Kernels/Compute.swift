@@ -150,6 +150,12 @@ public final class Compute {
     if packsBFloat16 { roundedInput.reserve(rows: rows, columns: columns) }
   }
 
+  /// Bytes of the threads' memory, and of the left operand that they share.
+  public var byteCount: Int {
+    scratch.count * MemoryLayout<Float>.stride + roundedInput.byteCount
+      + (bfloat16Engine?.inputByteCount ?? 0)
+  }
+
   /// The private memory of a worker, one row of `scratchCount` floats.
   ///
   /// It holds anything at first.

@@ -23,6 +23,9 @@ final class RoundedInput {
   /// Bytes of an element.
   var elementBytes: Int { isWidened ? 4 : 2 }
 
+  /// Bytes held.
+  var byteCount: Int { storage.count * MemoryLayout<Float>.stride }
+
   /// Where a row starts.
   func row(_ row: Int) -> UnsafeMutableRawPointer {
     UnsafeMutableRawPointer(storage.base) + row * stride * elementBytes

@@ -15,6 +15,13 @@ extension MatrixView {
   }
 }
 
+extension RoundedView {
+  /// The rows from `row` on, as kernels in C take them.
+  func from(_ row: Int = 0) -> ck_rounded_matrix {
+    ck_rounded_matrix(base: base + row * rowStride, stride: rowStride)
+  }
+}
+
 extension ck_matrix {
   /// An operand that is not there.
   static var absent: ck_matrix { ck_matrix(base: nil, stride: 0) }
@@ -31,6 +38,14 @@ extension Compute {
     }
     forEachBlock(blockCount(rows, size)) { block, _ in body(blockRange(block, size, rows)) }
   }
+}
+
+/// Our own bug, said with both shapes.
+@inline(__always)
+func requireShape(_ x: RoundedView, _ rows: Int, _ columns: Int, _ name: StaticString) {
+  precondition(
+    x.rows == rows && x.columns == columns,
+    "\(name) is [\(x.rows), \(x.columns)], expected [\(rows), \(columns)]")
 }
 
 /// Our own bug, said with both shapes.

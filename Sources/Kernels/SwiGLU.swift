@@ -50,4 +50,74 @@ public enum SwiGLU {
         gate.columns)
     }
   }
+
+  /// `gate` and `up` rounded to bf16, in half the memory, for backward.
+  public struct Kept {
+    /// What goes through the function, [T, F].
+    public let gate: RoundedView
+    /// What it gates, [T, F].
+    public let up: RoundedView
+
+    /// Both operands.
+    public init(gate: RoundedView, up: RoundedView) {
+      self.gate = gate
+      self.up = up
+    }
+  }
+
+  /// `y = f(gate) ⊙ up` of the operands as they are, which are then kept rounded.
+  ///
+  /// - Parameters:
+  ///   - y: result, [T, F]; may be `gate` or `up`.
+  ///   - kept: where the rounded operands go.
+  public static func forward(
+    _ gate: MatrixView, up: MatrixView, into y: MatrixView, keeping kept: Kept,
+    kind: ActivationFunction = .silu, on compute: Compute
+  ) {
+    requireShape(up, gate.rows, gate.columns, "up")
+    requireShape(y, gate.rows, gate.columns, "y")
+    requireShape(kept.gate, gate.rows, gate.columns, "kept gate")
+    requireShape(kept.up, gate.rows, gate.columns, "kept up")
+    compute.forEachRows(gate.rows, columns: gate.columns) { rows in
+      let t = rows.lowerBound
+      compute.kernels.pointee.elementwise.gated_keeping(
+        kind.code, gate.from(t), up.from(t), kept.gate.from(t), kept.up.from(t), y.from(t),
+        rows.count, gate.columns)
+    }
+  }
+
+  /// `y = f(gate) ⊙ up` of the rounded operands.
+  public static func forward(
+    _ kept: Kept, into y: MatrixView, kind: ActivationFunction = .silu, on compute: Compute
+  ) {
+    requireShape(kept.gate, y.rows, y.columns, "kept gate")
+    requireShape(kept.up, y.rows, y.columns, "kept up")
+    compute.forEachRows(y.rows, columns: y.columns) { rows in
+      let t = rows.lowerBound
+      compute.kernels.pointee.elementwise.gated_kept(
+        kind.code, kept.gate.from(t), kept.up.from(t), y.from(t), rows.count, y.columns)
+    }
+  }
+
+  /// `dGate = dy ⊙ up ⊙ f'(gate)` and `dUp = dy ⊙ f(gate)` at the rounded operands.
+  ///
+  /// - Parameters:
+  ///   - dy: gradient of the result, [T, F].
+  ///   - dGate: gradient of `gate`, [T, F]; may be `dy`.
+  ///   - dUp: gradient of `up`, [T, F]; may be `dy`, not `dGate`.
+  public static func backward(
+    _ dy: MatrixView, _ kept: Kept, into dGate: MatrixView, _ dUp: MatrixView,
+    kind: ActivationFunction = .silu, on compute: Compute
+  ) {
+    requireShape(kept.gate, dy.rows, dy.columns, "kept gate")
+    requireShape(kept.up, dy.rows, dy.columns, "kept up")
+    requireShape(dGate, dy.rows, dy.columns, "dGate")
+    requireShape(dUp, dy.rows, dy.columns, "dUp")
+    compute.forEachRows(dy.rows, columns: dy.columns) { rows in
+      let t = rows.lowerBound
+      compute.kernels.pointee.elementwise.gated_backward_kept(
+        kind.code, dy.from(t), kept.gate.from(t), kept.up.from(t), dGate.from(t), dUp.from(t),
+        rows.count, dy.columns)
+    }
+  }
 }

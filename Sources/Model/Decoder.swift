@@ -189,11 +189,12 @@ public final class Decoder {
     return plan
   }
 
-  /// The largest matrices that a pass multiplies with weights: what its threads make room for before
-  /// the first one.
+  /// The largest matrices that a pass rounds to multiply them with weights in bf16: what its threads
+  /// make room for before the first one. In f32 there are none.
   public func largestOperands(
     maximumTokens: Int, maximumSequences: Int
   ) -> [(rows: Int, columns: Int)] {
+    guard arithmetic == .bfloat16 else { return [] }
     let rows = maximumTokens + maximumSequences * virtualTokenCount
     let features = linearLayers.map { max($0.inputSize, $0.outputSize) }.max() ?? 0
     return [

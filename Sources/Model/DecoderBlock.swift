@@ -52,8 +52,8 @@ protocol DecoderBlock: KeyValueProjecting {
   /// Hooks on its halves.
   var sublayerSites: SublayerSites { get }
 
-  /// Reserves what forward keeps for backward.
-  func reserveSaved(_ plan: inout WorkspacePlan, rows: Int)
+  /// Reserves what forward keeps for backward, if there is one.
+  func reserveSaved(_ plan: inout WorkspacePlan, rows: Int, isTraining: Bool)
   /// Takes the memory that was reserved.
   func use(_ memory: BlockMemory)
   /// Computes `y` from the residual stream `x`, both [tokens, hidden], not the same memory.

@@ -54,9 +54,9 @@ struct DecoderMemory {
     let shares = mode != .training(recomputesActivations: false)
     let sharing = shares ? blocks.count : firstKept
     plan.overlay(alternatives: sharing) { plan, index in
-      Self.reserve(blocks[index], &plan, rows: rows)
+      Self.reserve(blocks[index], &plan, rows: rows, mode)
     }
-    for block in blocks.dropFirst(sharing) { Self.reserve(block, &plan, rows: rows) }
+    for block in blocks.dropFirst(sharing) { Self.reserve(block, &plan, rows: rows, mode) }
 
     workspace = Workspace(plan)
     let hookScratch = HookScratch(workspace: workspace, slot: hookSlot)
@@ -72,8 +72,10 @@ struct DecoderMemory {
     }
   }
 
-  private static func reserve(_ block: any DecoderBlock, _ plan: inout WorkspacePlan, rows: Int) {
-    block.reserveSaved(&plan, rows: rows)
+  private static func reserve(
+    _ block: any DecoderBlock, _ plan: inout WorkspacePlan, rows: Int, _ mode: DecoderMode
+  ) {
+    block.reserveSaved(&plan, rows: rows, isTraining: mode.isTraining)
     block.sublayerSites.reserveSaved(&plan, rows: rows)
     for layer in block.linearLayers { layer.reserveSaved(&plan, rows: rows) }
   }

@@ -46,8 +46,8 @@ extension PEFTMethod {
 
   /// Every optimised tensor of the arena, by name.
   func storedTensors(of arena: ParameterArena) -> [NamedTensor] {
-    arena.slots.filter { $0.role.isOptimized }.map { slot in
-      NamedTensor(name: slot.name, shape: slot.shape, values: arena.values(slot).elements)
+    arena.slots.filter { $0.role.isOptimized }.map {
+      NamedTensor($0, of: arena)
     }
   }
 }

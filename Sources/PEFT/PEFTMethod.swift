@@ -31,14 +31,39 @@ public struct NamedTensor {
   public let name: String
   /// Its dimensions.
   public let shape: [Int]
-  /// Its values, row-major.
-  public let values: [Float]
+  private enum Source {
+    case values([Float])
+    case slot(ParameterSlot, ParameterArena)
+  }
+
+  private let source: Source
+
+  /// Its values, row-major; copied by each call where they lie in an arena.
+  public var values: [Float] {
+    switch source {
+    case .values(let values): values
+    case .slot(let slot, let arena): arena.values(slot).elements
+    }
+  }
+
+  /// Number of elements.
+  public var count: Int { shape.reduce(1, *) }
 
   /// Names values.
   public init(name: String, shape: [Int], values: [Float]) {
     self.name = name
     self.shape = shape
-    self.values = values
+    source = .values(values)
+  }
+
+  /// A tensor of an arena, whose values stay there: an adapter is stored tensor by tensor, without a
+  /// second copy of the whole.
+  ///
+  /// The values are those of the time when they are asked for.
+  init(_ slot: ParameterSlot, of arena: ParameterArena) {
+    name = slot.name
+    shape = slot.shape
+    source = .slot(slot, arena)
   }
 }
 
@@ -59,7 +84,7 @@ public struct AdapterExport {
   public let configuration: JSONValue
   /// Name of the weight file.
   public let weightFileName: String
-  /// Its tensors.
+  /// Its tensors, to be stored before a step changes them.
   public let tensors: [NamedTensor]
   /// Things a reader of the export should know, each a sentence.
   public let notes: [String]

@@ -114,6 +114,11 @@ public final class ParameterArena {
   /// All gradients as one row, gaps included.
   public var allGradients: MatrixView { gradientBuffer.all }
 
+  /// Sets the gradients to zero that ranks derive from reduced ones.
+  public func clearDerivedGradients() {
+    for slot in slots where !slot.role.isReduced { gradients(slot).fill(0) }
+  }
+
   /// Sets every gradient to zero.
   public func clearGradients() { gradientBuffer.all.fill(0) }
 }

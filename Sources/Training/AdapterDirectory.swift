@@ -82,9 +82,10 @@ public struct AdapterDirectory: Sendable {
       SafetensorsWriter.Entry($0.name, .float32, shape: $0.shape)
     }
     var writer = try SafetensorsWriter(path: "\(path)/\(export.weightFileName)", tensors: entries)
-    for tensor in export.tensors where !tensor.values.isEmpty {
+    for tensor in export.tensors where tensor.count > 0 {
+      let values = tensor.values
       try writer.write(tensor.name) { start, target in
-        target.assign(tensor.values[start..<(start + target.columns)])
+        target.assign(values[start..<(start + target.columns)])
       }
     }
     try writer.finish()
@@ -102,7 +103,7 @@ public struct AdapterDirectory: Sendable {
   private static func readme(_ export: AdapterExport, base: String) -> String {
     let peftType = export.configuration["peft_type"]?.string
     let type = peftType ?? "bottleneck"
-    let count = export.tensors.reduce(0) { $0 + $1.values.count }
+    let count = export.tensors.reduce(0) { $0 + $1.count }
     let notes = export.notes.map { "- \($0)\n" }.joined()
     return """
       ---

@@ -89,7 +89,7 @@ struct MemoryPlan {
   let workspace: Int
   /// Trained values and gradients, the optimiser's moments, the reduction's sums.
   let training: Int
-  /// The threads' own memory.
+  /// The threads' own memory and the rounded operand that they share.
   let threads: Int
 
   /// All of it, in bytes.
@@ -103,7 +103,7 @@ struct MemoryPlan {
     rounded = run.roundedBytes
     workspace = workspaceBytes
     training = run.attached.arena.extent * 8 + run.optimizer.byteCount + reducerBytes
-    threads = run.compute.threadCount * Compute.scratchCount * 4
+    threads = run.compute.byteCount
   }
 }
 

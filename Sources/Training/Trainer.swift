@@ -82,7 +82,7 @@ public final class Trainer {
 
     // Gradients and losses are sums over tokens; the division comes last, once, and exactly alike.
     let scale = 1 / Double(report.countedTokens)
-    arena.clearGradients()
+    arena.clearDerivedGradients()
     let reduction = try compute.part(.reduction) {
       let summary = try reducer.finish(into: arena, scale: scale)
       totals.stopRequests = StopRequest.isMade ? 1 : 0
@@ -182,10 +182,12 @@ public final class Trainer {
     }
     batch = decoder.makeBatch(maximumTokens: tokens, maximumSequences: sequences)
     examples = ExampleBuffer(tokenCapacity: tokens, sequenceCapacity: sequences)
-    reducer = GradientReducer(arena: run.attached.arena, communicator: run.communicator)
+    dealer = MicroBatchDealer(worldSize: run.communicator.worldSize)
+    reducer = GradientReducer(
+      arena: run.attached.arena, communicator: run.communicator,
+      microBatches: dealer.mostMicroBatches(of: run.schedule.mostMicroBatches))
     memoryPlan = MemoryPlan(
       run, workspaceBytes: plan.byteCount, reducerBytes: reducer.byteCount)
-    dealer = MicroBatchDealer(worldSize: run.communicator.worldSize)
     metrics = try run.communicator.together {
       try run.output.map { output in
         try output.write(RunSettings.yaml(run.resolved), to: output.configurationPath)

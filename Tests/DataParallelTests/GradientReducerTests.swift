@@ -15,13 +15,14 @@ struct GradientReducerTests {
 
   private func reduce(
     _ microBatches: [Gradients], scale: Double = 1, with reducer: GradientReducer,
-    _ arena: ParameterArena
+    _ arena: ParameterArena, overwrites: Bool = true
   ) throws -> (gradients: Gradients, nonFinite: Int?) {
     for microBatch in microBatches {
       for slot in arena.slots { arena.gradients(slot).assign(microBatch[slot.index]) }
       reducer.accumulate(arena)
     }
-    arena.allGradients.fill(99)
+    // Unless the reducer may still read them there.
+    if overwrites { arena.allGradients.fill(99) }
     let summary = try reducer.finish(into: arena, scale: scale)
     return (arena.slots.map { arena.gradients($0).elements }, summary.nonFiniteTensor)
   }
@@ -84,6 +85,60 @@ struct GradientReducerTests {
       let expected = reference(microBatches, scale: 1.0 / 17)
       let found = try reduce(microBatches, scale: 1.0 / 17)
       #expect(found == expected, "exponents \(exponents), seed \(seed)")
+    }
+  }
+
+  @Test("A reducer made for few micro-batches finds the same sums", arguments: 0...5)
+  func fewMicroBatches(count: Int) throws {
+    for exponents in [-149 ... -100, -120...120, -12...12, 60...126, 10...12] {
+      var steps = (1...3).map { seed in
+        randomMicroBatches(
+          count, sizes: [1, 7, 40, 129], exponents: exponents, seed: UInt64(count * 10 + seed))
+      }
+      // A step with fewer than there is room for, and one without any.
+      steps.append(Array(steps[0].dropLast()))
+      steps.append([])
+      for limit in max(count, 1)...6 {
+        let arena = arena([1, 7, 40, 129])
+        let reducer = GradientReducer(
+          arena: arena, communicator: Communicator(alone: ()), microBatches: limit)
+        for step in steps {
+          let expected =
+            step.isEmpty
+            ? arena.slots.map { Array(repeating: 0, count: $0.count) }
+            : reference(step, scale: 1.0 / 17)
+          let found = try reduce(
+            step, scale: 1.0 / 17, with: reducer, arena, overwrites: step.count < limit)
+          #expect(found.gradients == expected, "exponents \(exponents), room for \(limit)")
+        }
+      }
+    }
+  }
+
+  @Test("Tensors that lie in several pieces, or pieces in a tensor, are summed whole")
+  func pieces() throws {
+    let piece = GradientReducer.pieceCount
+    let sizes = [3, piece - 5, 1, 1, 2 * piece + 7, 9]
+    let microBatches = randomMicroBatches(2, sizes: sizes, exponents: -20...5, seed: 12)
+    let expected = reference(microBatches, scale: 0.25)
+    for limit in [2, GradientReducer.maximumMicroBatches] {
+      let arena = arena(sizes)
+      let reducer = GradientReducer(
+        arena: arena, communicator: Communicator(alone: ()), microBatches: limit)
+      let found = try reduce(microBatches, scale: 0.25, with: reducer, arena, overwrites: false)
+      #expect(found.gradients == expected)
+    }
+  }
+
+  @Test("What is kept is no more than the documentation says")
+  func memory() {
+    let arena = arena([GradientReducer.pieceCount, 16])
+    let parameters = GradientReducer.pieceCount + 16
+    let sums = 8 * GradientReducer.pieceCount + 2 * 3 * 4
+    for (limit, bytes) in [(1, 0), (2, 4), (3, 8), (4, 12), (5, 16), (1000, 16)] {
+      let reducer = GradientReducer(
+        arena: arena, communicator: Communicator(alone: ()), microBatches: limit)
+      #expect(reducer.byteCount == bytes * parameters + sums)
     }
   }
 

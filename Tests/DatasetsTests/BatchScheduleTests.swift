@@ -133,6 +133,8 @@ struct MicroBatchDealerTests {
       let costs = (0..<batch.microBatchCount).map { index in
         batch.microBatch(index).reduce(0) { $0 + split.tokenCount(of: $1) }
       }
+      let most = dealer.mostMicroBatches(of: schedule.mostMicroBatches)
+      #expect(hands.allSatisfy { $0.count <= most })
       let loads = hands.map { $0.reduce(0) { $0 + costs[$1] } }
       // Graham's bound for longest first, with the average and the longest below the best.
       let best = max(Double(costs.reduce(0, +)) / Double(worldSize), Double(costs.max() ?? 0))
@@ -150,5 +152,6 @@ struct MicroBatchDealerTests {
       dealer.microBatches(of: schedule.batch(step: 1), from: split, rank: $0)
     }
     #expect(hands.count { $0.isEmpty } == 3)
+    #expect(dealer.mostMicroBatches(of: schedule.mostMicroBatches) == 1)
   }
 }

@@ -96,6 +96,90 @@ struct ActivationTests {
     }
   }
 
+  /// Memory for numbers in bf16 with a gap behind each row, and a view of it.
+  private func rounded(_ rows: Int, _ columns: Int) -> (owner: TestMatrix, view: RoundedView) {
+    let floats = RoundedView.floatColumns(columns)
+    let owner = TestMatrix(rows, floats, rowStride: floats + 1)
+    return (owner, RoundedView(owner.view, columns: columns))
+  }
+
+  /// Each element rounded to bf16 by another function than the kernels'.
+  private func rounding(_ x: TestMatrix) -> TestMatrix {
+    let result = TestMatrix(copying: x.view)
+    for row in 0..<x.view.rows {
+      for column in 0..<x.view.columns {
+        result.view[row, column] = HalfPrecision.float(
+          bfloat16: HalfPrecision.bfloat16(x.view[row, column]))
+      }
+    }
+    return result
+  }
+
+  @Test(
+    "Kept rounded, an activation is what it was and its gradient that of the rounded input",
+    arguments: [nil, "scalar", "avx2", "avx512", "neon"], [1, 33, 48])
+  func kept(instructionSet: String?, columns: Int) {
+    let compute = Compute(threads: 2, instructionSet: instructionSet)
+    let rows = 700  // several blocks of rows
+    for kind in ActivationFunction.allCases {
+      let x = inputs(rows, columns)
+      let dy = SeededRandom(9).matrix(rows, columns)
+      let near = rounding(x)
+      let (owner, kept) = rounded(rows, columns)
+      let (y, expected) = (TestMatrix(rows, columns), TestMatrix(rows, columns))
+      Activation.forward(kind, x.view, into: expected.view, on: compute)
+      Activation.forward(kind, x.view, into: y.view, keeping: kept, on: compute)
+      #expect(y.bits == expected.bits)
+      for row in stride(from: 0, to: rows, by: 13) {
+        for column in 0..<columns { #expect(kept[row, column] == near.view[row, column]) }
+      }
+      Activation.forward(kind, near.view, into: expected.view, on: compute)
+      Activation.forward(kind, kept, into: y.view, on: compute)
+      #expect(y.bits == expected.bits)
+      Activation.backward(kind, dy.view, input: near.view, into: expected.view, on: compute)
+      Activation.backward(kind, dy.view, input: kept, into: dy.view, on: compute)
+      #expect(dy.bits == expected.bits)
+      #expect(owner.gapsAreUntouched)
+      // In place, as where the input is not kept.
+      Activation.forward(kind, x.view, into: expected.view, on: compute)
+      Activation.forward(kind, x.view, into: x.view, keeping: kept, on: compute)
+      #expect(x.bits == expected.bits)
+    }
+  }
+
+  @Test(
+    "Kept rounded, a gated unit is what it was and its gradients those of rounded operands",
+    arguments: [nil, "scalar", "avx2", "avx512", "neon"], [1, 33, 48])
+  func gatedKept(instructionSet: String?, columns: Int) {
+    let compute = Compute(threads: 2, instructionSet: instructionSet)
+    let rows = 700
+    for kind in ActivationFunction.allCases {
+      let gate = inputs(rows, columns)
+      let random = SeededRandom(10)
+      let (up, dy) = (random.matrix(rows, columns), random.matrix(rows, columns))
+      let (nearGate, nearUp) = (rounding(gate), rounding(up))
+      let (keptGate, keptUp) = (rounded(rows, columns), rounded(rows, columns))
+      let kept = SwiGLU.Kept(gate: keptGate.view, up: keptUp.view)
+      let (y, expected) = (TestMatrix(rows, columns), TestMatrix(rows, columns))
+      SwiGLU.forward(gate.view, up: up.view, into: expected.view, kind: kind, on: compute)
+      // The result in an operand's place, as blocks do.
+      SwiGLU.forward(
+        gate.view, up: up.view, into: up.view, keeping: kept, kind: kind, on: compute)
+      #expect(up.bits == expected.bits)
+      SwiGLU.forward(
+        nearGate.view, up: nearUp.view, into: expected.view, kind: kind, on: compute)
+      SwiGLU.forward(kept, into: y.view, kind: kind, on: compute)
+      #expect(y.bits == expected.bits)
+      let (dGate, dUp) = (TestMatrix(rows, columns), TestMatrix(rows, columns))
+      SwiGLU.backward(
+        dy.view, gate: nearGate.view, up: nearUp.view, into: dGate.view, dUp.view, kind: kind,
+        on: compute)
+      SwiGLU.backward(dy.view, kept, into: dy.view, y.view, kind: kind, on: compute)
+      #expect(dy.bits == dGate.bits && y.bits == dUp.bits)
+      #expect(keptGate.owner.gapsAreUntouched && keptUp.owner.gapsAreUntouched)
+    }
+  }
+
   @Test("A vector of any width gives the scalar reference's bits")
   func bits() {
     let x = inputs(40, 37)

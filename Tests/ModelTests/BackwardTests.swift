@@ -49,6 +49,62 @@ struct BackwardTests {
     #expect(kept.loss == recomputed.loss && kept.bits == recomputed.bits)
   }
 
+  /// A pass with norms alone trained, so that every product is of a frozen weight.
+  private func trainingNorms(
+    _ base: String, _ arithmetic: Arithmetic, threads: Int = 1, recomputes: Bool = false
+  ) throws -> (loss: Double, gradients: [Float], plannedBytes: Int, evaluated: Double) {
+    let decoder = try Decoder(directory: Fixtures.model(base), arithmetic: arithmetic)
+    let norms = decoder.parameters.filter {
+      $0.name.contains("norm") || $0.name.contains("ln_")
+    }
+    var plan = ParameterArenaPlan()
+    let slots = norms.map { plan.declare($0.name, shape: $0.shape) }
+    let arena = ParameterArena(plan)
+    for slot in slots {
+      try decoder.train(
+        parameter: slot.name, values: arena.values(slot), gradient: arena.gradients(slot))
+    }
+    let inputs = try GoldenInputs()
+    let (tokens, sequences) = (inputs.tokenCount, inputs.tokens.count)
+    let planned = try decoder.prepare(
+      for: .training(recomputesActivations: recomputes), maximumTokens: tokens,
+      maximumSequences: sequences)
+    let batch = decoder.makeBatch(maximumTokens: tokens, maximumSequences: sequences)
+    fill(batch, with: inputs)
+    let compute = Compute(threads: threads)
+    let sum = decoder.forwardBackward(Pass(batch: batch, compute: compute, isTraining: true))
+    try decoder.prepare(for: .inference, maximumTokens: tokens, maximumSequences: sequences)
+    let evaluated = decoder.evaluate(Pass(batch: batch, compute: compute, isTraining: false))
+    return (sum.loss, arena.allGradients.elements, planned.byteCount, evaluated.loss)
+  }
+
+  @Test(
+    "In bf16 feed-forward keeps rounded numbers, which its result does not show",
+    arguments: ["llama", "qwen3", "gpt2"])
+  func keptRounded(_ base: String) throws {
+    let exact = try trainingNorms(base, .float32)
+    let rounded = try trainingNorms(base, .bfloat16)
+    // Inference keeps nothing, so its loss is that of the operands as they were.
+    #expect(rounded.loss == rounded.evaluated)
+    #expect(exact.loss == exact.evaluated)
+    // Rounding is 2⁻⁹ a number, at random, several times a block.
+    let size = exact.gradients.reduce(0) { $0 + Double($1) * Double($1) }.squareRoot()
+    let error = zip(exact.gradients, rounded.gradients).reduce(0) {
+      $0 + Double($1.0 - $1.1) * Double($1.0 - $1.1)
+    }.squareRoot()
+    #expect(error > 0 && error < 0.02 * size, "\(error / size)")
+    for (threads, recomputes) in [(3, false), (1, true), (2, true)] {
+      let other = try trainingNorms(base, .bfloat16, threads: threads, recomputes: recomputes)
+      #expect(other.loss == rounded.loss && other.gradients == rounded.gradients)
+    }
+    // Two matrices in Llama's blocks, one in GPT-2's.
+    let decoder = try Decoder(directory: Fixtures.model(base))
+    let c = decoder.configuration
+    let inner = try GoldenInputs().tokenCount * c.intermediateSize * (base == "gpt2" ? 1 : 2)
+    let saved = exact.plannedBytes - rounded.plannedBytes
+    #expect(abs(saved - c.blockCount * inner * 2) <= c.blockCount * 2 * 64)
+  }
+
   @Test("Groups of gradients are reported from the head down, each once")
   func order() throws {
     let decoder = try Decoder(directory: Fixtures.model("llama"))

@@ -21,6 +21,25 @@ typedef struct {
   void (*_Nonnull gated_backward)(
       ck_activation kind, ck_matrix dy, ck_matrix gate, ck_matrix up, ck_matrix dgate,
       ck_matrix dup, ptrdiff_t rows, ptrdiff_t columns);
+  // The same, where forward keeps its operands rounded to bf16 and what comes later reads those: the
+  // results of `activation` and `gated` stay what they are, to the bit.
+  void (*_Nonnull activation_keeping)(
+      ck_activation kind, ck_matrix x, ck_rounded_matrix kept, ck_matrix y, ptrdiff_t rows,
+      ptrdiff_t columns);
+  void (*_Nonnull activation_kept)(
+      ck_activation kind, ck_rounded_matrix x, ck_matrix y, ptrdiff_t rows, ptrdiff_t columns);
+  void (*_Nonnull activation_backward_kept)(
+      ck_activation kind, ck_matrix dy, ck_rounded_matrix x, ck_matrix dx, ptrdiff_t rows,
+      ptrdiff_t columns);
+  void (*_Nonnull gated_keeping)(
+      ck_activation kind, ck_matrix gate, ck_matrix up, ck_rounded_matrix kept_gate,
+      ck_rounded_matrix kept_up, ck_matrix y, ptrdiff_t rows, ptrdiff_t columns);
+  void (*_Nonnull gated_kept)(
+      ck_activation kind, ck_rounded_matrix gate, ck_rounded_matrix up, ck_matrix y,
+      ptrdiff_t rows, ptrdiff_t columns);
+  void (*_Nonnull gated_backward_kept)(
+      ck_activation kind, ck_matrix dy, ck_rounded_matrix gate, ck_rounded_matrix up,
+      ck_matrix dgate, ck_matrix dup, ptrdiff_t rows, ptrdiff_t columns);
   // y += scale x.
   void (*_Nonnull add)(
       ck_matrix x, ck_matrix y, float scale, ptrdiff_t rows, ptrdiff_t columns);

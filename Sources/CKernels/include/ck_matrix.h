@@ -8,3 +8,9 @@ typedef struct {
   float *_Nullable base;
   ptrdiff_t stride;
 } ck_matrix;
+
+// The same of bf16 numbers; the stride in those.
+typedef struct {
+  uint16_t *_Nonnull base;
+  ptrdiff_t stride;
+} ck_rounded_matrix;

@@ -35,8 +35,9 @@ final class GPT2Block: DecoderBlock {
   var linearLayers: [LinearLayer] { [parts.fused, parts.output, parts.expand, parts.contract] }
   var norms: [NormLayer] { [parts.first, parts.second] }
 
-  func reserveSaved(_ plan: inout WorkspacePlan, rows: Int) {
-    slots = GPT2ActivationSlots(&plan, configuration, rows: rows)
+  func reserveSaved(_ plan: inout WorkspacePlan, rows: Int, isTraining: Bool) {
+    slots = GPT2ActivationSlots(
+      &plan, configuration, rows: rows, isRounded: isTraining && parts.expand.isRounding)
     if let hook = core.hook, hook.mode == .gated {
       let columns = 3 * configuration.hiddenSize
       prefixSlots = (
@@ -80,7 +81,12 @@ final class GPT2Block: DecoderBlock {
     parts.second.forward(
       a.middle, into: scratch.normed, statistics: a.secondStatistics, on: compute)
     parts.expand.forward(scratch.normed, into: a.inner, pass)
-    Activation.forward(configuration.activation, a.inner, into: scratch.inner, on: compute)
+    if let kept = a.kept {
+      Activation.forward(
+        configuration.activation, a.inner, into: scratch.inner, keeping: kept, on: compute)
+    } else {
+      Activation.forward(configuration.activation, a.inner, into: scratch.inner, on: compute)
+    }
     parts.contract.forward(scratch.inner, into: y, pass)
     sublayerSites.forward(.feedForward, y, pass)
     Elementwise.add(a.middle, addingTo: y, on: compute)
@@ -110,8 +116,13 @@ final class GPT2Block: DecoderBlock {
       dResult = scratch.sublayer
     }
     let isInnerNeeded = isFeedForwardInnerNeeded(isNeeded)
+    let kind = configuration.activation
     if parts.contract.readsInput {
-      Activation.forward(configuration.activation, a.inner, into: scratch.inner, on: compute)
+      if let kept = a.kept {
+        Activation.forward(kind, kept, into: scratch.inner, on: compute)
+      } else {
+        Activation.forward(kind, a.inner, into: scratch.inner, on: compute)
+      }
     }
     if parts.contract.isTrained || isInnerNeeded {
       parts.contract.backward(
@@ -119,8 +130,12 @@ final class GPT2Block: DecoderBlock {
         isNeeded: isInnerNeeded, pass)
     }
     guard isInnerNeeded else { return }
-    Activation.backward(
-      configuration.activation, scratch.dInner, input: a.inner, into: scratch.dInner, on: compute)
+    let dInner = scratch.dInner
+    if let kept = a.kept {
+      Activation.backward(kind, dInner, input: kept, into: dInner, on: compute)
+    } else {
+      Activation.backward(kind, dInner, input: a.inner, into: dInner, on: compute)
+    }
     if parts.expand.readsInput {
       parts.second.forward(
         a.middle, into: scratch.normed, statistics: a.secondStatistics, on: compute)
@@ -200,7 +215,9 @@ final class GPT2Block: DecoderBlock {
 
   private func activations(_ pass: Pass) -> GPT2Activations {
     guard let slots, let memory else { preconditionFailure("no workspace was prepared") }
-    return slots.views(memory.workspace, rows: pass.rowCount)
+    // The activation is computed in place where what goes in is kept rounded.
+    let scratch = memory.workspace.view(memory.scratch.inner, rows: pass.rowCount)
+    return slots.views(memory.workspace, rows: pass.rowCount, scratch: scratch)
   }
 
   private func views(_ pass: Pass) -> ScratchViews {

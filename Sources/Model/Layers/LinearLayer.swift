@@ -45,6 +45,9 @@ public final class LinearLayer {
   /// Whether backward reads this projection's input.
   var readsInput: Bool { weight.isTrainable || (hook?.readsInput ?? false) }
 
+  /// Whether the frozen product rounds what it multiplies to bf16.
+  var isRounding: Bool { weight.arithmetic(arithmetic) == .bfloat16 }
+
   /// Whether backward changes the gradient of the result in place.
   var changesOutputGradient: Bool { hook?.changesOutputGradient ?? false }
 

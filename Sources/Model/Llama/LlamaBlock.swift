@@ -41,8 +41,10 @@ final class LlamaBlock: DecoderBlock {
     [parts.inputNorm, parts.queryNorm, parts.keyNorm, parts.postNorm].compactMap(\.self)
   }
 
-  func reserveSaved(_ plan: inout WorkspacePlan, rows: Int) {
-    slots = LlamaActivationSlots(&plan, configuration, rows: rows, isGated: core.isGated)
+  func reserveSaved(_ plan: inout WorkspacePlan, rows: Int, isTraining: Bool) {
+    slots = LlamaActivationSlots(
+      &plan, configuration, rows: rows, isGated: core.isGated,
+      isRounded: isTraining && parts.gate.isRounding && parts.up.isRounding)
     if let hook = core.hook, hook.mode == .gated, parts.keyNorm != nil {
       prefixSlots = PrefixSlots(&plan, configuration, rows: hook.prefixLength)
     }
@@ -84,8 +86,14 @@ final class LlamaBlock: DecoderBlock {
     parts.postNorm.forward(a.middle, into: m, statistics: a.postStatistics, on: compute)
     parts.gate.forward(m, into: a.gate, pass)
     parts.up.forward(m, into: a.up, pass)
-    SwiGLU.forward(
-      a.gate, up: a.up, into: scratch.inner, kind: configuration.activation, on: compute)
+    if let kept = a.kept {
+      SwiGLU.forward(
+        a.gate, up: a.up, into: scratch.inner, keeping: kept, kind: configuration.activation,
+        on: compute)
+    } else {
+      SwiGLU.forward(
+        a.gate, up: a.up, into: scratch.inner, kind: configuration.activation, on: compute)
+    }
     parts.down.forward(scratch.inner, into: y, pass)
     sublayerSites.forward(.feedForward, y, pass)
     Elementwise.add(a.middle, addingTo: y, on: compute)
@@ -115,20 +123,14 @@ final class LlamaBlock: DecoderBlock {
       dResult = scratch.sublayer
     }
     let isInnerNeeded = isFeedForwardInnerNeeded(isNeeded)
-    if parts.down.readsInput {
-      SwiGLU.forward(
-        a.gate, up: a.up, into: scratch.inner, kind: configuration.activation, on: compute)
-    }
+    if parts.down.readsInput { forwardGateAgain(a, into: scratch.inner, on: compute) }
     if parts.down.isTrained || isInnerNeeded {
       parts.down.backward(
         dResult, input: scratch.inner, into: scratch.dInner, adding: false,
         isNeeded: isInnerNeeded, pass)
     }
     guard isInnerNeeded else { return }
-    // gate and up are read here for the last time, so their gradients take their places.
-    SwiGLU.backward(
-      scratch.dInner, gate: a.gate, up: a.up, into: a.gate, a.up, kind: configuration.activation,
-      on: compute)
+    backwardGate(scratch.dInner, a, on: compute)
     if parts.gate.readsInput || parts.up.readsInput {
       parts.postNorm.forward(
         a.middle, into: scratch.normed, statistics: a.postStatistics, on: compute)
@@ -144,6 +146,28 @@ final class LlamaBlock: DecoderBlock {
       parts.postNorm.backward(
         scratch.dNormed, input: a.middle, statistics: a.postStatistics, into: dy, adding: true,
         on: compute)
+    }
+  }
+
+  private func forwardGateAgain(
+    _ a: LlamaActivations, into inner: MatrixView, on compute: Compute
+  ) {
+    let kind = configuration.activation
+    if let kept = a.kept {
+      SwiGLU.forward(kept, into: inner, kind: kind, on: compute)
+    } else {
+      SwiGLU.forward(a.gate, up: a.up, into: inner, kind: kind, on: compute)
+    }
+  }
+
+  /// `a.gate` and `a.up`, read here for the last time, become their gradients.
+  private func backwardGate(_ dInner: MatrixView, _ a: LlamaActivations, on compute: Compute) {
+    let kind = configuration.activation
+    if let kept = a.kept {
+      SwiGLU.backward(dInner, kept, into: a.gate, a.up, kind: kind, on: compute)
+    } else {
+      SwiGLU.backward(
+        dInner, gate: a.gate, up: a.up, into: a.gate, a.up, kind: kind, on: compute)
     }
   }
 
@@ -262,7 +286,11 @@ final class LlamaBlock: DecoderBlock {
 
   private func activations(_ pass: Pass) -> LlamaActivations {
     guard let slots, let memory else { preconditionFailure("no workspace was prepared") }
-    return slots.views(memory.workspace, rows: pass.rowCount)
+    // Backward's gradient of the inner activation and that activation have no use yet while gate and
+    // up are there, nor after their gradients are.
+    let scratch = views(pass)
+    return slots.views(
+      memory.workspace, rows: pass.rowCount, scratch: (gate: scratch.dInner, up: scratch.inner))
   }
 
   private func views(_ pass: Pass) -> ScratchViews {

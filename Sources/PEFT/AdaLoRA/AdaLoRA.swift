@@ -249,14 +249,15 @@ public final class AdaLoRA: PEFTMethod {
 
   private func cut(_ tensor: NamedTensor, to places: [Int], isColumns: Bool) -> NamedTensor {
     let (rows, columns) = (tensor.shape[0], tensor.shape[1])
+    let all = tensor.values
     var values: [Float] = []
     if isColumns {
       for row in 0..<rows {
-        for place in places { values.append(tensor.values[row * columns + place]) }
+        for place in places { values.append(all[row * columns + place]) }
       }
     } else {
       for place in places {
-        values += tensor.values[(place * columns)..<((place + 1) * columns)]
+        values += all[(place * columns)..<((place + 1) * columns)]
       }
     }
     let shape = isColumns ? [rows, places.count] : [places.count, columns]

@@ -5,7 +5,7 @@ import Tensors
 
 /// One step's reduction, exact and plain, as the ranks of a job see it.
 public struct ReductionMeasurement: Sendable {
-  /// The slices of the rank's micro-batch, of which job A gives each one, and their sum over the ranks.
+  /// The rounding of the rank's micro-batch, of which job A gives each one, and the sum over the ranks.
   public let exactSeconds: Double
   /// `MPI_Allreduce` of the same gradients in f32; a plain trainer has summed its micro-batches in
   /// backward, at no cost of its own.
@@ -20,7 +20,7 @@ public struct ReductionMeasurement: Sendable {
   /// - Throws: where MPI fails.
   public init(communicator: Communicator, job: Job, repeats: Int) throws {
     let arena = ReductionMeasurement.adapterArena(job.shape, r: 16)
-    let reducer = GradientReducer(arena: arena, communicator: communicator)
+    let reducer = GradientReducer(arena: arena, communicator: communicator, microBatches: 1)
     let gradients = OwnedMatrix(
       1, arena.extent, seed: UInt64(communicator.rank + 1), deviation: 1e-3)
     var plain = [Float](repeating: 0, count: arena.extent)

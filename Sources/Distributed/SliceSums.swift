@@ -1,0 +1,48 @@
+/// The gradients of this rank's micro-batches of a step, kept until the grid is known: as the sums
+/// of their slices.
+///
+/// 16 bytes a parameter, however many micro-batches there are. `GradientReducer` tells what slices
+/// are.
+@safe
+final class SliceSums {
+  private let extent: Int
+  private let base: UnsafeMutablePointer<Int32>  // four planes of `extent` elements, zero at first
+
+  /// Allocates the slices of `extent` parameters, all zero.
+  init(extent: Int) {
+    self.extent = extent
+    unsafe base = .allocate(capacity: max(4 * extent, 1))
+    unsafe base.initialize(repeating: 0, count: max(4 * extent, 1))
+  }
+
+  deinit { unsafe base.deallocate() }
+
+  /// Bytes held.
+  var byteCount: Int { 4 * extent * MemoryLayout<Int32>.stride }
+
+  /// Adds the slices of a tensor's gradients, where those of the exponents before lie `rise` places
+  /// higher.
+  func add(
+    _ gradients: UnsafePointer<Float>, to range: Range<Int>, exponent: Int32, rise: Int
+  ) {
+    ReductionKernels.lower(planes(range), by: rise, count: range.count)
+    unsafe ReductionKernels.accumulate(
+      gradients, count: range.count, scale: GradientReducer.scale(exponent), into: planes(range))
+  }
+
+  /// Moves the slices `rise` places down, puts each element's together and sets them to zero.
+  func take(_ range: Range<Int>, rise: Int, into sums: UnsafeMutablePointer<Int64>) {
+    ReductionKernels.lower(planes(range), by: rise, count: range.count)
+    unsafe ReductionKernels.combine(planes(range), count: range.count, into: sums)
+  }
+
+  /// Sets the slices to zero.
+  func clear(_ range: Range<Int>) {
+    // Four places down is out.
+    ReductionKernels.lower(planes(range), by: 4, count: range.count)
+  }
+
+  private func planes(_ range: Range<Int>) -> ReductionKernels.Planes {
+    unsafe ReductionKernels.Planes(base: base, offset: range.lowerBound, stride: extent)
+  }
+}

@@ -2,8 +2,9 @@
 //
 // Probabilities come back from the saved log-sum-exp: P = exp(S - lse). With dP = dO V^T and
 // delta = rowsum(dO * O), dS = P * (dP - delta); then dV = P^T dO, dK = dS^T q / sqrt(D),
-// dQ = dS K / sqrt(D). dQ sums over key tiles, dK and dV over query tiles, both in ascending order,
-// whether one loop makes all three or two loops make them apart.
+// dQ = dS K / sqrt(D). delta takes dO as rounded as dP does: where one key has all the weight, the
+// two are the same number and dS is their difference. dQ sums over key tiles, dK and dV over query
+// tiles, both in ascending order, whether one loop makes all three or two loops make them apart.
 
 // Queries, d_out, log_sum and delta of a query tile. Gated attention computes its forward again,
 // here; returns its sum of d_out * attention.
@@ -40,7 +41,8 @@ static double load_queries(
     } else {
       const float *out = a->out.base + position * a->out.stride + h * t->dim;
       CK_FOR_COLUMNS(c, lanes, t->dim) {
-        products = vf_fma(load_lanes(d_out + c, lanes), load_lanes(out + c, lanes), products);
+        vf rounded = rounded_factor(load_lanes(d_out + c, lanes), t->rounded || CK_PAIRS);
+        products = vf_fma(rounded, load_lanes(out + c, lanes), products);
       }
       t->delta[row] = vf_sum(products);
       t->log_sum[row] = a->log_sum_exp.base[position * a->log_sum_exp.stride + h];

@@ -90,7 +90,8 @@ CK_INLINE vi between(ptrdiff_t column, ptrdiff_t first, ptrdiff_t end) {
 // A row's weights p = exp(S - m) over `panels` panels of keys, into w. Where m, which comes from
 // the keys so far, lies more than 8 below the greatest of these, it moves there, and o shrinks to
 // match. To be near the greatest is all that is asked of m, since p and their sum have f32's range,
-// and mostly the m of a row's first keys is.
+// and mostly the m of a row's first keys is. With p rounded, m is the greatest: a key that has
+// nearly all the weight then has a p of 1, which rounding leaves alone.
 CK_INLINE void softmax_row(
     attention_tile *t, const tile_strip *s, ptrdiff_t i, const ptrdiff_t panels) {
   const vf hidden = vf_set(-1e30f);
@@ -112,7 +113,7 @@ CK_INLINE void softmax_row(
   // A row that sees nothing here may not have an m yet.
   float m = first < end ? t->row_max[row] : 0, largest = vf_greatest(greatest);
   vf sum = vf_load(t->row_sum + row * CK_WIDTH);
-  if (largest > m + 8) {
+  if (largest > m + (t->rounded || CK_PAIRS ? 0 : 8)) {
     vf shrink = vf_exp_weight(vf_set(m - largest));
     t->row_max[row] = m = largest;
     sum = sum * shrink;

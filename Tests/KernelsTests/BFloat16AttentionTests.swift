@@ -24,7 +24,6 @@ private struct RoundedAttention {
   let key: [Double]
   let value: [Double]
   let dOut: [Double]
-  let exactDOut: [Double]
 
   init(_ c: AttentionCase, _ run: AttentionRun) {
     self.c = c
@@ -33,7 +32,6 @@ private struct RoundedAttention {
     key = run.key.view.elements.map { Double(roundedToBFloat16($0)) }
     value = run.value.view.elements.map { Double(roundedToBFloat16($0)) }
     dOut = run.dOut.view.elements.map { Double(roundedToBFloat16($0)) }
-    exactDOut = run.dOut.doubles
   }
 
   /// The results, and for each the bound on what rounding inside may have moved it.
@@ -82,9 +80,9 @@ private struct RoundedAttention {
         bounds.out[at + d] += u * weight * abs(value[place + d])
       }
     }
-    // delta multiplies what is stored: the exact gradient and the result, error included.
-    let delta = dot(exactDOut, at, values.out, at)
-    let deltaError = (0..<c.dim).reduce(0) { $0 + abs(exactDOut[at + $1]) * bounds.out[at + $1] }
+    // delta multiplies what is stored: the result, error included.
+    let delta = dot(dOut, at, values.out, at)
+    let deltaError = (0..<c.dim).reduce(0) { $0 + abs(dOut[at + $1]) * bounds.out[at + $1] }
     for (weight, place) in zip(p, places) {
       let ds = weight * (dot(dOut, at, value, place) - delta)
       let error = u * abs(ds) + (1 + u) * weight * deltaError

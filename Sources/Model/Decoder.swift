@@ -189,8 +189,9 @@ public final class Decoder {
     return plan
   }
 
-  /// The largest matrices that a pass rounds to multiply them with weights in bf16: what its threads
-  /// make room for before the first one. In f32 there are none.
+  /// The largest matrices that a pass rounds to multiply them with weights in bf16; none in f32.
+  ///
+  /// Its threads make room for them before the first one.
   public func largestOperands(
     maximumTokens: Int, maximumSequences: Int
   ) -> [(rows: Int, columns: Int)] {

@@ -86,11 +86,17 @@ public struct HookArithmetic: Sendable, Hashable {
   public var forward: Int
   /// In backward.
   public var backward: Int
+  /// Those of `LinearHook.outputTerm`'s product, which the frozen one adds.
+  public var outputTerm: Int
+  /// Those of `LinearHook.inputTerm`'s.
+  public var inputTerm: Int
 
   /// So many multiply-adds a token; 0 for a hook that multiplies element by element.
-  public init(forward: Int = 0, backward: Int = 0) {
+  public init(forward: Int = 0, backward: Int = 0, outputTerm: Int = 0, inputTerm: Int = 0) {
     self.forward = forward
     self.backward = backward
+    self.outputTerm = outputTerm
+    self.inputTerm = inputTerm
   }
 }
 
@@ -127,19 +133,20 @@ extension Decoder {
 }
 
 extension LinearLayer {
-  /// Adds this projection's products to those of `part`, and its hook's to the adapter's.
+  /// Adds this projection's products and its hook's terms, which it multiplies along, to those of
+  /// `part`, and the hook's own to the adapter's.
   func count(
     into arithmetic: inout DecoderArithmetic, _ part: StepPart, _ extent: BackwardExtent
   ) {
     let product = inputSize * outputSize
-    arithmetic[part, .forward].perRow += product
     let hook = hook?.arithmetic(of: self, isInputGradientNeeded: extent.isNeeded)
+    arithmetic[part, .forward].perRow += product + (hook?.outputTerm ?? 0)
     arithmetic[.adapter, .forward].perRow += hook?.forward ?? 0
     guard extent.isReached else { return }
     // A replaced input's gradient is what its hook trains by.
     let isInputNeeded = extent.isNeeded || (self.hook?.replacesInput ?? false)
     arithmetic[part, .backward].perRow +=
-      (isInputNeeded ? product : 0) + (weight.isTrainable ? product : 0)
+      (isInputNeeded ? product : 0) + (weight.isTrainable ? product : 0) + (hook?.inputTerm ?? 0)
     arithmetic[.adapter, .backward].perRow += hook?.backward ?? 0
   }
 }

@@ -64,9 +64,9 @@ public protocol LinearHook: AnyObject {
   /// trains.
   var needsInputGradient: Bool { get }
 
-  /// Multiply-adds a token of the hook's own products, besides the frozen one.
+  /// Multiply-adds a token of the hook's own products, besides the frozen one, and of its terms.
   ///
-  /// - Parameter isInputGradientNeeded: whether `backwardInput` has a gradient to add to.
+  /// - Parameter isInputGradientNeeded: whether there is an input's gradient to add to.
   func arithmetic(of layer: LinearLayer, isInputGradientNeeded: Bool) -> HookArithmetic
   /// Writes the replaced input. - Parameter x: the projection's input, [tokens, in].
   func replaceInput(_ x: MatrixView, into replaced: MatrixView, _ pass: LinearPass)

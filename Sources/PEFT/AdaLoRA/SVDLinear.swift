@@ -44,7 +44,11 @@ final class SVDLinear: LinearHook {
 
   func arithmetic(of layer: LinearLayer, isInputGradientNeeded: Bool) -> HookArithmetic {
     let (a, b) = (rank * layer.inputSize, rank * layer.outputSize)
-    return HookArithmetic(forward: a + b, backward: 2 * b + a + (isInputGradientNeeded ? a : 0))
+    let input = isInputGradientNeeded ? a : 0
+    // Dropped out again, the input's gradient is no term.
+    return HookArithmetic(
+      forward: a, backward: 2 * b + a + (dropout > 0 ? input : 0), outputTerm: b,
+      inputTerm: dropout > 0 ? 0 : input)
   }
 
   func outputTerm(input x: MatrixView, _ pass: LinearPass) -> LowRankTerm? {

@@ -113,8 +113,10 @@ final class DoRALinear: LinearHook {
     let (a, b) = (rank * inputSize, rank * outputSize)
     // With dropout the frozen weight meets the dropped input too.
     let frozen = dropout > 0 ? inputSize * outputSize : 0
+    let input = isInputGradientNeeded ? a + frozen : 0
     return HookArithmetic(
-      forward: a + b + frozen, backward: 2 * b + a + (isInputGradientNeeded ? a + frozen : 0))
+      forward: a + b + frozen, backward: 2 * b + a + (dropout > 0 ? input : 0),
+      inputTerm: dropout > 0 ? 0 : input)
   }
 
   func forward(input x: MatrixView, output y: MatrixView, _ pass: LinearPass) {

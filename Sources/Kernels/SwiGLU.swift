@@ -3,8 +3,9 @@ import Tensors
 
 /// The gated unit of Llama's feed-forward: `y = f(gate) ⊙ up`.
 ///
-/// Shazeer, "GLU Variants Improve Transformer", 2020; with f = SiLU it is SwiGLU. It keeps nothing:
-/// backward computes f again from `gate`, which costs less than reading it back.
+/// Shazeer, "GLU Variants Improve Transformer", 2020; with f = SiLU it is SwiGLU. f(gate) is not kept:
+/// backward computes it again from `gate`, which costs less than reading it back. The operands may
+/// be kept rounded (``Kept``).
 public enum SwiGLU {
   /// `y = f(gate) ⊙ up`.
   ///

@@ -30,6 +30,10 @@ enum {
   wide_units = 352,
   panel_units = wide_columns * wide_units,
 };
+_Static_assert(narrow_columns * narrow_units <= panel_units, "panels of either shape fit");
+_Static_assert(
+    (panel_units + wide_columns * ck_product_rank) * 4 == ck_product_scratch_bytes,
+    "ck_product.h says how much is needed");
 
 // C (+)= scale * (A panel + left right), where `last` are the columns of the last vector.
 typedef struct {

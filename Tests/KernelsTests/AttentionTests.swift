@@ -103,24 +103,33 @@ final class AttentionRun {
   }
 }
 
-private let cases: [AttentionCase] = [
-  AttentionCase(),
-  AttentionCase(heads: 1, keyValueHeads: 1, dim: 16, queries: [1]),
-  AttentionCase(heads: 3, keyValueHeads: 1, dim: 64, queries: [70, 1, 33]),
-  AttentionCase(heads: 9, keyValueHeads: 3, dim: 64, queries: [130]),
-  AttentionCase(heads: 4, keyValueHeads: 4, dim: 80, queries: [97, 5]),
-  AttentionCase(heads: 8, keyValueHeads: 1, dim: 128, queries: [40, 64]),
-  AttentionCase(heads: 7, keyValueHeads: 1, dim: 12, queries: Array(1...20)),
-  AttentionCase(heads: 2, keyValueHeads: 2, dim: 9, queries: [200], window: 17),
-  AttentionCase(heads: 6, keyValueHeads: 2, dim: 16, queries: [150, 3], window: 64, prefix: 5),
-  AttentionCase(heads: 4, keyValueHeads: 2, dim: 64, queries: [66, 10], prefix: 70),
-  AttentionCase(heads: 4, keyValueHeads: 2, dim: 20, queries: [5, 40], keys: [90, 41]),
-  AttentionCase(heads: 4, keyValueHeads: 2, dim: 20, queries: [1, 1], keys: [200, 1], prefix: 3),
-  AttentionCase(
-    heads: 2, keyValueHeads: 1, dim: 16, queries: [1, 2], keys: [150, 150], window: 20),
-  // More keys than stay packed in a worker's memory.
-  AttentionCase(heads: 1, keyValueHeads: 1, dim: 256, queries: [400, 3]),
-]
+extension AttentionCase {
+  /// Groups, odd sizes, windows and earlier keys, all without a prefix.
+  static let withoutPrefix: [AttentionCase] = [
+    AttentionCase(),
+    AttentionCase(heads: 1, keyValueHeads: 1, dim: 16, queries: [1]),
+    AttentionCase(heads: 3, keyValueHeads: 1, dim: 64, queries: [70, 1, 33]),
+    AttentionCase(heads: 9, keyValueHeads: 3, dim: 64, queries: [130]),
+    AttentionCase(heads: 4, keyValueHeads: 4, dim: 80, queries: [97, 5]),
+    AttentionCase(heads: 8, keyValueHeads: 1, dim: 128, queries: [40, 64]),
+    AttentionCase(heads: 7, keyValueHeads: 1, dim: 13, queries: Array(1...20)),
+    AttentionCase(heads: 2, keyValueHeads: 2, dim: 9, queries: [200], window: 17),
+    AttentionCase(heads: 4, keyValueHeads: 2, dim: 20, queries: [5, 40], keys: [90, 41]),
+    AttentionCase(
+      heads: 2, keyValueHeads: 1, dim: 16, queries: [1, 2], keys: [150, 150], window: 20),
+    // More keys than stay packed in a worker's memory.
+    AttentionCase(heads: 1, keyValueHeads: 1, dim: 256, queries: [400, 3]),
+  ]
+}
+
+private let cases =
+  AttentionCase.withoutPrefix + [
+    AttentionCase(heads: 7, keyValueHeads: 1, dim: 12, queries: Array(1...20)),
+    AttentionCase(heads: 6, keyValueHeads: 2, dim: 16, queries: [150, 3], window: 64, prefix: 5),
+    AttentionCase(heads: 4, keyValueHeads: 2, dim: 64, queries: [66, 10], prefix: 70),
+    AttentionCase(
+      heads: 4, keyValueHeads: 2, dim: 20, queries: [1, 1], keys: [200, 1], prefix: 3),
+  ]
 
 @Suite("Attention")
 struct AttentionTests {

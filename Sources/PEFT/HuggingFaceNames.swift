@@ -12,6 +12,7 @@ func modulePath(_ name: String) -> String {
 extension PEFTMethod {
   /// Copies every tensor of `tensors` to the arena's slot of the same name.
   ///
+  /// A fixed tensor that is not among them stays as the start left it.
   /// - Throws: `PEFTError` where one is missing, misshapen or has no place.
   func loadAll(_ tensors: [NamedTensor], into arena: ParameterArena, source: String)
     throws(PEFTError)
@@ -44,9 +45,9 @@ extension PEFTMethod {
     }
   }
 
-  /// Every optimised tensor of the arena, by name.
+  /// Every tensor of the arena that is not computed from others, by name.
   func storedTensors(of arena: ParameterArena) -> [NamedTensor] {
-    arena.slots.filter { $0.role.isOptimized }.map {
+    arena.slots.filter { $0.role != .computed }.map {
       NamedTensor($0, of: arena)
     }
   }

@@ -7,7 +7,8 @@ public enum PEFTError: ClassifiedError {
   /// A field of the method's configuration has a value that is not supported.
   case unsupportedField(name: String, value: String, expected: String, source: String)
   /// A field that the method does not know has a value that may change the mathematics.
-  case unknownField(name: String, value: String, source: String, nearest: String?)
+  case unknownField(
+    name: String, value: String, source: String, nearest: String?, takenBy: [String] = [])
   /// Two fields contradict each other.
   case inconsistentFields(String, source: String)
   /// Fields, named in `selection`, select no module.
@@ -40,9 +41,10 @@ public enum PEFTError: ClassifiedError {
       "There is no method '\(name)'. Methods are \(known.joined(separator: ", "))."
     case .unsupportedField(let name, let value, let expected, let source):
       "\(name) = \(value) in \(source) is not supported. Supported: \(expected)."
-    case .unknownField(let name, let value, let source, let nearest):
+    case .unknownField(let name, let value, let source, let nearest, let methods):
       "'\(name)' is \(value) in \(source), and this method has no such field; it may change what the "
         + "adapter computes. "
+        + (methods.isEmpty ? "" : "It is a field of \(methods.joined(separator: ", ")). ")
         + (nearest.map { "Did you mean '\($0)'?" } ?? "Remove it, or set it to null.")
     case .inconsistentFields(let what, let source):
       "In \(source): \(what)."

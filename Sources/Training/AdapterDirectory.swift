@@ -160,7 +160,7 @@ public struct AdapterDirectory: Sendable {
       throw TrainingError.noAdapter(
         path: path, method: checkpoint.reader.metadata.method)
     }
-    let export = StoredAdapter.export(
+    let export = try PEFTMethods.export(
       try checkpoint.tensors(), configuration: configuration, notes: checkpoint.exportNotes)
     try publishDirectory(directory, replacing: false) {
       try AdapterDirectory(path: $0).write(

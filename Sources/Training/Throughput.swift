@@ -87,7 +87,8 @@ struct MemoryPlan {
   let rounded: Int
   /// Activations, gradients of them, and scratch.
   let workspace: Int
-  /// Trained values and gradients, the optimiser's moments, the reduction's sums.
+  /// Trained values and gradients, what the method holds besides, the optimiser's moments, the
+  /// reduction's sums.
   let training: Int
   /// The threads' own memory and the rounded operand that they share.
   let threads: Int
@@ -102,7 +103,8 @@ struct MemoryPlan {
     }
     rounded = run.roundedBytes
     workspace = workspaceBytes
-    training = run.attached.arena.extent * 8 + run.optimizer.byteCount + reducerBytes
+    training = run.attached.arena.byteCount + run.attached.method.byteCount + run.optimizer.byteCount
+      + reducerBytes
     threads = run.compute.byteCount
   }
 }

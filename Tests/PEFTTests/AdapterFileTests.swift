@@ -11,6 +11,12 @@ struct AdapterFileTests {
     (try? GoldenCase(name).method) != "full"
   }
 
+  @Test("There are files of every method that writes an adapter")
+  func everyMethod() throws {
+    let methods = Set(try Self.cases.map { try GoldenCase($0).method })
+    #expect(methods == MethodCase.methods.subtracting(["full"]))
+  }
+
   @Test("An adapter of the reference gives its logits", arguments: cases)
   func logits(_ name: String) throws {
     let golden = try GoldenCase(name)

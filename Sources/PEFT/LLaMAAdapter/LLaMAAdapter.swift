@@ -21,7 +21,23 @@ import Tensors
 /// `o_proj` are refused: PEFT adds it twice, even at g = 0.
 public final class LLaMAAdapter: PEFTMethod {
   /// `llama-adapter`.
-  public let name = "llama-adapter"
+  public static let methodName = "llama-adapter"
+  /// `ADAPTION_PROMPT`.
+  public static let peftType: String? = "ADAPTION_PROMPT"
+  /// What a user may set.
+  public static let fields: [MethodField] = [
+    MethodField("target_modules", .names, "NAME", "self_attn, or attn on GPT-2: what PEFT writes"),
+    MethodField(
+      "adapter_len", .integer(minimum: 1, maximum: 1 << 16), default: 10, "N",
+      "prompt rows of a block"),
+    MethodField(
+      "adapter_layers", .integer(minimum: 1), "N",
+      "topmost blocks to adapt (default: all but the lowest two)"),
+  ]
+  /// See `SuggestedRate`.
+  public static func suggestedRate(_ fields: [String: JSONValue]) -> SuggestedRate {
+    .encoders(1e-2)
+  }
   private let length: Int
   private let givenLayers: Int?
   private let target: String?
@@ -45,10 +61,8 @@ public final class LLaMAAdapter: PEFTMethod {
   public init(_ options: MethodOptions) throws(PEFTError) {
     source = options.source
     try options.readCommon(peftType: "ADAPTION_PROMPT")
-    length = try options.int("adapter_len", default: 10, in: 1...1 << 16)
-    givenLayers =
-      options.value("adapter_layers") == nil
-      ? nil : try options.int("adapter_layers", default: 1)
+    length = try options.int("adapter_len")
+    givenLayers = try options.optionalInt("adapter_layers")
     target = try options.strings("target_modules")?.first
     try options.finish()
   }
@@ -97,11 +111,7 @@ public final class LLaMAAdapter: PEFTMethod {
       hooks.attention[site.block] = AdaptionPrompt(
         prompt: TrainedMatrix(site.prompt, in: arena), gate: TrainedMatrix(site.gate, in: arena))
     }
-    do {
-      try decoder.attach(hooks)
-    } catch {
-      throw .unsupportedBase(method: name, reason: error.description)
-    }
+    try hooks.attach(to: decoder, as: name, arena: arena)
   }
 
   /// Draws A ~ N(0, 1) and closes the gates.

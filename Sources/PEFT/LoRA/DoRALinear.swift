@@ -37,6 +37,12 @@ final class DoRAMagnitude {
     gramProduct = FloatBufferOwner(rows: out, columns: rank)
   }
 
+  /// Bytes of the factors and of what they are made with.
+  var byteCount: Int {
+    [factorBuffer, inverseBuffer, sums, weightProduct, gram, gramProduct]
+      .reduce(weightSquares.count * 8) { $0 + $1.byteCount }
+  }
+
   /// f, [1, out].
   var factor: MatrixView { factorBuffer.view }
 

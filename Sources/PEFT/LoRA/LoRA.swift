@@ -17,7 +17,15 @@ import Tensors
 /// Yu 2024, arXiv:2402.12354: B and all vectors learn that many times faster than A).
 public final class LoRA: PEFTMethod {
   /// `lora`.
-  public let name = "lora"
+  public static let methodName = "lora"
+  /// `LORA`.
+  public static let peftType: String? = "LORA"
+  /// What a user may set.
+  public static let fields: [MethodField] = LoRAConfiguration.fields
+  /// See `SuggestedRate`.
+  public static func suggestedRate(_ fields: [String: JSONValue]) -> SuggestedRate {
+    .weights(5e-4)
+  }
   private let configuration: LoRAConfiguration
   private var sites: [Site] = []
   private var base: BaseTensors
@@ -96,12 +104,7 @@ public final class LoRA: PEFTMethod {
         bias: site.bias.map { TrainedMatrix($0, in: arena) })
       hooks.linear[site.layer.path] = hook(site, tensors, arena)
     }
-    do {
-      try decoder.attach(hooks)
-      try base.attach(to: decoder, arena: arena)
-    } catch {
-      throw .unsupportedBase(method: name, reason: error.description)
-    }
+    try hooks.attach(to: decoder, as: name, base: base, arena: arena)
   }
 
   private func hook(_ site: Site, _ tensors: LoRATensors, _ arena: ParameterArena)
@@ -180,6 +183,9 @@ public final class LoRA: PEFTMethod {
         baseName: baseName, targets: savedTargets, isTransposed: isTransposed),
       tensors: storedTensors(of: arena))
   }
+
+  /// DoRA's factors.
+  public var byteCount: Int { magnitudes.reduce(0) { $0 + $1.byteCount } }
 
   /// LoRA folds into the base.
   public var mergeRefusal: String? { nil }

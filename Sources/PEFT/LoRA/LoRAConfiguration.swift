@@ -34,23 +34,46 @@ struct LoRAConfiguration {
   /// Fields that are kept as given and change nothing.
   var qaloraGroupSize: Int
 
+  /// What a user may set.
+  static let fields = MethodField.joined([
+    [
+      MethodField(
+        "r", .integer(minimum: 1, maximum: 1 << 24), default: 8, "R",
+        "rank of the low-rank matrices"),
+      MethodField("lora_alpha", .anyNumber, default: 8, "X", "scaling is alpha / r"),
+      MethodField("lora_dropout", .probability, default: 0.0, "P", "dropout in front of A"),
+    ], .targeting, .layers, [
+      MethodField("use_rslora", .flag, "", "scaling is alpha / sqrt(r)"),
+      MethodField("use_dora", .flag, "", "train a magnitude for each output"),
+      MethodField("lora_bias", .flag, "", "train a bias on B"),
+    ], .biases("lora_only"), [
+      MethodField(
+        "init_lora_weights", .textOrFlag, default: true, "NAME", "true, false or gaussian"),
+      MethodField("rank_pattern", .object, "JSON", "rank by module pattern"),
+      MethodField("alpha_pattern", .object, "JSON", "alpha by module pattern"),
+      MethodField(
+        "loraplus_lr_ratio", .number(minimum: 1e-6, maximum: 1e6), default: 1.0, "X",
+        "learning rate of B over that of A"),
+    ], .storageOrder
+  ])
+
   /// Reads and checks every field; what would change the mathematics and is not built is refused.
   init(_ options: MethodOptions) throws(PEFTError) {
     try options.readCommon(peftType: "LORA")
-    r = try options.int("r", default: 8)
-    alpha = try options.double("lora_alpha", default: 8)
-    dropout = try options.double("lora_dropout", default: 0, in: 0...0.999)
-    bias = try options.word("bias", default: "none", of: ["none", "all", "lora_only"])
-    usesRSLoRA = try options.bool("use_rslora", default: false)
-    hasBias = try options.bool("lora_bias", default: false)
-    usesDoRA = try options.bool("use_dora", default: false)
-    plusRatio = try options.double("loraplus_lr_ratio", default: 1, in: 1e-6...1e6)
+    r = try options.int("r")
+    alpha = try options.double("lora_alpha")
+    dropout = try options.double("lora_dropout")
+    bias = try options.word("bias")
+    usesRSLoRA = try options.bool("use_rslora")
+    hasBias = try options.bool("lora_bias")
+    usesDoRA = try options.bool("use_dora")
+    plusRatio = try options.double("loraplus_lr_ratio")
     rankPattern = try options.numbers("rank_pattern")
     alphaPattern = try options.numbers("alpha_pattern")
     targeting = try ModuleTargeting(options)
     modulesToSave = targeting.modulesToSave
     // PEFT corrects a wrong value from the layer's type and saves the corrected one; so do we.
-    _ = try options.bool("fan_in_fan_out", default: false)
+    _ = try options.bool("fan_in_fan_out")
     switch options.value("init_lora_weights") ?? .bool(true) {
     case .bool(true), .string("true"): initialization = .kaiming
     case .bool(false), .string("false"): initialization = .random

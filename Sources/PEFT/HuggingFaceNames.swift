@@ -32,6 +32,12 @@ extension PEFTMethod {
       missing.remove(tensor.name)
     }
     if let name = missing.sorted().first { throw .missingTensor(name: name, source: source) }
+    let embeddings = unexpected.filter { name in
+      ["embed_tokens", "lm_head", "wte", "wpe"].contains { name.hasSuffix(".\($0).weight") }
+    }
+    if !embeddings.isEmpty {
+      throw .savedEmbeddings(names: embeddings.sorted(), source: source)
+    }
     if !unexpected.isEmpty {
       throw .unexpectedTensors(names: unexpected.sorted(), source: source)
     }

@@ -17,6 +17,8 @@ public enum PEFTError: ClassifiedError {
   case missingTensor(name: String, source: String)
   /// A tensor that the method has no place for is in the adapter.
   case unexpectedTensors(names: [String], source: String)
+  /// The adapter carries the base's embeddings, which PEFT's `save_embedding_layers` puts there.
+  case savedEmbeddings(names: [String], source: String)
   /// A tensor has another shape than the configuration asks for.
   case misshapenTensor(name: String, found: [Int], expected: [Int])
   /// A file of the adapter directory is missing or unreadable.
@@ -29,7 +31,8 @@ public enum PEFTError: ClassifiedError {
   /// Configurations are the user's, tensors are files'.
   public var errorClass: ErrorClass {
     switch self {
-    case .missingTensor, .unexpectedTensors, .misshapenTensor, .unreadableFile: .input
+    case .missingTensor, .unexpectedTensors, .savedEmbeddings, .misshapenTensor, .unreadableFile:
+      .input
     default: .usage
     }
   }
@@ -55,6 +58,10 @@ public enum PEFTError: ClassifiedError {
     case .unexpectedTensors(let names, let source):
       "\(source) holds \(names.count) tensors that the configuration has no place for, the first is "
         + "'\(names.first ?? "")'. The file does not belong to this configuration or base."
+    case .savedEmbeddings(let names, let source):
+      "\(source) carries embeddings of the base (\(names.joined(separator: ", "))), which would take the "
+        + "base's place and are not supported. If they were not trained, save the adapter again with "
+        + "save_embedding_layers=False; if they were, name the modules in modules_to_save."
     case .misshapenTensor(let name, let found, let expected):
       "Tensor '\(name)' is \(found); this configuration and base ask \(expected)."
     case .unreadableFile(let path, let reason):

@@ -103,7 +103,8 @@ struct MemoryPlan {
     }
     rounded = run.roundedBytes
     workspace = workspaceBytes
-    training = run.attached.arena.byteCount + run.attached.method.byteCount + run.optimizer.byteCount
+    training =
+      run.attached.arena.byteCount + run.attached.method.byteCount + run.optimizer.byteCount
       + reducerBytes
     threads = run.compute.byteCount
   }

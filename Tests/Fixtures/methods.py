@@ -122,6 +122,7 @@ CASES |= {f"p-tuning-{base}-lstm": p_tuning(base, "LSTM", encoder_num_layers=1)
 CASES["p-tuning-llama-lstm-2"] = p_tuning(
     "llama", "LSTM", encoder_num_layers=2, encoder_hidden_size=6)
 CASES |= {"llama-adapter-llama": adaption("llama", 1), "llama-adapter-llama-all": adaption("llama", 2),
+          "llama-adapter-llama-output-bias": adaption("llama-output-bias", 1),
           "llama-adapter-mistral": adaption("mistral", 2), "llama-adapter-gpt2": adaption("gpt2", 2)}
 CASES |= {f"adalora-{base}": adalora(base) for base in ["llama", "qwen2", "qwen3", "gpt2"]}
 CASES["adalora-mistral"] = adalora("mistral", target_modules=["q_proj", "down_proj"])

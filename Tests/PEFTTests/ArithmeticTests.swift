@@ -109,7 +109,9 @@ import Testing
   func parts(method: MethodCase) throws {
     for family in ["llama", "gpt2", "mistral"] {
       let base: AdaptedBase
-      do { base = try AdaptedBase(method.method, on: family, method.options) } catch is PEFTError { continue }
+      do { base = try AdaptedBase(method.method, on: family, method.options) } catch is PEFTError {
+        continue
+      }
       let arithmetic = base.decoder.usefulArithmetic
       let sum = StepPart.allCases.reduce(0) { sum, part in
         StepDirection.allCases.reduce(sum) {

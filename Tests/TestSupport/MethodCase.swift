@@ -50,7 +50,8 @@ public struct MethodCase: Sendable, CustomStringConvertible {
     MethodCase("ia3", merges: true),
     MethodCase(
       "miss", ["r": 5, "miss_dropout": 0.1, "target_modules": "all-linear"], merges: true),
-    MethodCase("miss-mini", method: "miss", ["r": 6, "init_weights": "mini", "mini_r": 4], merges: true),
+    MethodCase(
+      "miss-mini", method: "miss", ["r": 6, "init_weights": "mini", "mini_r": 4], merges: true),
     MethodCase(
       "bottleneck", ["bottleneck_size": 4, "init_weights": "mam_adapter", "dropout": 0.1]),
     MethodCase("prompt-tuning", ["num_virtual_tokens": 4], startsAtBase: false),

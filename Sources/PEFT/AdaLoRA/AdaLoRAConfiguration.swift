@@ -52,7 +52,8 @@ struct AdaLoRAConfiguration {
         "steps of the schedule (default: the run's)"),
       MethodField("lora_alpha", .anyNumber, default: 8, "X", "scaling is alpha / init_r"),
       MethodField("lora_dropout", .probability, default: 0.0, "P", "dropout in front of A"),
-    ], .targeting, .layers, [
+    ], .targeting, .layers,
+    [
       MethodField(
         "beta1", decay, default: 0.85, "X", "decay of the importance's average"),
       MethodField(
@@ -60,9 +61,10 @@ struct AdaLoRAConfiguration {
       MethodField(
         "orth_reg_weight", .number(minimum: 0, maximum: 1e30), default: 0.5, "X",
         "weight of the regulariser"),
-    ], .biases("lora_only"), [
+    ], .biases("lora_only"),
+    [
       MethodField("init_lora_weights", .flag, default: true, "", "start at the base")
-    ], .storageOrder
+    ], .storageOrder,
   ])
 
   /// A decay, which is neither 0 nor 1.

@@ -13,10 +13,11 @@ struct IA3Configuration {
 
   /// What a user may set.
   static let fields = MethodField.joined([
-    .targeting, [
+    .targeting,
+    [
       MethodField("feedforward_modules", .names, "NAMES", "targets whose input is scaled"),
       MethodField("init_ia3_weights", .flag, default: true, "", "start at ones"),
-    ], .storageOrder
+    ], .storageOrder,
   ])
 
   /// Reads and checks every field.

@@ -17,8 +17,9 @@ import Tensors
 ///
 /// As in PEFT there is no tanh on the gate and one gate a block; on GPT-2, z is added behind `c_proj`.
 /// Where PEFT has nothing: key/value heads are repeated N/K times (PEFT's own factor fails where
-/// N·D ≠ hidden), and on Qwen3 `k_norm` applies to k_p as `q_norm` does to q. Bases with a bias on
-/// `o_proj` are refused: PEFT adds it twice, even at g = 0.
+/// N·D ≠ hidden), and on Qwen3 `k_norm` applies to k_p as `q_norm` does to q. A bias on `o_proj` is added
+/// twice in adapted blocks, even at g = 0, since PEFT sends z through `o_proj` by itself; the start is
+/// then not the base.
 public final class LLaMAAdapter: PEFTMethod {
   /// `llama-adapter`.
   public static let methodName = "llama-adapter"
@@ -78,12 +79,6 @@ public final class LLaMAAdapter: PEFTMethod {
       throw .unsupportedField(
         name: "target_modules", value: target, expected: module, source: source)
     }
-    if base.outputBias && !isGPT2 {
-      throw .unsupportedBase(
-        method: name,
-        reason: "o_proj has a bias, which PEFT's adaption prompt adds twice; no file could say the "
-          + "same to both")
-    }
     let layers = givenLayers ?? max(1, base.blockCount - 2)
     if layers > base.blockCount {
       throw .unsupportedField(
@@ -110,6 +105,13 @@ public final class LLaMAAdapter: PEFTMethod {
     for site in sites {
       hooks.attention[site.block] = AdaptionPrompt(
         prompt: TrainedMatrix(site.prompt, in: arena), gate: TrainedMatrix(site.gate, in: arena))
+    }
+    if decoder.configuration.outputBias && decoder.configuration.family != .gpt2 {
+      let blocks = Set(sites.map(\.block))
+      for layer in decoder.linearLayers
+      where blocks.contains(layer.block) && lastComponent(layer.path) == "o_proj" {
+        hooks.linear[layer.path] = RepeatedBias()
+      }
     }
     try hooks.attach(to: decoder, as: name, arena: arena)
   }
@@ -158,6 +160,24 @@ public final class LLaMAAdapter: PEFTMethod {
 
   /// Nothing is merged.
   public func merge(into values: MatrixView, of name: String, decoder: Decoder) -> Bool { false }
+}
+
+/// The frozen bias of a projection, once more: `y = base(x) + b`.
+final class RepeatedBias: LinearHook {
+  var savedColumns: Int { 0 }
+  var readsInput: Bool { false }
+  var changesOutputGradient: Bool { false }
+
+  func arithmetic(of layer: LinearLayer, isInputGradientNeeded: Bool) -> HookArithmetic {
+    HookArithmetic(forward: 0, backward: 0)
+  }
+
+  func forward(input x: MatrixView, output y: MatrixView, _ pass: LinearPass) {
+    guard let bias = pass.layer.bias?.vector else { return }
+    RowBias.forward(bias, scale: 1, addingTo: y, on: pass.compute)
+  }
+
+  func backwardOutput(_ dy: MatrixView, input x: MatrixView, _ pass: LinearPass) {}
 }
 
 /// The trained rows and the gate of one block.

@@ -141,7 +141,11 @@ public final class MiSS: PEFTMethod {
     for output in 0..<layer.outputSize {
       for input in 0..<layer.inputSize {
         let change = m[input % m.rows, output % m.columns]
-        if isOutputMajor { values[output, input] += change } else { values[input, output] += change }
+        if isOutputMajor {
+          values[output, input] += change
+        } else {
+          values[input, output] += change
+        }
       }
     }
     return true

@@ -21,7 +21,8 @@ struct MiSSConfiguration {
       MethodField(
         "r", .integer(minimum: 1, maximum: 1 << 24), default: 64, "R",
         "input features that share a row: the shards' width"),
-      MethodField("miss_dropout", .probability, default: 0.0, "P", "dropout in front of the shards"),
+      MethodField(
+        "miss_dropout", .probability, default: 0.0, "P", "dropout in front of the shards"),
       MethodField(
         "init_weights", .textOrFlag, default: true, "NAME",
         "true, false, bat (turns the weight too) or mini (fewer parameters)"),
@@ -68,7 +69,8 @@ struct MiSSConfiguration {
     let (input, output) = (layer.inputSize, layer.outputSize)
     func refuse(_ reason: String) -> PEFTError {
       .unsupportedBase(
-        method: "miss", reason: "\(layer.path) has \(input) inputs and \(output) outputs; \(reason)")
+        method: "miss", reason: "\(layer.path) has \(input) inputs and \(output) outputs; \(reason)"
+      )
     }
     if r > input { throw refuse("r \(r) must not exceed the inputs") }
     switch variant {

@@ -22,7 +22,8 @@ struct PTuningConfiguration {
 
   /// What a user may set.
   static let fields = MethodField.joined([
-    .virtualTokens, [
+    .virtualTokens,
+    [
       MethodField(
         "encoder_reparameterization_type", .choice(["MLP", "LSTM"]), default: "LSTM", "NAME",
         "MLP or LSTM"),
@@ -33,7 +34,7 @@ struct PTuningConfiguration {
         "encoder_num_layers", .integer(minimum: 1, maximum: 64), default: 2, "N",
         "layers of the LSTM"),
       MethodField("encoder_dropout", .probability, default: 0.0, "P", "dropout in the LSTM"),
-    ]
+    ],
   ])
 
   /// The usual rate of what an encoder makes.

@@ -13,14 +13,15 @@ struct PrefixTuningConfiguration {
 
   /// What a user may set.
   static let fields = MethodField.joined([
-    .virtualTokens, [
+    .virtualTokens,
+    [
       MethodField("prefix_projection", .flag, "", "make the prefix by an encoder"),
       MethodField(
         "encoder_hidden_size", .integer(minimum: 1, maximum: 1 << 24), "N",
         "width of the encoder (default: the keys')"),
       MethodField(
         "init_weights", .choice(["zero"]), "NAME", "zero (default: drawn from N(0, 1))"),
-    ]
+    ],
   ])
 
   /// Reads and checks every field.

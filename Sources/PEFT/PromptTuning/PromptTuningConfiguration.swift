@@ -25,14 +25,15 @@ struct PromptTuningConfiguration {
 
   /// What a user may set.
   static let fields = MethodField.joined([
-    .virtualTokens, [
+    .virtualTokens,
+    [
       MethodField(
         "prompt_tuning_init", .choice(["RANDOM", "SAMPLE_VOCAB", "TEXT"]), default: "RANDOM",
         "NAME", "RANDOM, SAMPLE_VOCAB or TEXT"),
       MethodField("prompt_tuning_init_text", .text, "TEXT", "where TEXT starts"),
       MethodField(
         "tokenizer_name_or_path", .text, "PATH", "tokenizer of that text (default: the model's)"),
-    ]
+    ],
   ])
 
   /// Reads and checks every field.

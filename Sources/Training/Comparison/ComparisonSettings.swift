@@ -205,8 +205,8 @@ public struct ComparisonSettings: Sendable {
     }
     for method in methods {
       let configuration = try RunConfiguration(settings(for: method, learningRate: 0))
-      _ = try PEFTMethods.make(
-        method, options: MethodOptions(configuration.methodFields(of: method), source: "the options"))
+      let fields = configuration.methodFields(of: method)
+      _ = try PEFTMethods.make(method, options: MethodOptions(fields, source: "the options"))
     }
   }
 

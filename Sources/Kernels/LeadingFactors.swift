@@ -27,6 +27,17 @@ public struct LeadingFactors {
   public static func singular(of w: MatrixView, count: Int) -> LeadingFactors {
     let limit = min(w.rows, w.columns)
     precondition(count > 0 && count <= limit, "\(count) triplets of [\(w.rows), \(w.columns)]")
+    guard w.rows >= w.columns else {
+      // Of a wide matrix B would have a column more than rows: its transpose is decomposed.
+      let buffer = FloatBuffer(count: w.count)
+      let tall = buffer.view(rows: w.columns, columns: w.rows)
+      for row in 0..<w.rows { for column in 0..<w.columns { tall[column, row] = w[row, column] } }
+      let factors = singular(of: tall, count: count)
+      return LeadingFactors(
+        left: transposed(factors.right, rows: count, columns: w.rows), values: factors.values,
+        right: transposed(factors.left, rows: w.columns, columns: count)
+      ).withPositivePeaks(rows: w.rows, columns: w.columns)
+    }
     let matrix = DoubleMatrix(w)
     // w V = U B with B upper bidiagonal: diagonal `alpha`, above it `beta`.
     var u: [[Double]] = []

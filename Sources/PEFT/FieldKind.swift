@@ -1,5 +1,7 @@
 import JSON
 
+// JSON has a nil of its own, so conditions say .some and .none here.
+
 /// What the value of a setting looks like: a field of a method, or an option of a run.
 public enum FieldKind: Sendable, Hashable {
   /// `true` or `false`; on the command line the option alone.
@@ -70,10 +72,10 @@ public enum FieldKind: Sendable, Hashable {
     case .integer, .number:
       if let whole = Int(text) { return value(of: .int(whole)) }
       return Double(text).flatMap { value(of: .double($0)) }
-    case .text, .path: return text.isEmpty ? nil : .string(text)
+    case .text, .path: return text.isEmpty ? .none : .some(.string(text))
     // A file of that name is still reached as ./newest.
     case .optionalPath: return .string(text == "newest" ? "" : text)
-    case .choice(let names): return names.contains(text) ? .string(text) : nil
+    case .choice(let names): return names.contains(text) ? .some(.string(text)) : .none
     case .textOrFlag:
       return text == "true" || text == "false" ? .bool(text == "true") : .string(text)
     case .names:
@@ -85,7 +87,7 @@ public enum FieldKind: Sendable, Hashable {
       let parts = text.split { ", ".contains($0) }.map { Int($0) }
       let numbers = parts.compactMap(\.self)
       return numbers.count == parts.count && !numbers.isEmpty
-        ? .array(numbers.map { .int($0) }) : nil
+        ? .some(.array(numbers.map { .int($0) })) : .none
     case .numberOrObject:
       if let number = Double(text) { return value(of: .double(number)) }
       return FieldKind.object.value(of: text)
@@ -102,22 +104,22 @@ public enum FieldKind: Sendable, Hashable {
     switch (self, value) {
     case (.flag, .bool): return value
     case (.integer(let minimum, let maximum), _):
-      return value.int.flatMap { $0 >= minimum && $0 <= maximum ? .int($0) : nil }
+      return value.int.flatMap { $0 >= minimum && $0 <= maximum ? .some(.int($0)) : .none }
     case (.number(let minimum, let maximum), _):
       return value.double.flatMap {
-        $0.isFinite && $0 >= minimum && $0 <= maximum ? .double($0) : nil
+        $0.isFinite && $0 >= minimum && $0 <= maximum ? .some(.double($0)) : .none
       }
     case (.text, .string), (.path, .string): return value
     case (.optionalPath, .string(let text)): return self.value(of: text)
     case (.optionalPath, .bool(true)): return .string("")
-    case (.choice(let names), .string(let name)): return names.contains(name) ? value : nil
+    case (.choice(let names), .string(let name)): return names.contains(name) ? .some(value) : .none
     case (.textOrFlag, .string), (.textOrFlag, .bool): return value
     case (.names, .string(let text)): return self.value(of: text)
     case (.names, .array(let elements)):
-      return elements.allSatisfy { $0.string != nil } ? value : nil
+      return elements.allSatisfy { $0.string != nil } ? .some(value) : .none
     case (.integers, .int): return .array([value])
     case (.integers, .array(let elements)):
-      return elements.allSatisfy { $0.int != nil } ? value : nil
+      return elements.allSatisfy { $0.int != nil } ? .some(value) : .none
     case (.numberOrObject, _) where value.double != nil: return value
     case (.object, .object), (.numberOrObject, .object): return value
     default: return nil

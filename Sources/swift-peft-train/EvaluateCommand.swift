@@ -37,6 +37,12 @@ struct EvaluateCommand: ParsableCommand {
         let score =
           generate ? try answers(decoder, split, compute, communicator, logger) : nil
         if communicator.rank == 0 { report(figures, score) }
+        if let examples = figures.nonFiniteExamples {
+          try communicator.together {
+            throw TrainingError.nonFiniteEvaluation(
+              data: data, split: split.name.rawValue, examples: examples)
+          }
+        }
       }
     }
   }

@@ -222,6 +222,7 @@ struct Inspection {
   private mutating func readSafetensors() throws {
     kind = "safetensors file"
     let file = try SafetensorsFile(path: path)
+    try file.checkSeal()
     tellTensors(file.tensors.map { ($0.name, $0.shape) })
     let types = Set(file.tensors.map(\.storedType.rawValue))
     tell("types", .array(types.sorted().map { .string($0) }))

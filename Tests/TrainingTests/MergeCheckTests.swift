@@ -32,9 +32,9 @@ struct MergeCheckTests {
     let (decoder, attached) = try adapted(adapter.name, base: adapter.base)
     let check = try MergeCheck(base: decoder, compute: compute)
     var error = -1.0
-    try ModelDirectory.publish(
-      directory.path("merged"), base: decoder, method: attached.method, elementType: type
-    ) { path, coarsest in
+    try publishDirectory(directory.path("merged"), replacing: false) { path in
+      let coarsest = try ModelDirectory.write(
+        to: path, base: decoder, method: attached.method, elementType: type)
       #expect(coarsest == type)
       error = try check.error(of: path, roundedTo: coarsest)
     }
@@ -49,9 +49,9 @@ struct MergeCheckTests {
     let (decoder, attached) = try adapted("lora-llama", base: "llama")
     let check = try MergeCheck(base: decoder, compute: compute)
     let error = try #require(throws: TrainingError.self) {
-      try ModelDirectory.publish(
-        directory.path("merged"), base: decoder, method: attached.method, elementType: nil
-      ) { _, coarsest in
+      try publishDirectory(directory.path("merged"), replacing: false) { path in
+        let coarsest = try ModelDirectory.write(
+          to: path, base: decoder, method: attached.method, elementType: nil)
         _ = try check.error(of: fixturePath("model/llama"), roundedTo: coarsest)
       }
     }

@@ -23,6 +23,7 @@ struct MergeCommand: ParsableCommand {
 
   func run() throws {
     let decoder = try Decoder(directory: model)
+    for warning in decoder.warnings { Failure.write("warning: \(warning)") }
     let attached = try AttachedMethod(AdapterSource(path: adapter), decoder: decoder, seed: 0)
     var difference = 0.0
     try withExtendedLifetime(attached) {

@@ -35,12 +35,14 @@ let package = Package(
     .target(name: "JSON", swiftSettings: strict),
     // Opening, writing, publishing, locking; not what is in a file.
     .target(name: "Files", dependencies: ["Tensors"], swiftSettings: strict),
-    .target(name: "Tokenizers", dependencies: ["Files", "JSON", "Tensors"], swiftSettings: strict),
+    .target(
+      name: "Tokenizers", dependencies: ["Files", "JSON", "Tensors"], swiftSettings: strict),
     .target(name: "Templates", dependencies: ["JSON", "Tensors"], swiftSettings: strict),
 
     // Floor 2: arithmetic, files, messages.
     .target(name: "Kernels", dependencies: ["Tensors", "CKernels", "COpenBLAS", "COneDNN"]),
-    .target(name: "Safetensors", dependencies: ["Files", "JSON", "Tensors"], swiftSettings: strict),
+    .target(
+      name: "Safetensors", dependencies: ["Files", "JSON", "Tensors"], swiftSettings: strict),
     .target(name: "HDF5", dependencies: ["CHDF5", "Files", "Tensors"], swiftSettings: strict),
     // The toolchain ships a module named Distributed, so ours is DataParallel.
     .target(

@@ -55,7 +55,9 @@ struct FaultTests {
       }
       try FileManager.default.removeItem(atPath: reference)
     }
-    for (outcome, count) in outcomes.sorted(by: { $0.key < $1.key }) { print("\(outcome): \(count)") }
+    for (outcome, count) in outcomes.sorted(by: { $0.key < $1.key }) {
+      print("\(outcome): \(count)")
+    }
   }
 
   private func scenarios() throws -> [Scenario] {
@@ -130,7 +132,8 @@ struct FaultTests {
     (0..<count).map { index in
       let place = index * calls.count / count
       // With few injections neighbours differ in kind; with many every call meets every kind.
-      let round = count > calls.count ? index - (place * count + calls.count - 1) / calls.count : index
+      let round =
+        count > calls.count ? index - (place * count + calls.count - 1) / calls.count : index
       let call = calls[place]
       let kinds = ["write", "pwrite"].contains(call) ? writeKinds : otherKinds
       return Injection(
@@ -174,7 +177,8 @@ struct FaultTests {
       let again = try run(scenario, path)
       if result.status != 0 || scenario.isRun {
         let isDone = !scenario.isRun && found == new && scenario.before == nil
-        #expect(again.status == (isDone ? 73 : 0), "\(injection): again: \(again.errors.suffix(2000))")
+        #expect(
+          again.status == (isDone ? 73 : 0), "\(injection): again: \(again.errors.suffix(2000))")
       }
       #expect(try Self.contents(path, scenario.result) == new, "\(injection): done again")
     }

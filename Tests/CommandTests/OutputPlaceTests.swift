@@ -105,8 +105,9 @@ struct OutputPlaceTests {
     try manager.createDirectory(atPath: bench.path("full"), withIntermediateDirectories: true)
     try write([1], to: bench.path("full/precious"))
     try link("dangling", to: "nowhere")
-    for output in ["/proc/none/out", bench.path("file"), bench.path("full"), bench.path("dangling")]
-    {
+    for output in [
+      "/proc/none/out", bench.path("file"), bench.path("full"), bench.path("dangling"),
+    ] {
       // Neither the checkpoint nor the model is there: what is said is about the output.
       for arguments in [
         ["export", bench.path("none.h5"), "--output-dir", output],

@@ -137,7 +137,7 @@ import Training
       ("null", .no), ("\"true\"", .checkpoint("true")), ("a/step.h5", .checkpoint("a/step.h5")),
     ] {
       var settings = RunSettings()
-      try settings.read(yaml: "resume: \(text)\n", path: "run.yaml")
+      try settings.read(yaml: "resume: \(text)\noutput_dir: out\n", path: "run.yaml")
       #expect(try RunConfiguration(settings).resume == expected, "\(text)")
     }
   }

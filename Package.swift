@@ -6,6 +6,14 @@ import PackageDescription
 // the compiler then shows each `unsafe` expression, and Model, PEFT and Training hold none.
 let strict: [SwiftSetting] = [.strictMemorySafety()]
 
+// Warnings are errors in every target of ours, under the compilers that the project is built with.
+// A later compiler may have warnings of its own, which must not stop a user's build.
+#if compiler(<6.4)
+  let warningsAreErrors = true
+#else
+  let warningsAreErrors = false
+#endif
+
 // A target depends only on targets of floors below it; the import check
 // (`make lint`) fails the build where a file imports what its target does not declare.
 let package = Package(
@@ -188,3 +196,18 @@ let package = Package(
   ],
   cLanguageStandard: .gnu11
 )
+
+for target in package.targets {
+  switch target.type {
+  case .system, .plugin, .binary, .macro: continue
+  default: break
+  }
+  let hasOnlyC = ["CKernels", "CAllocationCounter"].contains(target.name)
+  if hasOnlyC {
+    target.cSettings =
+      (target.cSettings ?? []) + [.enableWarning("all"), .enableWarning("extra")]
+      + (warningsAreErrors ? [.treatAllWarnings(as: .error)] : [])
+  } else if warningsAreErrors {
+    target.swiftSettings = (target.swiftSettings ?? []) + [.treatAllWarnings(as: .error)]
+  }
+}

@@ -47,7 +47,9 @@ public enum ModelDirectory {
     }
     let (untied, coarsest) = try writeWeights(
       directory + "/model.safetensors", base: base, method: method, elementType: elementType)
-    try writeConfiguration(directory, base: base, elementType: elementType, untied: untied)
+    // Untied by the method, or by weights that contradict the configuration.
+    let ties = base.configuration.tiesEmbeddings && !untied
+    try writeConfiguration(directory, base: base, elementType: elementType, ties: ties)
     for name in companions { try copy(name, from: base.directory, to: directory) }
     return coarsest
   }
@@ -105,9 +107,10 @@ public enum ModelDirectory {
   private static func stored(
     _ name: String, in files: WeightFiles
   ) throws(SafetensorsError) -> SafetensorsTensor {
-    if files.contains(name) { return try files.tensor(named: name) }
     let bare = name.split(separator: ".", maxSplits: 1).last.map(String.init) ?? name
-    return try files.tensor(named: files.contains(bare) ? bare : name)
+    // The base was read, so all are there; a tied table may be so under the head's name alone.
+    let place = [name, bare, "lm_head.weight"].first { files.contains($0) }
+    return try files.tensor(named: place ?? name)
   }
 
   private static func view(_ buffer: borrowing FloatBuffer, _ tensor: SafetensorsTensor)
@@ -119,10 +122,11 @@ public enum ModelDirectory {
 
   /// The base's own configuration, changed where the weights are.
   private static func writeConfiguration(
-    _ directory: String, base: Decoder, elementType: ElementType?, untied: Bool
+    _ directory: String, base: Decoder, elementType: ElementType?, ties: Bool
   ) throws {
     let source = base.directory + "/config.json"
-    guard elementType != nil || untied else {
+    let isChanged = try DecoderConfiguration(directory: base.directory).tiesEmbeddings != ties
+    guard elementType != nil || isChanged else {
       return try copy("config.json", from: base.directory, to: directory)
     }
     var members = try JSONValue(parsing: Data(try InputFile.bytes(of: source))).object ?? [:]
@@ -130,7 +134,7 @@ public enum ModelDirectory {
       let key = members["dtype"] == nil ? "torch_dtype" : "dtype"
       members[key] = .string(elementType.torchName)
     }
-    if untied { members["tie_word_embeddings"] = false }
+    if isChanged { members["tie_word_embeddings"] = .bool(ties) }
     try PendingFile.write(
       JSONValue.object(members).text(indentation: 2), to: directory + "/config.json")
   }

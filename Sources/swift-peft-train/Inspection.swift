@@ -83,6 +83,9 @@ struct Inspection {
     tell("vocabulary", .int(configuration.vocabularySize))
     tell("positions", .int(configuration.maximumPositions))
     tell("tied_embeddings", .bool(configuration.tiesEmbeddings))
+    if !decoder.warnings.isEmpty {
+      tell("warnings", .array(decoder.warnings.map { .string($0) }))
+    }
     // Vectors are held as f32 copies; matrices lie as they are stored.
     let matrices = decoder.parameters.filter { $0.shape.count == 2 }
     let types = Set(matrices.map(\.weight.elementType.rawValue))

@@ -26,6 +26,7 @@ struct MergeCommand: ParsableCommand {
     // Before anything is computed: where the result cannot be written, that is said at once.
     let pending = try PendingDirectory(OutputPlace(directory: outputDir))
     let decoder = try Decoder(directory: model)
+    for warning in decoder.warnings { Failure.write("warning: \(warning)") }
     let attached = try AttachedMethod(AdapterSource(path: adapter), decoder: decoder, seed: 0)
     var difference = 0.0
     try withExtendedLifetime(attached) {

@@ -44,6 +44,33 @@ struct MergeCheckTests {
     withExtendedLifetime(attached) {}
   }
 
+  @Test(
+    "A head of its own goes into the merged model, which then says that it has one",
+    arguments: [
+      ("llama-other-head", false), ("gpt2-other-head", false), ("llama-head-alone", true),
+      ("llama-copied-head", true),
+    ])
+  func head(_ base: String, isTied: Bool) throws {
+    let decoder = try Decoder(directory: fixturePath("model/\(base)"))
+    let source = try AdapterSource(
+      path: fixturePath("peft/lora-\(base.hasPrefix("gpt2") ? "gpt2" : "llama")/adapter"))
+    let attached = try AttachedMethod(source, decoder: decoder, seed: 0)
+    let check = try MergeCheck(base: decoder, compute: compute)
+    var error = -1.0
+    try ModelDirectory.publish(
+      directory.path("merged"), base: decoder, method: attached.method, elementType: nil
+    ) { path, coarsest in
+      error = try check.error(of: path, roundedTo: coarsest)
+    }
+    #expect(error >= 0 && error < 1e-5)
+    let merged = try Decoder(directory: directory.path("merged"))
+    #expect(merged.configuration.tiesEmbeddings == isTied && merged.warnings.isEmpty)
+    let config = try JSONValue(
+      parsing: Data(contentsOf: URL(fileURLWithPath: directory.path("merged/config.json"))))
+    #expect(config["tie_word_embeddings"] == .bool(isTied))
+    withExtendedLifetime(attached) {}
+  }
+
   @Test("A model that lacks the adapter is refused, and nothing is left behind")
   func refuses() throws {
     let (decoder, attached) = try adapted("lora-llama", base: "llama")

@@ -175,6 +175,7 @@ public final class MethodComparison {
     ).compute
     let decoder = try BaseModel.open(
       comparison.model, precision: configuration.precision, communicator: communicator)
+    for warning in decoder.warnings { logger.warning("\(warning)") }
     try decoder.roundFrozenWeights(among: communicator, on: compute)
     let limit = configuration.maxLength ?? decoder.configuration.maximumPositions
     let dataset = try communicator.together {

@@ -43,12 +43,14 @@ let package = Package(
     .target(name: "JSON", swiftSettings: strict),
     // Opening, writing, publishing, locking; not what is in a file.
     .target(name: "Files", dependencies: ["Tensors"], swiftSettings: strict),
-    .target(name: "Tokenizers", dependencies: ["JSON", "Tensors"], swiftSettings: strict),
+    .target(
+      name: "Tokenizers", dependencies: ["Files", "JSON", "Tensors"], swiftSettings: strict),
     .target(name: "Templates", dependencies: ["JSON", "Tensors"], swiftSettings: strict),
 
     // Floor 2: arithmetic, files, messages.
     .target(name: "Kernels", dependencies: ["Tensors", "CKernels", "COpenBLAS", "COneDNN"]),
-    .target(name: "Safetensors", dependencies: ["Files", "JSON", "Tensors"], swiftSettings: strict),
+    .target(
+      name: "Safetensors", dependencies: ["Files", "JSON", "Tensors"], swiftSettings: strict),
     .target(name: "HDF5", dependencies: ["CHDF5", "Files", "Tensors"], swiftSettings: strict),
     // The toolchain ships a module named Distributed, so ours is DataParallel.
     .target(
@@ -57,7 +59,7 @@ let package = Package(
 
     // Floor 3: models and stored data.
     .target(
-      name: "Model", dependencies: ["Kernels", "Tensors", "Safetensors", "JSON"],
+      name: "Model", dependencies: ["Kernels", "Tensors", "Safetensors", "Files", "JSON"],
       swiftSettings: strict),
     .target(name: "Datasets", dependencies: ["Files", "HDF5", "Tensors"], swiftSettings: strict),
     .target(
@@ -68,7 +70,7 @@ let package = Package(
       name: "PEFT", dependencies: ["Model", "Kernels", "Tensors", "Safetensors", "JSON"],
       swiftSettings: strict),
     .target(
-      name: "Generation", dependencies: ["Model", "Kernels", "Tensors", "JSON"],
+      name: "Generation", dependencies: ["Model", "Kernels", "Tensors", "Files", "JSON"],
       swiftSettings: strict),
 
     // Tables, charts and pages of figures that others bring.
@@ -77,7 +79,7 @@ let package = Package(
     // Rows of text to datasets.
     .target(
       name: "Preparation",
-      dependencies: ["Datasets", "HDF5", "Templates", "Tokenizers", "Tensors", "JSON"],
+      dependencies: ["Datasets", "Files", "HDF5", "Templates", "Tokenizers", "Tensors", "JSON"],
       swiftSettings: strict),
 
     // Floor 5: the step loop.

@@ -6,7 +6,7 @@ PROGRAM = .build/release/swift-peft-train
 # A file may import only what its target declares in Package.swift.
 CHECKS = --explicit-target-dependency-import-check error
 
-.PHONY: run test build bench setup lint format clean
+.PHONY: run test build bench sanitize fixtures setup lint format clean
 
 run: build
 	scripts/mpirun.sh $(RANKS) $(PROGRAM)
@@ -14,7 +14,20 @@ run: build
 test: setup lint
 	$(SWIFT) build -c release --build-tests $(CHECKS)
 	.build/release/benchmarks ops --check
-	$(SWIFT) test -c release --skip-build
+	@status=0; \
+	$(SWIFT) test -c release --skip-build --event-stream-output-path .build/tests.jsonl \
+	  || status=$$?; \
+	echo "The slowest tests:"; scripts/slowest-tests.sh .build/tests.jsonl; \
+	exit $$status
+
+# AddressSanitizer with UndefinedBehaviorSanitizer, then ThreadSanitizer; see CONTRIBUTING.md.
+sanitize: setup
+	scripts/sanitize.sh address
+	scripts/sanitize.sh thread
+
+# `make fixtures CASE=ia3-llama`: those golden fixtures again, compared with the committed ones.
+fixtures:
+	scripts/check-fixtures.sh $(CASE)
 
 build: setup
 	$(SWIFT) build -c release $(CHECKS) --product swift-peft-train

@@ -6,7 +6,9 @@ PROGRAM = .build/release/swift-peft-train
 # A file may import only what its target declares in Package.swift.
 CHECKS = --explicit-target-dependency-import-check error
 
-.PHONY: run test build bench sanitize fixtures setup lint format clean
+N ?= 1000
+
+.PHONY: run test torture build bench sanitize fixtures setup lint format clean
 
 run: build
 	scripts/mpirun.sh $(RANKS) $(PROGRAM)
@@ -31,6 +33,11 @@ fixtures:
 
 build: setup
 	$(SWIFT) build -c release $(CHECKS) --product swift-peft-train
+
+# Makes N system calls of small jobs fail, one by one, and looks at what is left.
+torture: setup
+	$(SWIFT) build -c release --build-tests $(CHECKS)
+	TORTURE=$(N) $(SWIFT) test -c release --skip-build --filter FaultTests
 
 # On an idle machine; `make bench PEER=path/of/python` with Hugging Face PEFT by turns.
 bench: setup

@@ -19,7 +19,9 @@ let strict: [SwiftSetting] = [.strictMemorySafety()]
 let package = Package(
   name: "swift-peft-train",
   products: [
-    .executable(name: "swift-peft-train", targets: ["swift-peft-train"])
+    .executable(name: "swift-peft-train", targets: ["swift-peft-train"]),
+    // For tests alone: what they load before a program to make its system calls fail.
+    .library(name: "fault-injector", type: .dynamic, targets: ["CFaultInjector"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -29,23 +31,26 @@ let package = Package(
   targets: [
     // Floor 0: C only.
     .target(name: "CKernels"),
+    // What the benchmarks measure products against; the program does without.
     .systemLibrary(
       name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
-    // oneDNN ships no pkg-config file; its module map links it by name.
-    .systemLibrary(name: "COneDNN", providers: [.apt(["libdnnl-dev"])]),
     .systemLibrary(name: "CHDF5", pkgConfig: "hdf5", providers: [.apt(["libhdf5-dev"])]),
     .systemLibrary(name: "CMPI", pkgConfig: "ompi-c", providers: [.apt(["libopenmpi-dev"])]),
 
     // Floor 1: shapes, buffers, text.
     .target(name: "Tensors"),
     .target(name: "JSON", swiftSettings: strict),
-    .target(name: "Tokenizers", dependencies: ["JSON", "Tensors"], swiftSettings: strict),
+    // Opening, writing, publishing, locking; not what is in a file.
+    .target(name: "Files", dependencies: ["Tensors"], swiftSettings: strict),
+    .target(
+      name: "Tokenizers", dependencies: ["Files", "JSON", "Tensors"], swiftSettings: strict),
     .target(name: "Templates", dependencies: ["JSON", "Tensors"], swiftSettings: strict),
 
     // Floor 2: arithmetic, files, messages.
-    .target(name: "Kernels", dependencies: ["Tensors", "CKernels", "COpenBLAS", "COneDNN"]),
-    .target(name: "Safetensors", dependencies: ["JSON", "Tensors"], swiftSettings: strict),
-    .target(name: "HDF5", dependencies: ["CHDF5", "Tensors"], swiftSettings: strict),
+    .target(name: "Kernels", dependencies: ["Tensors", "CKernels"]),
+    .target(
+      name: "Safetensors", dependencies: ["Files", "JSON", "Tensors"], swiftSettings: strict),
+    .target(name: "HDF5", dependencies: ["CHDF5", "Files", "Tensors"], swiftSettings: strict),
     // The toolchain ships a module named Distributed, so ours is DataParallel.
     .target(
       name: "DataParallel", dependencies: ["CMPI", "Tensors"], path: "Sources/Distributed",
@@ -53,17 +58,18 @@ let package = Package(
 
     // Floor 3: models and stored data.
     .target(
-      name: "Model", dependencies: ["Kernels", "Tensors", "Safetensors", "JSON"],
+      name: "Model", dependencies: ["Kernels", "Tensors", "Safetensors", "Files", "JSON"],
       swiftSettings: strict),
-    .target(name: "Datasets", dependencies: ["HDF5", "Tensors"], swiftSettings: strict),
-    .target(name: "Checkpointing", dependencies: ["HDF5", "Tensors"], swiftSettings: strict),
+    .target(name: "Datasets", dependencies: ["Files", "HDF5", "Tensors"], swiftSettings: strict),
+    .target(
+      name: "Checkpointing", dependencies: ["Files", "HDF5", "Tensors"], swiftSettings: strict),
 
     // Floor 4: the methods, and text from a model.
     .target(
       name: "PEFT", dependencies: ["Model", "Kernels", "Tensors", "Safetensors", "JSON"],
       swiftSettings: strict),
     .target(
-      name: "Generation", dependencies: ["Model", "Kernels", "Tensors", "JSON"],
+      name: "Generation", dependencies: ["Model", "Kernels", "Tensors", "Files", "JSON"],
       swiftSettings: strict),
 
     // Tables, charts and pages of figures that others bring.
@@ -72,7 +78,7 @@ let package = Package(
     // Rows of text to datasets.
     .target(
       name: "Preparation",
-      dependencies: ["Datasets", "HDF5", "Templates", "Tokenizers", "Tensors", "JSON"],
+      dependencies: ["Datasets", "Files", "HDF5", "Templates", "Tokenizers", "Tensors", "JSON"],
       swiftSettings: strict),
 
     // Floor 5: the step loop.
@@ -80,7 +86,7 @@ let package = Package(
       name: "Training",
       dependencies: [
         "PEFT", "Model", "Kernels", "Datasets", "Checkpointing", "DataParallel", "Safetensors",
-        "Generation", "Reporting", "Tokenizers", "Tensors", "JSON",
+        "Files", "Generation", "Reporting", "Tokenizers", "Tensors", "JSON",
         .product(name: "Logging", package: "swift-log"), "Yams",
       ],
       swiftSettings: strict),
@@ -90,7 +96,8 @@ let package = Package(
       name: "swift-peft-train",
       dependencies: [
         "Training", "PEFT", "Model", "Kernels", "Generation", "Preparation", "Datasets",
-        "Checkpointing", "DataParallel", "HDF5", "Safetensors", "Tokenizers", "Tensors", "JSON",
+        "Checkpointing", "DataParallel", "Files", "HDF5", "Safetensors", "Tokenizers", "Tensors",
+        "JSON",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
       ],
@@ -103,7 +110,7 @@ let package = Package(
     .target(
       name: "Benchmarking",
       dependencies: [
-        "CKernels", "COpenBLAS", "COneDNN", "Kernels", "DataParallel", "Datasets", "Safetensors",
+        "COpenBLAS", "Kernels", "DataParallel", "Datasets", "Safetensors",
         "Tokenizers", "Reporting", "Tensors", "JSON",
       ],
       path: "Benchmarks/Sources/Benchmarking"),
@@ -128,6 +135,7 @@ let package = Package(
       name: "mpi-probe", dependencies: ["DataParallel", "Tensors"], path: "Tests/MPIProbe"),
     // Counts the allocations of the program that links it, and that program: the step loop, counted.
     .target(name: "CAllocationCounter", path: "Tests/AllocationCounter"),
+    .target(name: "CFaultInjector", path: "Tests/FaultInjector"),
     .executableTarget(
       name: "allocation-probe",
       dependencies: [
@@ -136,6 +144,7 @@ let package = Package(
       ],
       path: "Tests/AllocationProbe"),
     .testTarget(name: "TensorsTests", dependencies: ["Tensors", "TestSupport"]),
+    .testTarget(name: "FilesTests", dependencies: ["Files", "TestSupport"]),
     .testTarget(name: "JSONTests", dependencies: ["JSON"]),
     .testTarget(name: "ReportingTests", dependencies: ["Reporting"]),
     .testTarget(name: "KernelsTests", dependencies: ["Kernels", "Tensors", "TestSupport"]),
@@ -145,7 +154,7 @@ let package = Package(
       name: "TokenizersTests", dependencies: ["Tokenizers", "JSON", "Tensors", "TestSupport"]),
     .testTarget(
       name: "TemplatesTests", dependencies: ["Templates", "JSON", "Tensors", "TestSupport"]),
-    .testTarget(name: "HDF5Tests", dependencies: ["HDF5", "Tensors", "TestSupport"]),
+    .testTarget(name: "HDF5Tests", dependencies: ["Files", "HDF5", "Tensors", "TestSupport"]),
     .testTarget(
       name: "DatasetsTests", dependencies: ["Datasets", "HDF5", "Tensors", "TestSupport"]),
     .testTarget(
@@ -155,7 +164,8 @@ let package = Package(
         "TestSupport",
       ]),
     .testTarget(
-      name: "CheckpointingTests", dependencies: ["Checkpointing", "HDF5", "Tensors", "TestSupport"]),
+      name: "CheckpointingTests",
+      dependencies: ["Checkpointing", "Files", "HDF5", "Tensors", "TestSupport"]),
     .testTarget(
       name: "DataParallelTests",
       dependencies: ["DataParallel", "Tensors", "TestSupport", "mpi-probe"]),
@@ -174,7 +184,7 @@ let package = Package(
       name: "TrainingTests",
       dependencies: [
         "Training", "PEFT", "Model", "Kernels", "Datasets", "Checkpointing", "DataParallel",
-        "HDF5", "Safetensors", "Tensors", "JSON", "TestSupport",
+        "Files", "HDF5", "Safetensors", "Tensors", "JSON", "TestSupport",
       ]),
     .testTarget(
       name: "CommandTests",

@@ -3,7 +3,7 @@
 # Usage: scripts/sanitize.sh address|thread [REGEX…]: tests whose names match; see CONTRIBUTING.md.
 #   address  AddressSanitizer in C and Swift, leaks at the end, UndefinedBehaviorSanitizer in C
 #   thread   ThreadSanitizer in C and Swift: the thread pool and what runs on it
-# Each has a build of its own, in .build-address and .build-thread.
+# Each has a build of its own, in .build-asan and .build-tsan.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 kind=${1:-}
@@ -13,6 +13,7 @@ sanitizers=$PWD/scripts/sanitizers
 # the program, so that the test fails.
 case "$kind" in
   address)
+    scratch=asan
     flags=(--sanitize address -Xcc -O1 -Xcc -fsanitize=undefined -Xcc -fno-sanitize-recover=all)
     export ASAN_OPTIONS="detect_leaks=1:detect_stack_use_after_return=1:${ASAN_OPTIONS:-}"
     export LSAN_OPTIONS="suppressions=$sanitizers/leaks.txt:print_suppressions=0:${LSAN_OPTIONS:-}"
@@ -20,6 +21,7 @@ case "$kind" in
     tests=(KernelsTests ModelTests PEFTTests TensorsTests SafetensorsTests TokenizersTests)
     ;;
   thread)
+    scratch=tsan
     flags=(--sanitize thread -Xcc -O1)
     export TSAN_OPTIONS="halt_on_error=1:suppressions=$sanitizers/threads.txt:${TSAN_OPTIONS:-}"
     tests=(KernelsTests)
@@ -34,6 +36,6 @@ filters=()
 for test in "${tests[@]}"; do filters+=(--filter "$test"); done
 # A sanitizer takes several times the time.
 export TEST_TIMEOUT_SCALE="${TEST_TIMEOUT_SCALE:-10}"
-build=(--scratch-path ".build-$kind" "${flags[@]}")
+build=(--scratch-path ".build-${scratch}" "${flags[@]}")
 "${SWIFT:-swift}" build --build-tests "${build[@]}"
 "${SWIFT:-swift}" test --skip-build "${build[@]}" "${filters[@]}"

@@ -194,6 +194,6 @@ CK_INLINE vf vf_exp(vf x) {
   vf y = vf_fma(p, r * r, r) + vf_set(1.0f);
   vi whole = vf_bits(shifted) - vi_set(0x4b400000);
   vi half = whole >> 1;
-  vf scaled = y * vi_as_float((half + vi_set(127)) << 23);
-  return scaled * vi_as_float((whole - half + vi_set(127)) << 23);
+  vf scaled = y * vu_as_float((vu)(half + vi_set(127)) << 23);
+  return scaled * vu_as_float((vu)(whole - half + vi_set(127)) << 23);
 }

@@ -51,7 +51,7 @@ CK_INLINE vf vf_exp_negative(vf x) {
   p = vf_fma(p, r, vf_set(5.0000001201e-1f));
   p = vf_fma(p, r * r, r) + vf_set(1.0f);
   // The low bits of `shifted` hold n; what lies above them leaves on the left.
-  vf power = vi_as_float((vf_bits(shifted) + vi_set(127)) << 23);
+  vf power = vu_as_float((vu)(vf_bits(shifted) + vi_set(127)) << 23);
   return vf_select(vanishes, vf_set(0), p * power);
 }
 
@@ -80,7 +80,7 @@ CK_INLINE vf vf_exp_weight(vf x) {
   return (vf)_mm512_scalef_ps((__m512)p, (__m512)n);
 #else
   // What lies above n's bits leaves on the left.
-  vf power = vi_as_float((vf_bits(shifted) + vi_set(127)) << 23);
+  vf power = vu_as_float((vu)(vf_bits(shifted) + vi_set(127)) << 23);
   return vf_select(vf_less(t, vf_set(-125.5f)), vf_set(0), p * power);
 #endif
 }

@@ -40,14 +40,27 @@ public final class Compute {
   private let pool: OpaquePointer
   private let scratch: FloatBuffer
 
-  /// Starts `threads - 1` threads, which sleep while there is nothing to do.
-  ///
-  /// - Parameter instructionSet: `scalar`, `avx2`, `avx512` or `neon` instead of the best one.
-  ///   Where the processor cannot run it, the best one is taken.
-  public convenience init(threads: Int, instructionSet: String? = nil) {
+  /// Starts `threads - 1` threads, which sleep while there is nothing to do, for the best
+  /// instruction set that this processor has.
+  public convenience init(threads: Int) {
     self.init(
-      threads: threads, instructionSet: instructionSet,
-      bfloat16: Compute.hasNativeBFloat16 ? .native : .emulated)
+      threads: threads, kernels: ck_kernels_best(), bfloat16: Self.products(.best))
+  }
+
+  /// The same for another instruction set; nil is the best one.
+  ///
+  /// bf16 instructions belong to the best set: the others emulate them.
+  ///
+  /// - Throws: where the processor does not have it.
+  public convenience init(
+    threads: Int, instructionSet: InstructionSet?
+  ) throws(UnavailableInstructionSet) {
+    let set = instructionSet ?? .best
+    try self.init(threads: threads, instructionSet: set, bfloat16: Self.products(set))
+  }
+
+  private static func products(_ set: InstructionSet) -> BFloat16Products {
+    set == .best && hasNativeBFloat16 ? .native : .emulated
   }
 
   /// Who computes products with bf16 operands.
@@ -63,8 +76,34 @@ public final class Compute {
     case oneDNNWithFloat32Operands
   }
 
+  /// How products with bf16 operands are summed. Results of one way are not those of another.
+  public enum BFloat16Definition: String, Sendable {
+    /// As products of f32, on every processor: operands rounded, then fused multiply-adds.
+    case emulated = "emulation"
+    /// By AVX-512's bf16 instruction.
+    case avx512 = "AVX512_BF16"
+    /// As oneDNN does.
+    case oneDNN
+  }
+
   /// The same, with a choice of who computes products with bf16 operands.
-  package init(threads: Int, instructionSet: String? = nil, bfloat16: BFloat16Products) {
+  package convenience init(threads: Int, bfloat16: BFloat16Products) {
+    self.init(threads: threads, kernels: ck_kernels_best(), bfloat16: bfloat16)
+  }
+
+  /// The same for an instruction set.
+  package convenience init(
+    threads: Int, instructionSet: InstructionSet, bfloat16: BFloat16Products
+  ) throws(UnavailableInstructionSet) {
+    guard let kernels = ck_kernels_named(instructionSet.rawValue) else {
+      throw UnavailableInstructionSet(asked: instructionSet)
+    }
+    self.init(threads: threads, kernels: kernels, bfloat16: bfloat16)
+  }
+
+  private init(
+    threads: Int, kernels: UnsafePointer<ck_kernels>, bfloat16: BFloat16Products
+  ) {
     precondition(threads >= 1, "\(threads) threads")
     openblas_set_num_threads(1)
     guard let pool = ck_pool_create(CInt(threads)) else {
@@ -72,7 +111,7 @@ public final class Compute {
     }
     self.pool = pool
     threadCount = threads
-    kernels = instructionSet.flatMap { ck_kernels_named($0) } ?? ck_kernels_best()
+    self.kernels = kernels
     product = SingleProduct(kernels)
     float32Attention = ck_f32_attention(kernels)
     bfloat16Attention =
@@ -93,8 +132,21 @@ public final class Compute {
 
   deinit { ck_pool_destroy(pool) }
 
-  /// The instruction set of the kernels: `scalar`, `avx2`, `avx512` or `neon`.
-  public var instructionSet: String { String(cString: kernels.pointee.name) }
+  /// The instruction set of the kernels.
+  public var instructionSet: InstructionSet {
+    guard let set = InstructionSet(rawValue: String(cString: kernels.pointee.name)) else {
+      preconditionFailure("kernels of an unknown instruction set")
+    }
+    return set
+  }
+
+  /// How products with bf16 operands are summed.
+  public var bfloat16Definition: BFloat16Definition {
+    bfloat16Engine != nil ? .oneDNN : packsBFloat16 ? .avx512 : .emulated
+  }
+
+  /// Whether products with bf16 operands are computed by the processor's own instructions.
+  public var hasNativeBFloat16: Bool { bfloat16Definition != .emulated }
 
   /// Whether oneDNN multiplies bf16 operands here, rather than refused.
   package var usesOneDNN: Bool { bfloat16Engine != nil }

@@ -40,8 +40,11 @@ extension TrainingRun {
       )
     }
     logger.info(
-      "precision \(decoder.precisionName), \(threads) thread\(threads == 1 ? "" : "s") a rank (\(processors.nodeCores) cores allowed\(isBound ? ", bound to \(processors.coreList)" : "")), \(compute.instructionSet) kernels"
+      "precision \(decoder.precisionName), \(threads) thread\(threads == 1 ? "" : "s") a rank (\(processors.nodeCores) cores allowed\(isBound ? ", bound to \(processors.coreList)" : "")), \(Set(instructionSets).count == 1 ? "\(compute.instructionSet)" : "unlike") kernels"
     )
+    if Set(instructionSets).count > 1 {
+      logger.info("kernels: \(Communicator.ranks(by: instructionSets))")
+    }
     if configuration.schedule == .constant
       && (configuration.warmupSteps > 0 || configuration.warmupRatio > 0)
     {

@@ -16,16 +16,16 @@ import Testing
   static let ranks = [1, 3, 16, 64, 65]
 
   /// The ways a product is computed on this processor.
-  static let ways = ["scalar", "avx2", "avx512", "neon", "oneDNN"]
+  static let ways = InstructionSet.available.map(\.rawValue) + ["oneDNN"]
 
-  static func compute(_ way: String, threads: Int) -> Compute {
+  static func compute(_ way: String, threads: Int) throws -> Compute {
     way == "oneDNN"
       ? Compute(threads: threads, bfloat16: .oneDNNWithFloat32Operands)
-      : Compute(threads: threads, instructionSet: way)
+      : try Compute(threads: threads, instructionSet: #require(InstructionSet(rawValue: way)))
   }
 
   @Test("Both directions match the reference", arguments: shapes, ranks)
-  func bothDirections(shape: LinearShape, rank: Int) {
+  func bothDirections(shape: LinearShape, rank: Int) throws {
     let random = SeededRandom(81)
     let (t, i, o) = (shape.tokens, shape.input, shape.output)
     let weight = TestWeight(random, input: i, output: o, type: .bfloat16)
@@ -44,7 +44,7 @@ import Testing
         inputs[0], weight.values, m: t, k: i, n: o, bTransposed: true)
       let backward = referenceProduct(inputs[1], weight.values, m: t, k: o, n: i)
       for name in Self.ways {
-        let compute = Self.compute(name, threads: 2)
+        let compute = try Self.compute(name, threads: 2)
         let y = TestMatrix(t, o, rowStride: o + 5, filled: .nan)
         let dx = TestMatrix(t, i, rowStride: i + 1, filled: 0.5)
         Linear.forward(

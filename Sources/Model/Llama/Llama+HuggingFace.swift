@@ -1,4 +1,3 @@
-import Foundation
 import Kernels
 import Tensors
 
@@ -72,7 +71,9 @@ extension DecoderConfiguration {
   ///
   /// The formula of `llama3` is transformers' `_compute_llama3_parameters`.
   var inverseFrequencies: [Double] {
-    let base = (0..<(headDim / 2)).map { pow(rotaryTheta, -2 * Double($0) / Double(headDim)) }
+    let base = (0..<(headDim / 2)).map {
+      PortableMath.pow(rotaryTheta, -2 * Double($0) / Double(headDim))
+    }
     switch rotaryScaling {
     case .none: return base
     case .linear(let factor): return base.map { $0 / factor }

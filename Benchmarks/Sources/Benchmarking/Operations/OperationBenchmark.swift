@@ -72,20 +72,22 @@ public enum OperationBenchmark {
         .init("operation", "operation"), .init("size", "size"), .init("precision", "precision"),
         .init("kernels", "kernels"), .init("outcome", "outcome"),
       ])
-    let sets = ["scalar", "avx2", "avx512", "neon"].filter {
-      Compute(threads: 1, instructionSet: $0).instructionSet == $0
-    }
+    let sets = InstructionSet.available
     var failures: [String] = []
     for make in OperationList.checked() {
       let operation = make()
       var wrong: [String] = []
       for set in sets {
-        wrong += check(operation, set).map { "\(set): \($0)" }
+        do {
+          wrong += try check(operation, set).map { "\(set): \($0)" }
+        } catch {
+          wrong.append(error.description)
+        }
       }
       section.append([
         "operation": .string(operation.name), "size": .string(operation.size),
         "precision": .string(operation.precision.rawValue),
-        "kernels": .string(sets.joined(separator: " ")),
+        "kernels": .string(sets.map(\.rawValue).joined(separator: " ")),
         "outcome": .string(wrong.isEmpty ? "right" : wrong.joined(separator: "; ")),
       ])
       failures += wrong.map {
@@ -96,12 +98,14 @@ public enum OperationBenchmark {
     return (section, failures)
   }
 
-  private static func check(_ operation: any Operation, _ set: String) -> [String] {
+  private static func check(
+    _ operation: any Operation, _ set: InstructionSet
+  ) throws(UnavailableInstructionSet) -> [String] {
     var wrong: [String] = []
     var bits: [[UInt64]] = []
     for threads in [1, 3] {
       operation.reset()
-      operation.run(on: Compute(threads: threads, instructionSet: set))
+      operation.run(on: try Compute(threads: threads, instructionSet: set))
       let results = operation.results()
       wrong += results.compactMap { result in
         result.failure.map { "\(threads) threads: \($0)" }

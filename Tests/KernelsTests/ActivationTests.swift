@@ -118,7 +118,7 @@ struct ActivationTests {
   @Test(
     "Kept rounded, an activation is what it was and its gradient that of the rounded input",
     arguments: InstructionSet.available, [1, 33, 48])
-  func kept(instructionSet: String?, columns: Int) {
+  func kept(instructionSet: InstructionSet, columns: Int) throws {
     let compute = try Compute(threads: 2, instructionSet: instructionSet)
     let rows = 700  // several blocks of rows
     for kind in ActivationFunction.allCases {
@@ -150,7 +150,7 @@ struct ActivationTests {
   @Test(
     "Kept rounded, a gated unit is what it was and its gradients those of rounded operands",
     arguments: InstructionSet.available, [1, 33, 48])
-  func gatedKept(instructionSet: String?, columns: Int) {
+  func gatedKept(instructionSet: InstructionSet, columns: Int) throws {
     let compute = try Compute(threads: 2, instructionSet: instructionSet)
     let rows = 700
     for kind in ActivationFunction.allCases {

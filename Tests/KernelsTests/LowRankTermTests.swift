@@ -19,9 +19,11 @@ import Testing
   static let ways = InstructionSet.available.map(\.rawValue) + ["oneDNN"]
 
   static func compute(_ way: String, threads: Int) throws -> Compute {
-    way == "oneDNN"
-      ? Compute(threads: threads, bfloat16: .oneDNNWithFloat32Operands)
-      : try Compute(threads: threads, instructionSet: #require(InstructionSet(rawValue: way)))
+    if way == "oneDNN" {
+      return Compute(threads: threads, bfloat16: .oneDNNWithFloat32Operands)
+    }
+    let set = try #require(InstructionSet(rawValue: way))
+    return try Compute(threads: threads, instructionSet: set)
   }
 
   @Test("Both directions match the reference", arguments: shapes, ranks)

@@ -21,10 +21,9 @@ let package = Package(
   targets: [
     // Floor 0: C only.
     .target(name: "CKernels"),
+    // What the benchmarks measure products against; the program does without.
     .systemLibrary(
       name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
-    // oneDNN ships no pkg-config file; its module map links it by name.
-    .systemLibrary(name: "COneDNN", providers: [.apt(["libdnnl-dev"])]),
     .systemLibrary(name: "CHDF5", pkgConfig: "hdf5", providers: [.apt(["libhdf5-dev"])]),
     .systemLibrary(name: "CMPI", pkgConfig: "ompi-c", providers: [.apt(["libopenmpi-dev"])]),
 
@@ -35,7 +34,7 @@ let package = Package(
     .target(name: "Templates", dependencies: ["JSON", "Tensors"], swiftSettings: strict),
 
     // Floor 2: arithmetic, files, messages.
-    .target(name: "Kernels", dependencies: ["Tensors", "CKernels", "COpenBLAS", "COneDNN"]),
+    .target(name: "Kernels", dependencies: ["Tensors", "CKernels"]),
     .target(name: "Safetensors", dependencies: ["JSON", "Tensors"], swiftSettings: strict),
     .target(name: "HDF5", dependencies: ["CHDF5", "Tensors"], swiftSettings: strict),
     // The toolchain ships a module named Distributed, so ours is DataParallel.
@@ -95,7 +94,7 @@ let package = Package(
     .target(
       name: "Benchmarking",
       dependencies: [
-        "CKernels", "COpenBLAS", "COneDNN", "Kernels", "DataParallel", "Datasets", "Safetensors",
+        "COpenBLAS", "Kernels", "DataParallel", "Datasets", "Safetensors",
         "Tokenizers", "Reporting", "Tensors", "JSON",
       ],
       path: "Benchmarks/Sources/Benchmarking"),

@@ -26,7 +26,7 @@ extension Communicator {
   /// every kind of them another, so that a job stays with one.
   public func requireOneBFloat16(_ decoder: Decoder, on compute: Compute) throws {
     guard decoder.arithmetic == .bfloat16 else { return }
-    let definitions = try allGather(compute.bfloat16Definition.rawValue)
+    let definitions = try allGather(compute.bfloat16Definition)
     if Set(definitions).count > 1 {
       try together { throw UnlikeBFloat16Products(definitions: definitions) }
     }

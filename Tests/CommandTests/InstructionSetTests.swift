@@ -90,8 +90,8 @@ import Testing
   @Test("Ranks that multiply bf16 by several definitions are told who does what")
   func bfloat16Definitions() {
     let error = UnlikeBFloat16Products(
-      definitions: ["AVX512_BF16", "emulation", "AVX512_BF16"])
-    #expect(error.description.contains("AVX512_BF16 on ranks 0, 2; emulation on rank 1"))
+      definitions: ["packed avx512_bf16", "emulation", "packed avx512_bf16"])
+    #expect(error.description.contains("packed avx512_bf16 on ranks 0, 2; emulation on rank 1"))
     #expect(error.errorClass == .usage)
   }
 }

@@ -128,39 +128,6 @@ static void probe_linear(probe *p) {
     free(x), free(y), free(bias), free(sums);
   }
   end(p, "fill_rows, add_column_sums, add_scaled");
-  static const char *names[] = {"f32", "f16", "bf16"};
-  for (int type = 0; type < 3; type++) {
-    for (int rounded = 0; rounded < 2; rounded++) {
-      begin(p, 210 + (uint64_t)(2 * type + rounded));
-      for (int w = 0; w < width_count; w++) {
-        ptrdiff_t inner = widths[w], rows = 21, tokens = 5;
-        unsigned char *weight = malloc((size_t)(inner * rows) * 4);
-        for (ptrdiff_t i = 0; i < inner * rows; i++) {
-          // Finite in every type: exponents of halves stay below 31, of bf16 below 255.
-          uint16_t pattern = (uint16_t)(draw(p) >> 40);
-          if (type == ck_f16 && (pattern & 0x7c00) == 0x7c00) pattern &= 0x83ff;
-          if (type == ck_bf16) pattern = (uint16_t)((pattern & 0x80ff) | 0x3f00);
-          float value = number(p, 2);
-          if (type == ck_f32) memcpy(weight + 4 * i, &value, 4);
-          else memcpy(weight + 2 * i, &pattern, 2);
-        }
-        float *x = numbers(p, tokens * inner, 2), *dots = numbers(p, tokens * rows, 1);
-        float *across = numbers(p, tokens * rows, 2), *sums = numbers(p, tokens * inner, 1);
-        k->add_dots(
-            dots, rows, x, inner, tokens, weight, (ck_type)type, inner, inner, rows, rounded);
-        k->add_scaled_rows(
-            sums, inner, across, rows, tokens, weight, (ck_type)type, inner, rows, inner, rounded);
-        take(p, dots, tokens * rows);
-        take(p, sums, tokens * inner);
-        free(weight), free(x), free(dots), free(across), free(sums);
-      }
-      char name[64];
-      snprintf(
-          name, sizeof name, "add_dots, add_scaled_rows %s%s", names[type],
-          rounded ? " rounded" : "");
-      end(p, name);
-    }
-  }
 }
 
 static void probe_losses(probe *p) {
@@ -313,6 +280,60 @@ static void probe_elementwise(probe *p) {
   end(p, "element-wise, dropout, dot");
 }
 
+// MARK: Products
+
+// A number that is a bf16 or a half one in `type`, from 2^-3 to 2^3.
+static void store_weight(probe *p, unsigned char *to, ck_type type) {
+  float value = number(p, 8);
+  uint32_t bits;
+  memcpy(&bits, &value, sizeof bits);
+  uint16_t pattern = type == ck_bf16
+                         ? (uint16_t)(bits >> 16)
+                         : (uint16_t)((bits >> 31) << 15 | (12 + bits % 6) << 10 | (bits >> 13 & 0x3ff));
+  if (type == ck_f32) memcpy(to, &value, sizeof value);
+  else memcpy(to, &pattern, sizeof pattern);
+}
+
+static void probe_products(probe *p) {
+  static const char *names[] = {"f32", "f16", "bf16"};
+  static const int64_t sizes[][3] = {  // rows, depth, columns
+      {1, 40, 33}, {5, 17, 8}, {13, 352, 50}, {30, 353, 49}, {61, 1100, 97}, {9, 800, 300}, {8, 0, 9}};
+  void *scratch = aligned_alloc(64, (ck_product_scratch_bytes + 63) / 64 * 64);
+  for (int type = 0; type < 3; type++) {
+    begin(p, 1000 + (uint64_t)type);
+    for (int i = 0; i < 7 * 16; i++) {
+      // Every way that the three matrices may lie, and with and without the rest.
+      ck_product q = {
+          .rows = sizes[i / 16][0], .depth = sizes[i / 16][1], .columns = sizes[i / 16][2],
+          .a_transposed = i & 1, .b_transposed = i >> 1 & 1, .c_transposed = i >> 2 & 1,
+          .adding = i >> 3 & 1, .rounds_b = i % 3 == 0, .b_type = (ck_type)type,
+          .scale = i % 5 ? 1 : 0.37f, .rank = i % 4 == 3 ? 0 : i % 7 * 10 + 1, .right_scale = 1.25f,
+          .right_transposed = i % 3 == 1, .scratch = scratch};
+      q.a_stride = (q.a_transposed ? q.rows : q.depth) + 3;
+      q.b_stride = (q.b_transposed ? q.depth : q.columns) + 1;
+      q.c_stride = (q.c_transposed ? q.rows : q.columns) + 2;
+      q.left_stride = q.rank;
+      q.right_stride = q.right_transposed ? q.rank : q.columns;
+      int64_t b_count = q.b_stride * (q.b_transposed ? q.columns : q.depth);
+      int64_t c_count = q.c_stride * (q.c_transposed ? q.columns : q.rows);
+      int64_t size = type == ck_f32 ? 4 : 2;
+      float *a = numbers(p, q.a_stride * (q.a_transposed ? q.depth : q.rows), 2);
+      float *c = numbers(p, c_count, 2), *left = numbers(p, q.rows * q.rank, 1);
+      float *right = numbers(p, q.columns * q.rank, 1);
+      unsigned char *b = malloc((size_t)(b_count * size + 1));
+      for (int64_t j = 0; j < b_count; j++) store_weight(p, b + 1 + j * size, (ck_type)type);
+      q.a = a, q.b = b + 1, q.c = c, q.left = left, q.right = right;
+      ck_products(p->kernels)->multiply(&q);
+      take(p, c, c_count);
+      free(a), free(b), free(c), free(left), free(right);
+    }
+    char name[64];
+    snprintf(name, sizeof name, "products by %s", names[type]);
+    end(p, name);
+  }
+  free(scratch);
+}
+
 // MARK: Attention
 
 typedef struct {
@@ -420,6 +441,7 @@ void kernel_probe(const ck_kernels *kernels, kernel_probe_report report, void *c
   probe_norms(&p);
   probe_activations(&p);
   probe_elementwise(&p);
+  probe_products(&p);
   for (size_t i = 0; i < sizeof attention_cases / sizeof attention_cases[0]; i++) {
     begin(&p, 800 + i);
     // The table's own kernels emulate bf16 by rounding; those of AVX512_BF16 are another matter.

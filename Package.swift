@@ -38,7 +38,7 @@ let package = Package(
     .systemLibrary(name: "CMPI", pkgConfig: "ompi-c", providers: [.apt(["libopenmpi-dev"])]),
 
     // Floor 1: shapes, buffers, text.
-    .target(name: "Tensors"),
+    .target(name: "Tensors", dependencies: ["CKernels"]),
     .target(name: "JSON", swiftSettings: strict),
     // Opening, writing, publishing, locking; not what is in a file.
     .target(name: "Files", dependencies: ["Tensors"], swiftSettings: strict),
@@ -147,7 +147,11 @@ let package = Package(
     .testTarget(name: "FilesTests", dependencies: ["Files", "TestSupport"]),
     .testTarget(name: "JSONTests", dependencies: ["JSON"]),
     .testTarget(name: "ReportingTests", dependencies: ["Reporting"]),
-    .testTarget(name: "KernelsTests", dependencies: ["Kernels", "Tensors", "TestSupport"]),
+    // Every kernel on inputs that are the same everywhere; scripts/same-bits.sh builds it, too.
+    .target(name: "CKernelProbe", dependencies: ["CKernels"], path: "Tests/KernelProbe"),
+    .testTarget(
+      name: "KernelsTests",
+      dependencies: ["Kernels", "CKernels", "CKernelProbe", "Tensors", "TestSupport"]),
     .testTarget(
       name: "SafetensorsTests", dependencies: ["Safetensors", "JSON", "Tensors", "TestSupport"]),
     .testTarget(

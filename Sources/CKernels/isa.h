@@ -1,11 +1,13 @@
 // The tables that table.c chooses from; each is made in isa_NAME.c.
 #pragma once
 
+#include "ck_real.h"
 #include "ck_table.h"
 
 extern const ck_kernels ck_table_scalar;
 extern const ck_product_kernels ck_product_scalar;
 #if defined(__x86_64__)
+extern const ck_kernels ck_table_scalar_fma;
 extern const ck_product_kernels ck_product_scalar_fma;
 extern const ck_kernels ck_table_avx2;
 extern const ck_kernels ck_table_avx512;

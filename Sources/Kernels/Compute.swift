@@ -36,14 +36,22 @@ public final class Compute {
   private let pool: OpaquePointer
   private let scratch: FloatBuffer
 
-  /// Starts `threads - 1` threads, which sleep while there is nothing to do.
+  /// Starts `threads - 1` threads, which sleep while there is nothing to do, for the best
+  /// instruction set that this processor has.
+  public convenience init(threads: Int) {
+    self.init(threads: threads, kernels: ck_kernels_best(), bfloat16: .native)
+  }
+
+  /// The same for another instruction set; nil is the best one.
   ///
-  /// - Parameter instructionSet: `scalar`, `avx2`, `avx512` or `neon` instead of the best one.
-  ///   Where the processor cannot run it, the best one is taken.
-  public convenience init(threads: Int, instructionSet: String? = nil) {
-    self.init(
-      threads: threads, instructionSet: instructionSet,
-      bfloat16: Compute.hasNativeBFloat16 ? .native : .emulated)
+  /// A bf16 instruction belongs to its set: the others emulate it.
+  ///
+  /// - Throws: where the processor does not have it.
+  public convenience init(
+    threads: Int, instructionSet: InstructionSet?
+  ) throws(UnavailableInstructionSet) {
+    try self.init(
+      threads: threads, instructionSet: instructionSet ?? .best, bfloat16: .native)
   }
 
   /// Who computes products with bf16 operands, and attention in bf16.
@@ -55,14 +63,30 @@ public final class Compute {
   }
 
   /// The same, with a choice of who computes products with bf16 operands.
-  package init(threads: Int, instructionSet: String? = nil, bfloat16: BFloat16Products) {
+  package convenience init(threads: Int, bfloat16: BFloat16Products) {
+    self.init(threads: threads, kernels: ck_kernels_best(), bfloat16: bfloat16)
+  }
+
+  /// The same for an instruction set.
+  package convenience init(
+    threads: Int, instructionSet: InstructionSet, bfloat16: BFloat16Products
+  ) throws(UnavailableInstructionSet) {
+    guard let kernels = ck_kernels_named(instructionSet.rawValue) else {
+      throw UnavailableInstructionSet(asked: instructionSet)
+    }
+    self.init(threads: threads, kernels: kernels, bfloat16: bfloat16)
+  }
+
+  private init(
+    threads: Int, kernels: UnsafePointer<ck_kernels>, bfloat16: BFloat16Products
+  ) {
     precondition(threads >= 1, "\(threads) threads")
     guard let pool = ck_pool_create(CInt(threads)) else {
       preconditionFailure("the system refused to start \(threads - 1) threads")
     }
     self.pool = pool
     threadCount = threads
-    kernels = instructionSet.flatMap { ck_kernels_named($0) } ?? ck_kernels_best()
+    self.kernels = kernels
     product = PackedProduct(kernels)
     float32Attention = ck_f32_attention(kernels)
     bfloat16Attention =
@@ -75,8 +99,24 @@ public final class Compute {
 
   deinit { ck_pool_destroy(pool) }
 
-  /// The instruction set of the kernels: `scalar`, `avx2`, `avx512` or `neon`.
-  public var instructionSet: String { String(cString: kernels.pointee.name) }
+  /// The instruction set of the kernels.
+  public var instructionSet: InstructionSet {
+    guard let set = InstructionSet(rawValue: String(cString: kernels.pointee.name)) else {
+      preconditionFailure("kernels of an unknown instruction set")
+    }
+    return set
+  }
+
+  /// How products with bf16 operands are summed. Results of one way are not those of another.
+  ///
+  /// Emulation is as products of f32, on every processor: operands are rounded, then multiplied and
+  /// added fused. An instruction has a way of its own.
+  public var bfloat16Definition: String {
+    bfloat16Engine == .bfloat16 ? product.name : "emulation"
+  }
+
+  /// Whether products with bf16 operands are computed by the processor's own instructions.
+  public var hasNativeBFloat16: Bool { bfloat16Engine == .bfloat16 }
 
   /// The products in an arithmetic, such as `packed avx2`, for people to read.
   public func productName(_ arithmetic: Arithmetic) -> String {

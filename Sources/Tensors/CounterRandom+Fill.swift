@@ -1,18 +1,10 @@
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#elseif canImport(Darwin)
-  import Darwin
-#endif
-
 extension CounterRandom {
   /// A standard normal number (Box-Muller on two uniforms of the same counter).
   public func normal(_ counter: UInt64) -> Double {
     let w = block(counter)
     let u1 = (Double(UInt64(w[0]) << 21 ^ UInt64(w[1] >> 11)) + 1) * 0x1p-53
     let u2 = Double(UInt64(w[2]) << 21 ^ UInt64(w[3] >> 11)) * 0x1p-53
-    return (-2 * log(u1)).squareRoot() * cos(2 * Double.pi * u2)
+    return (-2 * PortableMath.log(u1)).squareRoot() * PortableMath.cos(2 * Double.pi * u2)
   }
 
   /// Fills `view` with uniform numbers in [low, high).

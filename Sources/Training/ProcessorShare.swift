@@ -7,7 +7,7 @@ import Tensors
 ///
 /// ```swift
 /// let share = try ProcessorShare(communicator: communicator)
-/// let compute = share.compute(threads: nil, binds: true)
+/// let compute = try share.compute(threads: nil, binds: true)
 /// ```
 public struct ProcessorShare: Sendable {
   /// Physical cores that the ranks of this node may use, all of them together.
@@ -63,10 +63,15 @@ public struct ProcessorShare: Sendable {
   ///
   /// - Parameters:
   ///   - threads: how many; nil for this rank's share.
+  ///   - instructionSet: the kernels that they run.
   ///   - binds: whether each may run on the rank's own cores only.
   /// - Returns: the threads, and whether they are bound.
-  public func compute(threads: Int?, binds: Bool) -> (compute: Compute, isBound: Bool) {
-    let compute = Compute(threads: threads ?? self.threads)
+  /// - Throws: where the processor lacks the instruction set.
+  public func compute(
+    threads: Int?, instructionSet: InstructionSetChoice = .auto, binds: Bool
+  ) throws(UnavailableInstructionSet) -> (compute: Compute, isBound: Bool) {
+    let compute = try Compute(
+      threads: threads ?? self.threads, instructionSet: instructionSet.set)
     // A container with less time than processors is one of several that want the same ones.
     guard binds, !isLimited, let places = cores.places(threads: compute.threadCount) else {
       return (compute, false)

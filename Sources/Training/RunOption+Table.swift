@@ -11,6 +11,12 @@ extension RunOption {
   /// Arithmetic of the frozen base, by name.
   public static let precisions = PrecisionChoice.allCases.map(\.rawValue)
 
+  /// Instruction sets of the kernels, by name.
+  public static let instructionSets = InstructionSetChoice.allCases.map(\.rawValue)
+
+  /// Settings that each rank may have of its own: they touch speed, not results.
+  static let ofRank: Set = ["threads", "instruction_set"]
+
   private static let run: [RunOption] = [
     RunOption("model", .path, "DIR", "Hugging Face model directory (default: the demo base)"),
     RunOption("data", .path, "FILE", "HDF5 dataset (default: the demo task)"),
@@ -86,6 +92,9 @@ extension RunOption {
     RunOption(
       "threads", .integer(minimum: 1), "N",
       "compute threads of a rank (default: cores allowed / local ranks)"),
+    RunOption(
+      "instruction_set", .choice(instructionSets), default: "auto", "SET",
+      "kernels: auto (the best that the processor has), scalar, avx2, avx512 or neon"),
     RunOption(
       "bind_threads", .choice(["auto", "none"]), default: "auto", "HOW",
       "auto: each thread stays on a core of the rank's own; none: the system places them"),

@@ -28,7 +28,7 @@ extension Trainer {
       "total_steps": .int(learningRates.totalSteps),
       "resumed_from_step": .int(run.completedSteps), "seed": .int(Int(run.configuration.seed)),
       "precision": .string(run.decoder.precisionName), "threads": .int(run.compute.threadCount),
-      "instruction_set": .string(run.compute.instructionSet),
+      "instruction_set": .string(run.compute.instructionSet.rawValue),
       "workspace_bytes": .int(workspaceBytes), "planned_memory_bytes": .int(memoryPlan.total),
       "peak_flops_per_second": .double(throughput.peak),
       "versions": [

@@ -51,6 +51,8 @@ public final class TrainingRun {
   let basePath: String
   /// The cores of this rank.
   let processors: ProcessorShare
+  /// The instruction set of each rank, by name.
+  let instructionSets: [String]
   /// Bytes of weights that the ranks of a node rounded to bf16 together.
   let roundedBytes: Int
   /// What the process held before it opened anything, in bytes.
@@ -74,16 +76,20 @@ public final class TrainingRun {
     self.communicator = communicator
     self.logger = logger
     basePath = model
-    try communicator.agreeOnConfiguration(RunSettings.yaml(configuration.given))
+    try communicator.agreeOnConfiguration(RunSettings.yaml(configuration.shared))
     let share = try ProcessorShare(communicator: communicator)
     processors = share
     let isBound: Bool
-    (compute, isBound) = share.compute(
-      threads: configuration.threads, binds: configuration.bindsThreads)
+    (compute, isBound) = try communicator.together {
+      try share.compute(
+        threads: configuration.threads, instructionSet: configuration.instructionSet,
+        binds: configuration.bindsThreads)
+    }
+    instructionSets = try communicator.allGather(compute.instructionSet.rawValue)
     try communicator.warn(logger, share.warning(threads: configuration.threads))
 
     let decoder = try BaseModel.open(
-      model, precision: configuration.precision, communicator: communicator)
+      model, precision: configuration.precision, for: compute, communicator: communicator)
     self.decoder = decoder
     attached = try communicator.together {
       try AttachedMethod(
@@ -234,8 +240,11 @@ extension RunConfiguration {
     return rule
   }
 
-  /// Everything that was set, by key: what all ranks must have been given alike.
+  /// Everything that was set, by key.
   var given: [String: JSONValue] { settings.entries.mapValues(\.value) }
+
+  /// What all ranks must have been given alike.
+  var shared: [String: JSONValue] { given.filter { !RunOption.ofRank.contains($0.key) } }
 
   /// The settings with defaults and decisions filled in, as the checkpoint keeps them.
   ///

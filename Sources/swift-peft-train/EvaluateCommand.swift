@@ -30,7 +30,7 @@ struct EvaluateCommand: ParsableCommand {
   func run() throws {
     Job.run(logsAllRanks: logAllRanks) { communicator, logger in
       let share = try ProcessorShare(communicator: communicator)
-      let compute = share.compute(threads: model.threads, binds: true).compute
+      let compute = try model.compute(share, communicator)
       try model.withModel(communicator, on: compute, warn: { logger.warning("\($0)") }) { decoder in
         let split = try communicator.together { try readSplit(decoder) }
         let figures = try evaluate(decoder, split, compute, communicator, logger)

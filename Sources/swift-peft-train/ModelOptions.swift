@@ -13,10 +13,22 @@ struct ModelOptions: ParsableArguments {
   @Option(help: ArgumentHelp("Arithmetic of the base: f32, bf16, auto", valueName: "P"))
   var precision: PrecisionChoice = .auto
   @Option(help: ArgumentHelp("Compute threads of a rank", valueName: "N")) var threads: Int?
+  @Option(
+    help: ArgumentHelp("Kernels: auto, scalar, avx2, avx512 or neon", valueName: "SET"))
+  var instructionSet: InstructionSetChoice = .auto
 
   func validate() throws {
     if let threads, threads < 1 {
       throw ValidationError("--threads is \(threads); give 1 or more.")
+    }
+  }
+
+  /// The threads of this rank.
+  ///
+  /// - Throws: on all ranks where any lacks the instruction set.
+  func compute(_ share: ProcessorShare, _ communicator: Communicator) throws -> Compute {
+    try communicator.together {
+      try share.compute(threads: threads, instructionSet: instructionSet, binds: true).compute
     }
   }
 
@@ -28,7 +40,8 @@ struct ModelOptions: ParsableArguments {
     _ communicator: Communicator, on compute: Compute, warn: (_ text: String) -> Void,
     _ body: (_ decoder: Decoder) throws -> Void
   ) throws {
-    let decoder = try BaseModel.open(model, precision: precision, communicator: communicator)
+    let decoder = try BaseModel.open(
+      model, precision: precision, for: compute, communicator: communicator)
     if communicator.rank == 0 { decoder.warnings.forEach(warn) }
     let attached = try communicator.together {
       try adapter.map { path in
@@ -41,3 +54,4 @@ struct ModelOptions: ParsableArguments {
 }
 
 extension PrecisionChoice: ExpressibleByArgument {}
+extension InstructionSetChoice: ExpressibleByArgument {}

@@ -16,9 +16,9 @@ struct ElementwiseTests {
     )
   }
 
-  @Test("Adding and scaling", arguments: [nil, "scalar"])
-  func addAndScale(instructionSet: String?) {
-    let compute = Compute(threads: 3, instructionSet: instructionSet)
+  @Test("Adding and scaling", arguments: InstructionSet.available)
+  func addAndScale(instructionSet: InstructionSet) throws {
+    let compute = try Compute(threads: 3, instructionSet: instructionSet)
     let (x, y, random) = operands()
     let (columnFactors, rowFactors) = (random.matrix(1, Self.columns), random.matrix(Self.rows, 1))
     let (a, b) = (x.doubles, y.doubles)
@@ -107,13 +107,13 @@ struct ElementwiseTests {
 struct DropoutTests {
   @Test(
     "Draws are the generator's, by row key and column", arguments: [1, 3, 8, 33, 130],
-    [nil, "scalar"])
-  func draws(columns: Int, instructionSet: String?) {
+    InstructionSet.available)
+  func draws(columns: Int, instructionSet: InstructionSet) throws {
     let (rows, probability) = (200, 0.3)
     let random = CounterRandom(seed: 0x1234_5678_9abc_def0, stream: 0xfeed_0000_0001)
     let x = SeededRandom(2).matrix(rows, columns, rowStride: columns + 1)
     let keys = IndexBuffer((0..<rows).map { 1000 + 17 * $0 })
-    let compute = Compute(threads: 2, instructionSet: instructionSet)
+    let compute = try Compute(threads: 2, instructionSet: instructionSet)
     for rowKeys in [nil, keys.all] {
       let y = TestMatrix(rows, columns, rowStride: columns + 2)
       Elementwise.dropout(

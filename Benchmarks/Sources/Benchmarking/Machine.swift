@@ -29,7 +29,7 @@ public struct Machine: Sendable {
     let memory = Machine.fields(of: "/proc/meminfo")["MemTotal"] ?? ""
     memoryBytes = (Int(memory.split(separator: " ").first ?? "") ?? 0) * 1024
     coreCount = Machine.allowedCores()
-    instructionSet = Compute(threads: 1).instructionSet
+    instructionSet = InstructionSet.best.rawValue
     hasNativeBFloat16 = Compute.hasNativeBFloat16
     var versions = ["system": Machine.system()]
     versions["OpenBLAS"] = String(cString: openblas_get_config())

@@ -1,6 +1,6 @@
 // The table of kernels, one filled per instruction set. Every entry is single-threaded; threads are
-// the pool's business. The scalar table is the reference that the others are tested against:
-// element-wise entries equal it to the last bit, sums differ by their order.
+// the pool's business. All tables give the same bits, but where a product's operands are bf16
+// numbers and the processor multiplies those itself; the scalar one is the shortest text.
 #pragma once
 
 #include <stdint.h>

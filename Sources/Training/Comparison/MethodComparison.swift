@@ -87,8 +87,8 @@ public final class MethodComparison {
 
   /// Keys that say nothing of what a run computes; base and data are known by fingerprint.
   private static let withoutEffect = [
-    "model", "data", "output_dir", "resume", "log_all_ranks", "threads", "logging_steps",
-    "save_steps", "save_total_limit",
+    "model", "data", "output_dir", "resume", "log_all_ranks", "threads", "instruction_set",
+    "logging_steps", "save_steps", "save_total_limit",
   ]
 
   /// The row of a method: of an earlier start where it is finished, else of a run.
@@ -170,11 +170,15 @@ public final class MethodComparison {
       try RunConfiguration(settings.settings(for: settings.methods[0], learningRate: 0))
     }
     let share = try ProcessorShare(communicator: communicator)
-    let compute = share.compute(
-      threads: configuration.threads, binds: configuration.bindsThreads
-    ).compute
+    let compute = try communicator.together {
+      try share.compute(
+        threads: configuration.threads, instructionSet: configuration.instructionSet,
+        binds: configuration.bindsThreads
+      ).compute
+    }
     let decoder = try BaseModel.open(
-      comparison.model, precision: configuration.precision, communicator: communicator)
+      comparison.model, precision: configuration.precision, for: compute,
+      communicator: communicator)
     for warning in decoder.warnings { logger.warning("\(warning)") }
     try decoder.roundFrozenWeights(among: communicator, on: compute)
     let limit = configuration.maxLength ?? decoder.configuration.maximumPositions

@@ -10,11 +10,6 @@ public enum OperationBenchmark {
     .init("bound", "bound"), .init("share", "of bound", .percent), .init("spread", "±", .percent),
   ]
 
-  /// The instruction sets that run here.
-  private static func sets(_ names: [String]) -> [String] {
-    names.filter { Compute(threads: 1, instructionSet: $0).instructionSet == $0 }
-  }
-
   /// Times every operation of jobs A and B, on every instruction set with vectors that runs here.
   ///
   /// - Parameters:
@@ -33,7 +28,7 @@ public enum OperationBenchmark {
           + (threads == 1 ? "thread" : "threads"), columns: columns)
       for make in OperationList.timed(job, rows: rows, precisions: Precision.allCases) {
         let operation = make()
-        for set in sets(["avx2", "avx512", "neon"]) {
+        for set in InstructionSet.available where set != .scalar {
           let row = row(operation, threads: threads, set: set, isQuick: isQuick)
           section.append(row)
           var single = Section(section.name, title: section.title, columns: columns)
@@ -47,10 +42,10 @@ public enum OperationBenchmark {
 
   /// One operation's row: medians of measurements by turns with the bound's.
   private static func row(
-    _ operation: any Operation, threads: Int, set: String, isQuick: Bool
+    _ operation: any Operation, threads: Int, set: InstructionSet, isQuick: Bool
   ) -> Section.Row {
     let (repeats, leastSeconds) = isQuick ? (3, 0.01) : (5, 0.2)
-    let compute = Compute(threads: threads, instructionSet: set)
+    let compute = Peak.compute(threads: threads, instructionSet: set)
     operation.run(on: compute)
     var (times, shares): ([Double], [Double]) = ([], [])
     for _ in 0..<repeats {
@@ -70,7 +65,7 @@ public enum OperationBenchmark {
     }
     return [
       "operation": .string(operation.name), "size": .string(operation.size),
-      "precision": .string(operation.precision.rawValue), "kernels": .string(set),
+      "precision": .string(operation.precision.rawValue), "kernels": .string(set.rawValue),
       "seconds": .double(time.median), "spread": share.spreadValue,
       "gflops": rate(operation.bound.operations, 1e9),
       "gigabytes_per_second": rate(operation.bound.bytes, 1e9),
@@ -89,18 +84,22 @@ public enum OperationBenchmark {
         .init("operation", "operation"), .init("size", "size"), .init("precision", "precision"),
         .init("kernels", "kernels"), .init("outcome", "outcome"),
       ])
-    let sets = sets(["scalar", "avx2", "avx512", "neon"])
+    let sets = InstructionSet.available
     var failures: [String] = []
     for make in OperationList.checked() {
       let operation = make()
       var wrong: [String] = []
       for set in sets {
-        wrong += check(operation, set).map { "\(set): \($0)" }
+        do {
+          wrong += try check(operation, set).map { "\(set): \($0)" }
+        } catch {
+          wrong.append(error.description)
+        }
       }
       section.append([
         "operation": .string(operation.name), "size": .string(operation.size),
         "precision": .string(operation.precision.rawValue),
-        "kernels": .string(sets.joined(separator: " ")),
+        "kernels": .string(sets.map(\.rawValue).joined(separator: " ")),
         "outcome": .string(wrong.isEmpty ? "right" : wrong.joined(separator: "; ")),
       ])
       failures += wrong.map {
@@ -111,12 +110,14 @@ public enum OperationBenchmark {
     return (section, failures)
   }
 
-  private static func check(_ operation: any Operation, _ set: String) -> [String] {
+  private static func check(
+    _ operation: any Operation, _ set: InstructionSet
+  ) throws(UnavailableInstructionSet) -> [String] {
     var wrong: [String] = []
     var bits: [[UInt64]] = []
     for threads in [1, 3] {
       operation.reset()
-      operation.run(on: Compute(threads: threads, instructionSet: set))
+      operation.run(on: try Compute(threads: threads, instructionSet: set))
       let results = operation.results()
       wrong += results.compactMap { result in
         result.failure.map { "\(threads) threads: \($0)" }

@@ -19,10 +19,19 @@ public final class Peak {
 
   /// - Parameters:
   ///   - leastSeconds: how long each measurement lasts.
-  ///   - instructionSet: whose registers; nil for the best.
-  public init(threads: Int, leastSeconds: Double, instructionSet: String? = nil) {
-    compute = Compute(threads: threads, instructionSet: instructionSet)
+  ///   - instructionSet: whose registers; one of those that the processor has.
+  public init(threads: Int, leastSeconds: Double, instructionSet: InstructionSet = .best) {
+    compute = Self.compute(threads: threads, instructionSet: instructionSet)
     self.leastSeconds = leastSeconds
+  }
+
+  /// Threads with the kernels of a set that the processor has.
+  static func compute(threads: Int, instructionSet: InstructionSet) -> Compute {
+    do {
+      return try Compute(threads: threads, instructionSet: instructionSet)
+    } catch {
+      preconditionFailure(error.description)
+    }
   }
 
   /// Floating-point operations a second of multiply-adds in registers, all threads together, by the

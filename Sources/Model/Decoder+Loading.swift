@@ -33,7 +33,7 @@ extension Decoder {
     }
     self.init(
       configuration: configuration, directory: directory, arithmetic: arithmetic,
-      fingerprint: weights.fingerprint, parts: parts)
+      contents: weights.contents, parts: parts)
   }
 }
 

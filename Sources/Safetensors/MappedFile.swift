@@ -13,9 +13,10 @@
 /// stands for this: the bytes stay mapped as long as the owner lives.
 @safe
 final class MappedFile: @unchecked Sendable {
-  // Sendable: both properties are constants, and the bytes are never written.
+  // Sendable: all properties are constants, and the bytes are never written.
   let path: String
   let bytes: UnsafeRawBufferPointer
+  let identity: String
 
   init(path: String) throws(SafetensorsError) {
     self.path = path
@@ -38,6 +39,11 @@ final class MappedFile: @unchecked Sendable {
       throw .unreadable(path: path, reason: systemReason(errno))
     }
     unsafe bytes = UnsafeRawBufferPointer(start: address, count: byteCount)
+    let (modified, changed) = (status.st_mtim, status.st_ctim)
+    identity = """
+      \(status.st_dev):\(status.st_ino):\(byteCount):\(modified.tv_sec).\(modified.tv_nsec):\
+      \(changed.tv_sec).\(changed.tv_nsec)
+      """
   }
 
   deinit {

@@ -26,7 +26,7 @@ extension Trainer {
       "nodes": .int(run.communicator.nodeCount), "method": .string(run.attached.method.name),
       "trainable_parameters": .int(counts.trainable), "total_parameters": .int(counts.total),
       "total_steps": .int(learningRates.totalSteps),
-      "resumed_from_step": .int(run.completedSteps), "seed": .int(Int(run.configuration.seed)),
+      "resumed_from_step": .int(run.start.completedSteps), "seed": .int(Int(run.configuration.seed)),
       "precision": .string(run.decoder.precisionName), "threads": .int(run.compute.threadCount),
       "instruction_set": .string(run.compute.instructionSet),
       "workspace_bytes": .int(workspaceBytes), "planned_memory_bytes": .int(memoryPlan.total),

@@ -29,10 +29,21 @@ struct EvaluateCommand: ParsableCommand {
 
   func run() throws {
     Job.run(logsAllRanks: logAllRanks) { communicator, logger in
+      try communicator.agreeOnConfiguration([
+        "model": model.model, "adapter": model.adapter ?? "none", "data": data,
+        "split": split.rawValue, "precision": model.precision.rawValue, "generate": "\(generate)",
+      ])
+      try RankAgreement.program(communicator)
       let share = try ProcessorShare(communicator: communicator)
-      let compute = share.compute(threads: model.threads, binds: true).compute
+      let compute = try communicator.together {
+        try share.compute(threads: model.threads, binds: true).compute
+      }
       try model.withModel(communicator, on: compute) { decoder in
-        let split = try communicator.together { try readSplit(decoder) }
+        try RankAgreement.arithmetic(
+          decoder.arithmetic, compute: compute, communicator: communicator, logger: logger)
+        let dataset = try communicator.together { try read(decoder) }
+        try RankAgreement.dataset(dataset, communicator)
+        let split = try communicator.together { try dataset.split(self.split) }
         let figures = try evaluate(decoder, split, compute, communicator, logger)
         let score =
           generate ? try answers(decoder, split, compute, communicator, logger) : nil
@@ -41,12 +52,11 @@ struct EvaluateCommand: ParsableCommand {
     }
   }
 
-  private func readSplit(_ decoder: Decoder) throws -> TokenSplit {
+  private func read(_ decoder: Decoder) throws -> TokenDataset {
     try TokenDataset(
       path: data, modelVocabularySize: decoder.configuration.vocabularySize,
       maxLength: decoder.configuration.maximumPositions - decoder.virtualTokenCount
-        - decoder.positionOffset
-    ).split(split)
+        - decoder.positionOffset)
   }
 
   private func evaluate(

@@ -25,16 +25,14 @@ struct MergeCommand: ParsableCommand {
     let decoder = try Decoder(directory: model)
     let attached = try AttachedMethod(AdapterSource(path: adapter), decoder: decoder, seed: 0)
     var difference = 0.0
-    try withExtendedLifetime(attached) {
-      if let reason = attached.method.mergeRefusal {
-        throw PEFTError.cannotMerge(method: attached.method.name, reason: reason)
-      }
-      let check = try MergeCheck(base: decoder, compute: Compute(threads: 1))
-      try ModelDirectory.publish(
-        outputDir, base: decoder, method: attached.method, elementType: dtype?.elementType
-      ) { directory, coarsest in
-        difference = try check.error(of: directory, roundedTo: coarsest)
-      }
+    if let reason = attached.method.mergeRefusal {
+      throw PEFTError.cannotMerge(method: attached.method.name, reason: reason)
+    }
+    let check = try MergeCheck(base: decoder, compute: Compute(threads: 1))
+    try ModelDirectory.publish(
+      outputDir, base: decoder, method: attached.method, elementType: dtype?.elementType
+    ) { directory, coarsest in
+      difference = try check.error(of: directory, roundedTo: coarsest)
     }
     let share = String(format: "%.2g", difference)
     Failure.write(

@@ -15,25 +15,26 @@ struct ModelOptions: ParsableArguments {
   @Option(help: ArgumentHelp("Compute threads of a rank", valueName: "N")) var threads: Int?
 
   func validate() throws {
-    if let threads, threads < 1 {
-      throw ValidationError("--threads is \(threads); give 1 or more.")
+    if let threads, !(1...ProcessorShare.mostThreads).contains(threads) {
+      throw ValidationError(
+        "--threads is \(threads); give a number from 1 to \(ProcessorShare.mostThreads).")
     }
   }
 
-  /// Reads both on all ranks and runs `body` with the adapter attached.
-  ///
-  /// Hooks look into the adapter's arena without owning it; it lives as long as `body` runs.
+  /// Reads both on all ranks, which must find the same, and runs `body` with the adapter attached.
   func withModel(
     _ communicator: Communicator, on compute: Compute, _ body: (_ decoder: Decoder) throws -> Void
   ) throws {
-    let decoder = try BaseModel.open(model, precision: precision, communicator: communicator)
+    let decoder = try BaseModel.open(
+      model, precision: precision, communicator: communicator, on: compute)
     let attached = try communicator.together {
       try adapter.map { path in
         try AttachedMethod(AdapterSource(path: path), decoder: decoder, seed: 0)
       }
     }
+    if let attached { try attached.agree(among: communicator) }
     try decoder.roundFrozenWeights(among: communicator, on: compute)
-    try withExtendedLifetime(attached) { try body(decoder) }
+    try body(decoder)
   }
 }
 

@@ -41,7 +41,6 @@ struct MergeCheckTests {
     #expect(error >= 0)
     #expect(type == .float32 ? error < 1e-5 : error < 0.05, "\(error)")
     #expect(directory.names == ["merged"])
-    withExtendedLifetime(attached) {}
   }
 
   @Test("A model that lacks the adapter is refused, and nothing is left behind")
@@ -61,7 +60,6 @@ struct MergeCheckTests {
     }
     #expect(found > limit)
     #expect(directory.names.isEmpty)
-    withExtendedLifetime(attached) {}
   }
 
   @Test("The card of an adapter shows the library that reads it")

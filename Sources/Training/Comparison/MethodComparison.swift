@@ -120,7 +120,6 @@ public final class MethodComparison {
     let outcome = try run.train()
     row.peakMemoryBytes = Int(try communicator.allReduce(Int64(peakMemoryBytes()), .maximum))
     row.secondsPerStep = MethodFigures.median(ofSteps: outcome.stepSeconds)
-    if outcome.exportedStep != outcome.step { try shareValues(of: run.attached.arena) }
     if let exam = try exam(run.dataset.validation, run.decoder) {
       let result = try exam.take(
         run.decoder, compute: run.compute, communicator: communicator)
@@ -137,15 +136,6 @@ public final class MethodComparison {
       // One process reduces nothing; what it would hand over says what the method costs on more.
       row.allreduceBytes =
         GradientReducer.byteCount(reducing: run.attached.arena) + StepTotals.byteCount
-    }
-  }
-
-  /// Gives all ranks rank 0's values: it alone went back to its best checkpoint.
-  private func shareValues(of arena: ParameterArena) throws(MPIError) {
-    for slot in arena.slots {
-      var values = arena.values(slot).elements
-      try communicator.broadcast(&values, from: 0)
-      arena.values(slot).assign(values)
     }
   }
 
@@ -167,11 +157,12 @@ public final class MethodComparison {
       try RunConfiguration(settings.settings(for: settings.methods[0], learningRate: 0))
     }
     let share = try ProcessorShare(communicator: communicator)
-    let compute = share.compute(
-      threads: configuration.threads, binds: configuration.bindsThreads
-    ).compute
+    let compute = try communicator.together {
+      try share.compute(threads: configuration.threads, binds: configuration.bindsThreads).compute
+    }
     let decoder = try BaseModel.open(
-      comparison.model, precision: configuration.precision, communicator: communicator)
+      comparison.model, precision: configuration.precision, communicator: communicator,
+      on: compute, needsDigest: true)
     try decoder.roundFrozenWeights(among: communicator, on: compute)
     let limit = configuration.maxLength ?? decoder.configuration.maximumPositions
     let dataset = try communicator.together {

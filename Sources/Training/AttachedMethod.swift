@@ -9,6 +9,8 @@ public struct AttachedMethod {
   public let method: any PEFTMethod
   /// What it trains.
   public let arena: ParameterArena
+  /// Whether its tensors come from a file rather than from the seed.
+  let isLoaded: Bool
   /// What the user should know of how tensors were taken over, each a sentence.
   public let notes: [String]
 
@@ -19,6 +21,7 @@ public struct AttachedMethod {
   public init(_ source: AdapterSource, decoder: Decoder, seed: UInt64) throws(PEFTError) {
     method = try PEFTMethods.make(
       source.methodName, options: MethodOptions(source.fields, source: source.description))
+    isLoaded = source.tensors != nil
     notes =
       try source.tensors == nil
       ? [] : method.prepareToLoad((source.tensors ?? []).map(\.name))

@@ -86,12 +86,16 @@ extension AttachedMethod {
     if communicator.worldSize == 1 { return }
     let facts =
       arena.slots.map {
-        SharedFact("tensor '\($0.name)'", "\($0.shape) xxh64 \(XXH64.text(XXH64.hash(arena.values($0))))")
+        SharedFact(
+          "tensor '\($0.name)'",
+          "\($0.shape) xxh64 \(XXH64.text(XXH64.hash(arena.values($0))))")
       }
       + method.replicas.map { SharedFact($0.name, XXH64.text(XXH64.hash($0.values))) }
     try communicator.agree(
-      on: facts, of: "the adapter",
-      remedy: "Copy the adapter, and the tokenizer that its start may follow from, anew to all nodes.",
-      errorClass: .input)
+      on: facts, of: "the adapter that they start from",
+      remedy: isLoaded
+        ? "Copy its files anew to all nodes."
+        : "It follows from the seed, the base and, where it starts at a text, the tokenizer: load the same libraries and files on all nodes.",
+      errorClass: isLoaded ? .input : .failure)
   }
 }

@@ -118,8 +118,10 @@ public final class TrainingRun {
     resolved = configuration.resolved(
       method: attached.method, precision: decoder.precisionName, model: model, data: data)
     // Files of settings, an adapter's for one, may be others on other nodes.
-    try communicator.agreeOnConfiguration(
-      (resolved["adapter_config"]?.object ?? [:]).mapValues { $0.text() })
+    var fields = resolved["adapter_config"]?.object ?? [:]
+    // The base's path is no part of it: its bytes were compared.
+    fields["base_model_name_or_path"] = nil
+    try communicator.agreeOnConfiguration(fields.mapValues { $0.text() })
     try attached.agree(among: communicator)
 
     // Only rank 0 names and makes the directory; the others may not even see its file system.

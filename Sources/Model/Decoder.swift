@@ -47,6 +47,8 @@ public enum DecoderMode: Sendable, Hashable {
 public final class Decoder {
   /// What `config.json` says.
   public let configuration: DecoderConfiguration
+  /// What whoever uses the model should be told, a sentence each.
+  public let warnings: [String]
   /// Where the model was read from.
   public let directory: String
   /// Arithmetic of products with frozen weights and of attention.
@@ -70,10 +72,11 @@ public final class Decoder {
   private var owners: [AnyObject] = []
 
   init(
-    configuration: DecoderConfiguration, directory: String, arithmetic: Arithmetic,
-    contents: BaseContents, parts: DecoderParts
+    configuration: DecoderConfiguration, warnings: [String], directory: String,
+    arithmetic: Arithmetic, contents: BaseContents, parts: DecoderParts
   ) {
     self.configuration = configuration
+    self.warnings = warnings
     self.directory = directory
     self.arithmetic = arithmetic
     self.contents = contents
@@ -174,7 +177,7 @@ public final class Decoder {
   ) throws(ModelError) -> WorkspacePlan {
     let rows = maximumTokens + maximumSequences * virtualTokenCount
     let positions = (maximumLength ?? maximumTokens) + virtualTokenCount + positionOffset
-    if configuration.family == .gpt2 && maximumLength != nil {
+    if configuration.rotary == nil && maximumLength != nil {
       try checkPositions(tokens: maximumLength ?? maximumTokens)
     }
     findWhatTrains()

@@ -34,8 +34,8 @@ struct BlockScratch {
 struct BlockMemory {
   let workspace: Workspace
   let scratch: BlockScratch
-  /// Cosines and sines of the positions; nil where positions are learned.
-  let rotary: RotaryTable?
+  /// Rotary positions; nil where they are learned.
+  let rotary: RotaryPositions?
 }
 
 /// One block of a decoder: attention and feed-forward, each added to the residual stream.

@@ -5,6 +5,8 @@ import Tensors
 struct DecoderMemory {
   let mode: DecoderMode
   let workspace: Workspace
+  /// Rotary positions; nil where they are learned.
+  let rotary: RotaryPositions?
   private let streams: [WorkspaceSlot]  // [tokens, hidden] input of each block, and the last output
   private let gradient: WorkspaceSlot  // [tokens, hidden]
   private let scored: WorkspaceSlot  // [targets, hidden]
@@ -60,9 +62,7 @@ struct DecoderMemory {
 
     workspace = Workspace(plan)
     let hookScratch = HookScratch(workspace: workspace, slot: hookSlot)
-    let rotary =
-      c.family == .gpt2
-      ? nil : RotaryTable(inverseFrequencies: c.inverseFrequencies, maxPosition: positions)
+    rotary = c.rotary.map { RotaryPositions($0, positions: positions, rows: rows) }
     let blockMemory = BlockMemory(workspace: workspace, scratch: blockScratch, rotary: rotary)
     for block in blocks {
       block.core.use(workspace)

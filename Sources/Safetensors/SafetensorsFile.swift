@@ -19,6 +19,8 @@ public final class SafetensorsFile: Sendable {
   /// number, size and times.
   public let identity: String
   private let indexByName: [TensorName: Int]
+  private let file: MappedFile
+  private let headerEnd: Int
 
   /// Maps the file at `path` and checks its header.
   ///
@@ -27,6 +29,8 @@ public final class SafetensorsFile: Sendable {
     let file = try MappedFile(path: path)
     let header = try unsafe SafetensorsHeader(path: path, bytes: file.bytes)
     self.path = path
+    self.file = file
+    headerEnd = header.byteCount
     metadata = header.metadata
     identity = file.identity
     tensors = header.entries.map { SafetensorsTensor($0, in: file) }
@@ -34,6 +38,17 @@ public final class SafetensorsFile: Sendable {
     indexByName = Dictionary(
       header.entries.enumerated().map { (TensorName($1.name), $0) }, uniquingKeysWith: { a, _ in a }
     )
+  }
+
+  /// Whether the header has a digest of the whole file.
+  public var isSealed: Bool { metadata[SafetensorsSeal.key] != nil }
+
+  /// Compares the digest in the header with the bytes, all of which are read; a file without one
+  /// passes.
+  ///
+  /// - Throws: `damaged`.
+  public func checkSeal() throws(SafetensorsError) {
+    try SafetensorsSeal.check(file, metadata: metadata, headerEnd: headerEnd)
   }
 
   /// The tensors' names in the order of their data.

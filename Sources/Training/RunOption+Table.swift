@@ -75,7 +75,8 @@ extension RunOption {
       "warmup_ratio", .number(minimum: 0, maximum: 1), default: 0.0, "X",
       "the same as a share of all steps, rounded up", resumption: .mustMatch),
     RunOption(
-      "seed", .integer(minimum: 0, maximum: .max), default: 42, "N", "everything random follows from it",
+      "seed", .integer(minimum: 0, maximum: .max), default: 42, "N",
+      "everything random follows from it",
       resumption: .mustMatch),
     RunOption(
       "no_shuffle", .flag, default: false, "", "take examples in file order, epoch after epoch",

@@ -15,6 +15,7 @@ extension TrainingRun {
     logger.info(
       "base \(basePath): \(base.family.rawValue), \(grouped(decoder.parameterCount)) parameters, \(megabytes(bytes))"
     )
+    for warning in decoder.warnings { logger.warning("\(warning)") }
     if roundedBytes > 0 {
       logger.info(
         "the base's weights are not stored in bf16: \(megabytes(roundedBytes)) of them rounded once a node"

@@ -38,7 +38,7 @@ struct EvaluateCommand: ParsableCommand {
       let compute = try communicator.together {
         try share.compute(threads: model.threads, binds: true).compute
       }
-      try model.withModel(communicator, on: compute) { decoder in
+      try model.withModel(communicator, on: compute, warn: { logger.warning("\($0)") }) { decoder in
         try RankAgreement.arithmetic(
           decoder.arithmetic, compute: compute, communicator: communicator, logger: logger)
         let dataset = try communicator.together { try read(decoder) }
@@ -48,6 +48,12 @@ struct EvaluateCommand: ParsableCommand {
         let score =
           generate ? try answers(decoder, split, compute, communicator, logger) : nil
         if communicator.rank == 0 { report(figures, score) }
+        if let examples = figures.nonFiniteExamples {
+          try communicator.together {
+            throw TrainingError.nonFiniteEvaluation(
+              data: data, split: split.name.rawValue, examples: examples)
+          }
+        }
       }
     }
   }

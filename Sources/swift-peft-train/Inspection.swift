@@ -80,6 +80,9 @@ struct Inspection {
     tell("vocabulary", .int(configuration.vocabularySize))
     tell("positions", .int(configuration.maximumPositions))
     tell("tied_embeddings", .bool(configuration.tiesEmbeddings))
+    if !decoder.warnings.isEmpty {
+      tell("warnings", .array(decoder.warnings.map { .string($0) }))
+    }
     // Vectors are held as f32 copies; matrices lie as they are stored.
     let matrices = decoder.parameters.filter { $0.shape.count == 2 }
     let types = Set(matrices.map(\.weight.elementType.rawValue))
@@ -222,6 +225,7 @@ struct Inspection {
   private mutating func readSafetensors() throws {
     kind = "safetensors file"
     let file = try SafetensorsFile(path: path)
+    try file.checkSeal()
     tellTensors(file.tensors.map { ($0.name, $0.shape) })
     let types = Set(file.tensors.map(\.storedType.rawValue))
     tell("types", .array(types.sorted().map { .string($0) }))

@@ -51,6 +51,17 @@ import Testing
       ), "\(result.errors)")
   }
 
+  @Test("Ranks that would compare other methods are told so, and do not wait")
+  func methods() throws {
+    let result = try mpirun(
+      ranks: 2,
+      shell: "[ $RANK = 1 ] && set -- \"$@\" --methods ia3 || set -- \"$@\" --methods lora",
+      Workbench.program,
+      ["compare", "--model", bench.model, "--data", bench.data, "--output-dir", bench.path("out")])
+    #expect(result.status == 64)
+    #expect(message(result).contains("methods first: rank 1 of 2 has 'ia3'"), "\(result.errors)")
+  }
+
   /// Copies the base to `rank0/base` and `rank1/base`, and changes a file of the second.
   private func bases(_ file: String, _ change: (inout [UInt8]) -> Void) throws {
     for rank in 0..<2 {
@@ -162,7 +173,9 @@ import Testing
         "--output-dir", bench.path("out"), "--max-steps", "2",
       ])
     #expect(result.status == 65, "\(result.errors)")
-    #expect(message(result).contains("Ranks differ in the adapter that they start from, tensor '"), "\(result.errors)")
+    #expect(
+      message(result).contains("Ranks differ in the adapter that they start from, tensor '"),
+      "\(result.errors)")
   }
 
   // MARK: In a step
@@ -179,7 +192,8 @@ import Testing
     let text = message(result)
     #expect(
       text.hasPrefix(
-        "[rank 0/\(ranks)] Ranks differ in the training state before the update of step 4, \(name) '"),
+        "[rank 0/\(ranks)] Ranks differ in the training state before the update of step 4, \(name) '"
+      ),
       "\(result.errors)")
     #expect(text.contains("lora_"))
     #expect(text.contains("first: rank 1 of \(ranks) has xxh64 "))
@@ -241,10 +255,11 @@ import Testing
       ["method: lora", "use_dora: true"],
     ])
   func best(lines: [String]) throws {
-    let run = lines + [
-      "max_steps: 14", "eval_steps: 1", "load_best_model_at_end: true", "learning_rate: 0.3",
-      "save_total_limit: 2",
-    ]
+    let run =
+      lines + [
+        "max_steps: 14", "eval_steps: 1", "load_best_model_at_end: true", "learning_rate: 0.3",
+        "save_total_limit: 2",
+      ]
     let result = try ProcessRunner.mpirun(ranks: 2, Self.probe, [try settings(run)])
     #expect(result.status == 0, "\(result.errors)")
     let ends = result.outputLines.map { $0.split(separator: " ").dropFirst(2) }

@@ -32,7 +32,9 @@ import Testing
     let sound = try open(Self.demo)
     let path = try copy("base")
     let content = try bytes(of: path + "/model.safetensors")
-    let header = content.prefix(8).enumerated().reduce(8) { $0 + Int($1.element) << (8 * $1.offset) }
+    let header = content.prefix(8).enumerated().reduce(8) {
+      $0 + Int($1.element) << (8 * $1.offset)
+    }
     let random = SeededRandom(17).generator()
     var missed = 0
     for flip in 0..<60 {

@@ -7,8 +7,7 @@ extension Decoder {
     _ weights: BaseWeights, _ c: DecoderConfiguration, _ arithmetic: Arithmetic
   ) throws(ModelError) -> DecoderParts {
     let h = c.hiddenSize
-    let embedding = try weights.matrix(
-      "transformer.wte.weight", outputSize: c.vocabularySize, inputSize: h)
+    let embedding = try weights.embedding("transformer.wte.weight", c)
     let positions = try weights.matrix(
       "transformer.wpe.weight", outputSize: c.maximumPositions, inputSize: h)
     var builder = LayerBuilder(weights, c, arithmetic)
@@ -33,13 +32,9 @@ extension Decoder {
         GPT2Block(parts: parts, core: builder.core(block: index), configuration: c))
     }
     let finalNorm = try builder.norm("transformer.ln_f", size: h, bias: true)
-    let head =
-      c.tiesEmbeddings
-      ? embedding
-      : try weights.matrix("lm_head.weight", outputSize: c.vocabularySize, inputSize: h)
+    let head = try weights.head(embedding, c)
     // Older versions of transformers saved the causal masks along with the weights.
-    try weights.finish(
-      ignoring: [".attn.bias", ".attn.masked_bias"] + (c.tiesEmbeddings ? ["lm_head.weight"] : []))
+    try weights.finish(ignoring: [".attn.bias", ".attn.masked_bias"])
     return DecoderParts(
       files: weights.files, parameters: weights.parameters, embedding: embedding,
       positions: positions, blocks: blocks,

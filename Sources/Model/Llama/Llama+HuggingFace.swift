@@ -1,4 +1,3 @@
-import Foundation
 import Kernels
 import Tensors
 
@@ -7,21 +6,15 @@ extension Decoder {
   static func llamaParts(
     _ weights: BaseWeights, _ c: DecoderConfiguration, _ arithmetic: Arithmetic
   ) throws(ModelError) -> DecoderParts {
-    let embedding = try weights.matrix(
-      "model.embed_tokens.weight", outputSize: c.vocabularySize, inputSize: c.hiddenSize)
+    let embedding = try weights.embedding("model.embed_tokens.weight", c)
     var builder = LayerBuilder(weights, c, arithmetic)
     var blocks: [any DecoderBlock] = []
     for index in 0..<c.blockCount {
       blocks.append(try llamaBlock(index, &builder, c))
     }
     let finalNorm = try builder.norm("model.norm", size: c.hiddenSize)
-    let head =
-      c.tiesEmbeddings
-      ? embedding
-      : try weights.matrix(
-        "lm_head.weight", outputSize: c.vocabularySize, inputSize: c.hiddenSize)
-    try weights.finish(
-      ignoring: ["rotary_emb.inv_freq"] + (c.tiesEmbeddings ? ["lm_head.weight"] : []))
+    let head = try weights.head(embedding, c)
+    try weights.finish(ignoring: ["rotary_emb.inv_freq"])
     return DecoderParts(
       files: weights.files, parameters: weights.parameters, embedding: embedding, positions: nil,
       blocks: blocks,
@@ -64,26 +57,5 @@ extension Decoder {
       down: try builder.linear(
         "\(path).mlp.down_proj", block: index, from: f, to: h, bias: c.feedForwardBias))
     return LlamaBlock(parts: parts, core: builder.core(block: index), configuration: c)
-  }
-}
-
-extension DecoderConfiguration {
-  /// Rotary frequencies θ^(−2i/D), i in 0 ..< D/2, stretched as configured.
-  ///
-  /// The formula of `llama3` is transformers' `_compute_llama3_parameters`.
-  var inverseFrequencies: [Double] {
-    let base = (0..<(headDim / 2)).map { pow(rotaryTheta, -2 * Double($0) / Double(headDim)) }
-    switch rotaryScaling {
-    case .none: return base
-    case .linear(let factor): return base.map { $0 / factor }
-    case .llama3(let factor, let low, let high, let original):
-      return base.map { frequency in
-        let wavelength = 2 * Double.pi / frequency
-        if wavelength > Double(original) / low { return frequency / factor }
-        if wavelength < Double(original) / high { return frequency }
-        let smooth = (Double(original) / wavelength - low) / (high - low)
-        return (1 - smooth) * frequency / factor + smooth * frequency
-      }
-    }
   }
 }

@@ -228,22 +228,14 @@ final class LlamaBlock: DecoderBlock {
       parts.query.forward(n, into: a.query, pass)
       parts.key.forward(n, into: a.key, pass)
     }
-    RotaryEmbedding.apply(
-      a.query, headCount: c.headCount, positions: pass.batch.positions, table: rotary,
-      on: pass.compute)
-    RotaryEmbedding.apply(
-      a.key, headCount: c.keyValueHeadCount, positions: pass.batch.positions, table: rotary,
-      on: pass.compute)
+    rotary.apply(a.query, headCount: c.headCount, pass)
+    rotary.apply(a.key, headCount: c.keyValueHeadCount, pass)
   }
 
   private func backwardQueryAndKey(_ a: LlamaActivations, _ scratch: ScratchViews, _ pass: Pass) {
     let (c, compute) = (configuration, pass.compute)
-    RotaryEmbedding.applyInverse(
-      scratch.dQuery, headCount: c.headCount, positions: pass.batch.positions, table: rotary,
-      on: compute)
-    RotaryEmbedding.applyInverse(
-      scratch.dKey, headCount: c.keyValueHeadCount, positions: pass.batch.positions,
-      table: rotary, on: compute)
+    rotary.applyInverse(scratch.dQuery, headCount: c.headCount, pass)
+    rotary.applyInverse(scratch.dKey, headCount: c.keyValueHeadCount, pass)
     guard let queryNorm = parts.queryNorm, let keyNorm = parts.keyNorm else { return }
     // Queries and keys are read for the last time before this; their memory takes the result.
     queryNorm.backward(
@@ -279,7 +271,7 @@ final class LlamaBlock: DecoderBlock {
     let normed, dNormed, sublayer, inner, dInner, dAttention, dQuery, dKey, dValue: MatrixView
   }
 
-  private var rotary: RotaryTable {
+  private var rotary: RotaryPositions {
     guard let rotary = memory?.rotary else { preconditionFailure("no workspace was prepared") }
     return rotary
   }

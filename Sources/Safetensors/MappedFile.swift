@@ -27,6 +27,10 @@ final class MappedFile: @unchecked Sendable {
       throw .unreadable(path: path, reason: systemReason(errno))
     }
     unsafe bytes = UnsafeRawBufferPointer(start: address, count: byteCount)
+    var status = stat()
+    guard unsafe fstat(descriptor, &status) == 0 else {
+      throw .unreadable(path: path, reason: systemReason(errno))
+    }
     let (modified, changed) = (status.st_mtim, status.st_ctim)
     identity = """
       \(status.st_dev):\(status.st_ino):\(byteCount):\(modified.tv_sec).\(modified.tv_nsec):\

@@ -31,10 +31,9 @@ let package = Package(
   targets: [
     // Floor 0: C only.
     .target(name: "CKernels"),
+    // What the benchmarks measure products against; the program does without.
     .systemLibrary(
       name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
-    // oneDNN ships no pkg-config file; its module map links it by name.
-    .systemLibrary(name: "COneDNN", providers: [.apt(["libdnnl-dev"])]),
     .systemLibrary(name: "CHDF5", pkgConfig: "hdf5", providers: [.apt(["libhdf5-dev"])]),
     .systemLibrary(name: "CMPI", pkgConfig: "ompi-c", providers: [.apt(["libopenmpi-dev"])]),
 
@@ -43,12 +42,14 @@ let package = Package(
     .target(name: "JSON", swiftSettings: strict),
     // Opening, writing, publishing, locking; not what is in a file.
     .target(name: "Files", dependencies: ["Tensors"], swiftSettings: strict),
-    .target(name: "Tokenizers", dependencies: ["JSON", "Tensors"], swiftSettings: strict),
+    .target(
+      name: "Tokenizers", dependencies: ["Files", "JSON", "Tensors"], swiftSettings: strict),
     .target(name: "Templates", dependencies: ["JSON", "Tensors"], swiftSettings: strict),
 
     // Floor 2: arithmetic, files, messages.
-    .target(name: "Kernels", dependencies: ["Tensors", "CKernels", "COpenBLAS", "COneDNN"]),
-    .target(name: "Safetensors", dependencies: ["Files", "JSON", "Tensors"], swiftSettings: strict),
+    .target(name: "Kernels", dependencies: ["Tensors", "CKernels"]),
+    .target(
+      name: "Safetensors", dependencies: ["Files", "JSON", "Tensors"], swiftSettings: strict),
     .target(name: "HDF5", dependencies: ["CHDF5", "Files", "Tensors"], swiftSettings: strict),
     // The toolchain ships a module named Distributed, so ours is DataParallel.
     .target(
@@ -57,7 +58,7 @@ let package = Package(
 
     // Floor 3: models and stored data.
     .target(
-      name: "Model", dependencies: ["Kernels", "Tensors", "Safetensors", "JSON"],
+      name: "Model", dependencies: ["Kernels", "Tensors", "Safetensors", "Files", "JSON"],
       swiftSettings: strict),
     .target(name: "Datasets", dependencies: ["Files", "HDF5", "Tensors"], swiftSettings: strict),
     .target(
@@ -68,7 +69,7 @@ let package = Package(
       name: "PEFT", dependencies: ["Model", "Kernels", "Tensors", "Safetensors", "JSON"],
       swiftSettings: strict),
     .target(
-      name: "Generation", dependencies: ["Model", "Kernels", "Tensors", "JSON"],
+      name: "Generation", dependencies: ["Model", "Kernels", "Tensors", "Files", "JSON"],
       swiftSettings: strict),
 
     // Tables, charts and pages of figures that others bring.
@@ -77,7 +78,7 @@ let package = Package(
     // Rows of text to datasets.
     .target(
       name: "Preparation",
-      dependencies: ["Datasets", "HDF5", "Templates", "Tokenizers", "Tensors", "JSON"],
+      dependencies: ["Datasets", "Files", "HDF5", "Templates", "Tokenizers", "Tensors", "JSON"],
       swiftSettings: strict),
 
     // Floor 5: the step loop.
@@ -109,7 +110,7 @@ let package = Package(
     .target(
       name: "Benchmarking",
       dependencies: [
-        "CKernels", "COpenBLAS", "COneDNN", "Kernels", "DataParallel", "Datasets", "Safetensors",
+        "COpenBLAS", "Kernels", "DataParallel", "Datasets", "Safetensors",
         "Tokenizers", "Reporting", "Tensors", "JSON",
       ],
       path: "Benchmarks/Sources/Benchmarking"),

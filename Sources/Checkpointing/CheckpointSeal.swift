@@ -68,8 +68,7 @@ private struct OpenFile: ~Copyable {
     self.path = path
     self.access = access
     do throws(FileError) { descriptor = try InputFile.descriptor(of: path).number } catch {
-      guard case .cannotRead(_, let reason) = error else { throw .storage(.file(error)) }
-      throw .system(path: path, call: "open", reason: reason, access: access)
+      throw .system(path: path, call: "open", reason: error.reason, access: access)
     }
   }
 

@@ -19,6 +19,17 @@ public enum FileError: ClassifiedError, Hashable {
     if case .cannotRead = self { .input } else { .output }
   }
 
+  /// What the system or the rule says, without the path.
+  public var reason: String {
+    switch self {
+    case .cannotWrite(_, let call, let reason): "\(call): \(reason)"
+    case .cannotRead(_, let reason): reason
+    case .notReplaceable(_, let kind): "it is \(kind)"
+    case .notEmpty(_, let found): "it is not empty (\(found))"
+    case .linkInside: "it is a symbolic link"
+    }
+  }
+
   /// What, where, and how to mend.
   public var description: String {
     switch self {

@@ -98,7 +98,8 @@ public struct OutputPlace: Sendable, Hashable {
   }
 
   private static func followingLink(_ path: String) throws(FileError) -> String {
-    guard FileKind.of(path) == .link else { return path }
+    let isDots = [".", ".."].contains(split(path).name)
+    guard isDots || FileKind.of(path) == .link else { return path }
     // Unsafe: the call returns text that is copied and freed here.
     guard let resolved = unsafe realpath(path, nil) else {
       throw .notReplaceable(

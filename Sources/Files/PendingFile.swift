@@ -14,8 +14,9 @@ import Glibc
 public struct PendingFile: ~Copyable {
   /// Where the finished file will be, as the user named it.
   public let path: String
-  /// Where it is being written: in the same directory, so that the rename is atomic. Libraries that
-  /// open by name write here.
+  /// Where it is being written, by libraries that open by name too.
+  ///
+  /// It is in the same directory, so that the rename is atomic.
   public let partialPath: String
   private let target: String
   private let parent: String
@@ -97,7 +98,8 @@ public struct PendingFile: ~Copyable {
   /// The digest of some bytes and then of the file from `offset` on.
   ///
   /// - Throws: `FileError.cannotWrite`: what was written cannot be read.
-  public func digest(of start: [UInt8], followedByFileFrom offset: Int) throws(FileError) -> UInt64 {
+  public func digest(of start: [UInt8], followedByFileFrom offset: Int) throws(FileError) -> UInt64
+  {
     var hash = ContentHash()
     hash.update(start)
     try handle.forEachBlock(from: offset) { hash.update($0) }

@@ -139,9 +139,10 @@ public enum HDF5Error: ClassifiedError, Hashable {
     case .unusableLink(let location, let link):
       return "\(location) is \(link). Put the dataset itself there, or a link within the file."
     case .missingFilter(let location, let name, let number):
-      return "\(location) is packed by the filter \(name) (number \(number)), which the HDF5 library "
-        + "here does not have. Write it with compression='gzip' (h5py), or run `h5repack -f GZIP=4 OLD "
-        + "NEW` where that filter is installed."
+      return
+        "\(location) is packed by the filter \(name) (number \(number)), which the HDF5 library "
+        + "here does not have. Write it with compression='gzip' (h5py), or run "
+        + "`h5repack -f GZIP=4 OLD NEW` where that filter is installed."
     case .newerFormat(let location, let library, let message):
       return "\(location) is in a newer format than HDF5 \(library), which is linked here, reads "
         + "(\(message)). Write it with h5py.File(…, libver=('earliest', 'v110')), or run `h5repack "

@@ -29,8 +29,7 @@ public final class HDF5File {
     let location = HDF5Location(file: path, object: "/", access: .reading)
     // HDF5 opens a directory like a file, and waits for a pipe; the system's reason says more, too.
     do throws(FileError) { byteCount = try InputFile.check(path) } catch {
-      guard case .cannotRead(_, let reason) = error else { throw .file(error) }
-      throw .cannotOpen(file: path, access: .reading, reason: reason)
+      throw .cannotOpen(file: path, access: .reading, reason: error.reason)
     }
     let isHDF5 = try HDF5Call.check("H5Fis_hdf5", location) { unsafe H5Fis_hdf5(path) }
     guard isHDF5 > 0 else { throw .notHDF5(file: path) }

@@ -166,7 +166,9 @@ public final class HDF5Group: HDF5Object {
 
   private func require(_ kind: HDF5ObjectKind, _ name: String) throws(HDF5Error) {
     if let (place, link) = try unusableLink(name) { throw .unusableLink(place, link) }
-    guard let found = try self.kind(following: name) else { throw .missingObject(location.member(name)) }
+    guard let found = try self.kind(following: name) else {
+      throw .missingObject(location.member(name))
+    }
     guard found == kind else {
       throw .wrongKind(location.member(name), expected: kind, found: found)
     }

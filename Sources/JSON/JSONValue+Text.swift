@@ -51,8 +51,10 @@ extension JSONValue {
     out += close
   }
 
-  /// JSON has no infinities and no NaN: `null` stands for them, since a reader that takes the text for
-  /// what it says it is must not fail on it. Whoever writes a number that matters checks it first.
+  /// A number, or `null` for infinities and NaN, which JSON does not have.
+  ///
+  /// A reader that takes the text for JSON must not fail on it. Whoever writes a number that matters
+  /// checks it first.
   private static func number(_ value: Double) -> String {
     value.isFinite ? value.description : "null"
   }

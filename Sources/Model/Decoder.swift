@@ -252,7 +252,7 @@ struct DecoderParts {
   /// Learned positions, [positions, hidden]; GPT-2's.
   let positions: Parameter?
   /// The blocks, lowest first.
-  let blocks: [any DecoderBlock]
+  let blocks: [DecoderBlock]
   /// The norm above them.
   let finalNorm: NormLayer
   /// The head, [vocabulary, hidden]; the embedding itself where they are tied.

@@ -32,8 +32,7 @@ public struct AdapterDirectory: Sendable {
   public static func readConfiguration(_ path: String) throws(PEFTError) -> JSONValue {
     let data: Data
     do throws(FileError) { data = Data(try InputFile.bytes(of: path)) } catch {
-      guard case .cannotRead(_, let reason) = error else { preconditionFailure("\(error)") }
-      throw .unreadableFile(path: path, reason: reason)
+      throw .unreadableFile(path: path, reason: error.reason)
     }
     let value: JSONValue
     do { value = try JSONValue(parsing: data) } catch {

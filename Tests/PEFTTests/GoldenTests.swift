@@ -8,8 +8,10 @@ import Testing
 struct GoldenTests {
   static let cases = GoldenCase.names("")
 
-  /// How many golden runs there are of each method on each family. A fixture that is lost, moved to
-  /// another base or cannot be read fails here; one that is added is added here.
+  /// How many golden runs there are of each method on each family.
+  ///
+  /// A fixture that is lost, moved to another base or cannot be read fails here; one that is added
+  /// is added here.
   static let counts: [String: [String: Int]] = [
     "adalora": ["gpt2": 1, "llama": 3, "mistral": 1, "qwen2": 1, "qwen3": 1],
     "bottleneck": ["gpt2": 1, "llama": 2, "mistral": 1, "qwen2": 1, "qwen3": 1],

@@ -56,9 +56,9 @@ struct MergeCheckTests {
     let attached = try AttachedMethod(source, decoder: decoder, seed: 0)
     let check = try MergeCheck(base: decoder, compute: compute)
     var error = -1.0
-    try ModelDirectory.publish(
-      directory.path("merged"), base: decoder, method: attached.method, elementType: nil
-    ) { path, coarsest in
+    try publishDirectory(directory.path("merged"), replacing: false) { path in
+      let coarsest = try ModelDirectory.write(
+        to: path, base: decoder, method: attached.method, elementType: nil)
       error = try check.error(of: path, roundedTo: coarsest)
     }
     #expect(error >= 0 && error < 1e-5)

@@ -1,15 +1,25 @@
 import CKernels
 import Tensors
 
-/// Products on one thread by our own kernels, which pack the right operand (`ck_product.h`).
+/// Products on one thread, which pack the right operand; what all larger ones are made of.
 ///
-/// An element of the result has the same bits however the result is cut into blocks, so that blocks
-/// may be made to fit the number of threads.
+/// `ck_product.h` defines each element of the result as a sum in one order: in f32 it has the same
+/// bits on every instruction set, and always the same however the result is cut into blocks, so that
+/// blocks may be made to fit the number of threads.
 struct PackedProduct {
   /// Memory that a product needs.
   static let scratchBytes = Int(ck_product_scratch_bytes)
   /// The highest rank of a term that a product adds along with the rest.
   static let highestRank = Int(ck_product_rank)
+
+  /// A left operand in f32, row-major.
+  struct Operand {
+    let base: UnsafePointer<Float>
+    /// Elements from one stored row to the next.
+    let stride: Int
+    /// Whether it is used transposed.
+    var transposed = false
+  }
 
   /// The right operand, in its stored type and at any byte address.
   struct Stored {
@@ -33,6 +43,14 @@ struct PackedProduct {
 
   let kernels: UnsafePointer<ck_product_kernels>
 
+  /// - Parameter set: the kernels of the processor, whose instruction set decides.
+  init(_ set: UnsafePointer<ck_kernels>) { kernels = ck_products(set) }
+
+  /// What it is, such as `packed avx2`.
+  var name: String { String(cString: kernels.pointee.name) }
+  /// The same of its products in f32.
+  var floatName: String { String(cString: kernels.pointee.f32_name) }
+
   /// Whether operands may be bf16.
   var multipliesBFloat16: Bool { kernels.pointee.multiply_bf16 != nil }
 
@@ -41,18 +59,20 @@ struct PackedProduct {
   /// - Parameters:
   ///   - a: [c.rows, depth] once transposed or not.
   ///   - b: [depth, c.columns] once transposed or not.
+  ///   - rounded: whether b is rounded to bf16 while it is packed.
   ///   - cTransposed: whether c is [columns, rows] instead.
   ///   - term: of rank `highestRank` at most.
   ///   - scratch: `scratchBytes` at a multiple of 64.
   func multiply(
-    _ a: SingleProduct.Operand, by b: Stored, depth: Int, scale: Float = 1, into c: MatrixView,
-    cTransposed: Bool = false, adding: Bool, term: LowRankTerm? = nil,
+    _ a: Operand, by b: Stored, rounded: Bool = false, depth: Int, scale: Float = 1,
+    into c: MatrixView, cTransposed: Bool = false, adding: Bool, term: LowRankTerm? = nil,
     scratch: UnsafeMutableRawPointer
   ) {
     var product = arguments(
       UnsafeRawPointer(a.base), aStride: a.stride, b, depth: depth, c, cTransposed: cTransposed,
       adding: adding, term, scratch)
     product.a_transposed = a.transposed ? 1 : 0
+    product.rounds_b = rounded ? 1 : 0
     product.scale = scale
     kernels.pointee.multiply(&product)
   }
@@ -83,7 +103,7 @@ struct PackedProduct {
   ) -> ck_product {
     ck_product(
       a: a, a_stride: Int64(aStride), a_transposed: 0, b: b.base, b_type: b.type.stored,
-      b_stride: Int64(b.stride), b_transposed: b.transposed ? 1 : 0,
+      b_stride: Int64(b.stride), b_transposed: b.transposed ? 1 : 0, rounds_b: 0,
       left: term.map { UnsafePointer($0.left.base) }, left_stride: Int64(term?.left.rowStride ?? 0),
       right: term.map { UnsafePointer($0.right.base) },
       right_stride: Int64(term?.right.rowStride ?? 0),
@@ -93,48 +113,5 @@ struct PackedProduct {
       rows: Int64(cTransposed ? c.columns : c.rows),
       columns: Int64(cTransposed ? c.rows : c.columns),
       depth: Int64(depth), scale: 1, adding: adding ? 1 : 0, scratch: scratch)
-  }
-
-  /// How a product is cut for a number of threads: by rows, so that each thread works on its own
-  /// and finds them in its caches, and into a few blocks for each.
-  struct Blocks {
-    /// The columns that are packed together, at least and at most: two panels where b is transposed,
-    /// up to six where not.
-    private static let leastColumns = 96
-    private static let mostColumns = 288
-    /// As many rows are worth it that a thread packs the columns for them alone.
-    private static let ownRows = 256
-    /// Fewer rows cost more packing than any sharing out gains.
-    private static let leastRows = 64
-
-    let count: Int
-    private let rowStep: Int
-    private let columnStep: Int
-    private let columnBlocks: Int
-    private let rows: Int
-    private let columns: Int
-
-    init(rows: Int, columns: Int, depth: Int, isTransposed: Bool, threads: Int) {
-      (self.rows, self.columns) = (rows, columns)
-      // A million multiply-adds take a core about 10 microseconds: hardly worth waking a thread for.
-      let wanted = threads == 1 ? 1 : min(3 * threads, 1 + rows * columns * depth / 1_000_000)
-      let groups = max(1, min(threads, wanted, rows / Blocks.ownRows))
-      let whole = (blockCount(columns, max(1, wanted / groups)) + 47) / 48 * 48
-      columnStep =
-        isTransposed
-        ? Blocks.leastColumns : min(max(whole, Blocks.leastColumns), Blocks.mostColumns)
-      columnBlocks = blockCount(columns, columnStep)
-      let split = min(blockCount(wanted, columnBlocks * groups), rows / groups / Blocks.leastRows)
-      rowStep = (blockCount(rows, groups * max(1, split)) + 15) & ~15
-      count = blockCount(rows, rowStep) * columnBlocks
-    }
-
-    /// The rows and columns of a block; neighbours share rows.
-    subscript(block: Int) -> (rows: Range<Int>, columns: Range<Int>) {
-      (
-        blockRange(block / columnBlocks, rowStep, rows),
-        blockRange(block % columnBlocks, columnStep, columns)
-      )
-    }
   }
 }

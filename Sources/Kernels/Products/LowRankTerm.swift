@@ -2,8 +2,8 @@ import Tensors
 
 /// `scale · left op(right)`, in f32: what a low-rank adapter adds to a frozen product.
 ///
-/// Handed to the product it is added while the result is still in registers, where the processor has
-/// our packed products; else it is a product of its own.
+/// Handed to the product it is added while the result is still in registers; above a rank of 64 it is a
+/// product of its own.
 public struct LowRankTerm {
   /// [T, R].
   public let left: MatrixView

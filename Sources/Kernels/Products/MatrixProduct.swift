@@ -7,12 +7,12 @@ import Tensors
 /// copied for little use, so that C is computed transposed. Such are the sums over tokens that
 /// gradients of weights are. They are made of sums over `partDepth` tokens, added in order, which
 /// threads may compute apart: each those of the tokens it has in its caches.
-struct PackedMatrixProduct {
+struct MatrixProduct {
   /// Tokens that are summed before they are added to C.
   private static let partDepth = 256
 
   private let packed: PackedProduct
-  private let left: SingleProduct.Operand
+  private let left: PackedProduct.Operand
   private let right: PackedProduct.Stored
   private let depth: Int
   private let swaps: Bool
@@ -22,7 +22,7 @@ struct PackedMatrixProduct {
   ///   - a: [c.rows, depth] once transposed or not.
   ///   - b: [depth, c.columns] once transposed or not.
   init(
-    _ packed: PackedProduct, _ a: SingleProduct.Operand, _ b: SingleProduct.Operand, depth: Int,
+    _ packed: PackedProduct, _ a: PackedProduct.Operand, _ b: PackedProduct.Operand, depth: Int,
     shape c: MatrixView
   ) {
     self.packed = packed
@@ -30,7 +30,7 @@ struct PackedMatrixProduct {
     sumsTokens = a.transposed && !b.transposed
     swaps = sumsTokens && c.rows <= 64 && c.rows < c.columns
     let (first, second) = swaps ? (b, a) : (a, b)
-    left = SingleProduct.Operand(
+    left = PackedProduct.Operand(
       base: first.base, stride: first.stride, transposed: a.transposed)
     right = PackedProduct.Stored(
       second.base, .float32, stride: second.stride, transposed: b.transposed)
@@ -39,7 +39,7 @@ struct PackedMatrixProduct {
   func multiply(into c: MatrixView, scale: Float, adding: Bool, on compute: Compute) {
     let parts = sumsTokens ? blockCount(depth, Self.partDepth) : 1
     if parts > 1 && adding && addParts(parts, to: c, scale: scale, on: compute) { return }
-    let blocks = PackedProduct.Blocks(
+    let blocks = ProductBlocks(
       rows: swaps ? c.columns : c.rows, columns: swaps ? c.rows : c.columns, depth: depth,
       isTransposed: right.transposed, threads: compute.threadCount)
     compute.forEachBlock(blocks.count) { block, worker in

@@ -18,7 +18,7 @@ final class RoundedInput {
   private(set) var stride = 0
 
   /// - Parameter isWidened: whether the rounded numbers are kept as floats.
-  init(isWidened: Bool = false) { self.isWidened = isWidened }
+  init(isWidened: Bool) { self.isWidened = isWidened }
 
   /// Bytes of an element.
   var elementBytes: Int { isWidened ? 4 : 2 }
@@ -31,19 +31,24 @@ final class RoundedInput {
     UnsafeMutableRawPointer(storage.base) + row * stride * elementBytes
   }
 
+  /// The same where they are floats.
+  func floats(row: Int) -> UnsafePointer<Float> {
+    UnsafePointer(self.row(row).assumingMemoryBound(to: Float.self))
+  }
+
   /// Makes room for a matrix, unless there is.
   func reserve(rows: Int, columns: Int) {
     let floats = rows * RoundedInput.stride(columns) * elementBytes / 4
     if storage.count < floats { storage = FloatBuffer(count: floats) }
   }
 
-  private static func stride(_ columns: Int) -> Int { (columns + 1) & ~1 + gap }
+  private static func stride(_ columns: Int) -> Int { ((columns + 1) & ~1) + gap }
 
   /// Rounds `a`, on all threads.
   func take(_ a: MatrixView, on compute: Compute) {
     reserve(rows: a.rows, columns: a.columns)
     stride = RoundedInput.stride(a.columns)
-    let native = compute.product.packed?.kernels.pointee.narrow
+    let native = compute.product.kernels.pointee.narrow
     let linear = compute.kernels.pointee.linear
     let count = Int64(a.columns)
     compute.forEachBlock(blockCount(a.rows, RoundedInput.blockRows)) { block, _ in

@@ -133,6 +133,13 @@ let package = Package(
     // What the tests of DataParallel start under mpirun.
     .executableTarget(
       name: "mpi-probe", dependencies: ["DataParallel", "Tensors"], path: "Tests/MPIProbe"),
+    // Runs of the trainer whose ranks differ in a way that no option asks for.
+    .executableTarget(
+      name: "training-probe",
+      dependencies: [
+        "Training", "DataParallel", "Tensors", .product(name: "Logging", package: "swift-log"),
+      ],
+      path: "Tests/TrainingProbe"),
     // Counts the allocations of the program that links it, and that program: the step loop, counted.
     .target(name: "CAllocationCounter", path: "Tests/AllocationCounter"),
     .target(name: "CFaultInjector", path: "Tests/FaultInjector"),
@@ -194,7 +201,7 @@ let package = Package(
       name: "CommandTests",
       dependencies: [
         "Training", "Datasets", "HDF5", "Safetensors", "Tokenizers", "Tensors", "JSON",
-        "TestSupport", "swift-peft-train", "allocation-probe",
+        "TestSupport", "swift-peft-train", "allocation-probe", "training-probe",
       ]),
   ],
   cLanguageStandard: .gnu11

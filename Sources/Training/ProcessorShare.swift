@@ -7,9 +7,12 @@ import Tensors
 ///
 /// ```swift
 /// let share = try ProcessorShare(communicator: communicator)
-/// let compute = try share.compute(threads: nil, binds: true)
+/// let compute = try share.compute(threads: nil, binds: true).compute
 /// ```
 public struct ProcessorShare: Sendable {
+  /// Threads that a rank may have: more than any node has processors.
+  public static let mostThreads = 1024
+
   /// Physical cores that the ranks of this node may use, all of them together.
   public let nodeCores: Int
   /// Ranks on this node.
@@ -66,12 +69,19 @@ public struct ProcessorShare: Sendable {
   ///   - instructionSet: the kernels that they run.
   ///   - binds: whether each may run on the rank's own cores only.
   /// - Returns: the threads, and whether they are bound.
-  /// - Throws: where the processor lacks the instruction set.
+  /// - Throws: `UnavailableInstructionSet` where the processor lacks it, `ConfigurationError` where
+  ///   the system does not let this process start so many threads.
   public func compute(
     threads: Int?, instructionSet: InstructionSetChoice = .auto, binds: Bool
-  ) throws(UnavailableInstructionSet) -> (compute: Compute, isBound: Bool) {
-    let compute = try Compute(
-      threads: threads ?? self.threads, instructionSet: instructionSet.set)
+  ) throws -> (compute: Compute, isBound: Bool) {
+    let count = threads ?? self.threads
+    // A share of the cores is no more than what runs anyway.
+    if count > nodeCores && !Compute.canStart(threads: count) {
+      throw ConfigurationError.conflict(
+        "The system does not let this process start \(count) threads",
+        remedy: "Lower --threads, or raise the limit on processes (ulimit -u, or the container's)")
+    }
+    let compute = try Compute(threads: count, instructionSet: instructionSet.set)
     // A container with less time than processors is one of several that want the same ones.
     guard binds, !isLimited, let places = cores.places(threads: compute.threadCount) else {
       return (compute, false)

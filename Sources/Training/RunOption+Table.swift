@@ -81,7 +81,8 @@ extension RunOption {
       "warmup_ratio", .number(minimum: 0, maximum: 1), default: 0.0, "X",
       "the same as a share of all steps, rounded up", resumption: .mustMatch),
     RunOption(
-      "seed", .integer(minimum: 0), default: 42, "N", "everything random follows from it",
+      "seed", .integer(minimum: 0, maximum: .max), default: 42, "N",
+      "everything random follows from it",
       resumption: .mustMatch),
     RunOption(
       "no_shuffle", .flag, default: false, "", "take examples in file order, epoch after epoch",
@@ -90,7 +91,7 @@ extension RunOption {
       "precision", .choice(precisions), default: "auto", "P",
       "arithmetic of the frozen base: f32, bf16, or auto", resumption: .mustMatch),
     RunOption(
-      "threads", .integer(minimum: 1), "N",
+      "threads", .integer(minimum: 1, maximum: ProcessorShare.mostThreads), "N",
       "compute threads of a rank (default: cores allowed / local ranks)"),
     RunOption(
       "instruction_set", .choice(instructionSets), default: "auto", "SET",

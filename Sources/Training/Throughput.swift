@@ -65,36 +65,6 @@ extension TrainingRun {
   }
 }
 
-/// What a rank's memory was planned to be.
-struct MemoryPlan {
-  /// The program and its libraries, as they were before the run opened anything.
-  let program: Int
-  /// The base, mapped: one physical copy a node, yet it counts for each rank that reads it.
-  let base: Int
-  /// Weights rounded to bf16, likewise one copy a node.
-  let rounded: Int
-  /// Activations, gradients of them, and scratch.
-  let workspace: Int
-  /// Trained values and gradients, the optimiser's moments, the reduction's sums.
-  let training: Int
-  /// The threads' own memory and the rounded operand that they share.
-  let threads: Int
-
-  /// All of it, in bytes.
-  var total: Int { program + base + rounded + workspace + training + threads }
-
-  init(_ run: TrainingRun, workspaceBytes: Int, reducerBytes: Int) {
-    program = run.memoryAtStart
-    base = run.decoder.parameters.reduce(0) {
-      $0 + $1.shape.reduce(1, *) * $1.storedType.byteCount
-    }
-    rounded = run.roundedBytes
-    workspace = workspaceBytes
-    training = run.attached.arena.extent * 8 + run.optimizer.byteCount + reducerBytes
-    threads = run.compute.byteCount
-  }
-}
-
 /// Operations a second, in words.
 func rate(_ operationsPerSecond: Double) -> String {
   operationsPerSecond < 1e12

@@ -46,9 +46,15 @@ public final class MethodComparison {
     self.logger = logger
     comparison = Comparison(model: model, data: data)
     try communicator.together { try settings.check() }
-    let given = settings.shared["output_dir"]?.string
+    // Ranks that train other methods would wait for each other; a method's own settings are compared
+    // by its run.
+    var given = settings.shared.entries.mapValues { $0.value.text() }
+    given["methods"] = settings.methods.joined(separator: ",")
+    given["max_score_examples"] = "\(settings.maximumQuestions)"
+    try communicator.agreeOnConfiguration(given)
+    let output = settings.shared["output_dir"]?.string
     outputPath = try communicator.broadcast(
-      OutputPlace.withoutSlashes(given ?? OutputDirectory.defaultPath(method: "compare")), from: 0)
+      OutputPlace.withoutSlashes(output ?? OutputDirectory.defaultPath(method: "compare")), from: 0)
     try takeOutput()
     try takeEarlierRows()
   }
@@ -123,7 +129,6 @@ public final class MethodComparison {
     let outcome = try run.train()
     row.peakMemoryBytes = Int(try communicator.allReduce(Int64(peakMemoryBytes()), .maximum))
     row.secondsPerStep = MethodFigures.median(ofSteps: outcome.stepSeconds)
-    if outcome.exportedStep != outcome.step { try shareValues(of: run.attached.arena) }
     if let exam = try exam(run.dataset.validation, run.decoder) {
       let result = try exam.take(
         run.decoder, compute: run.compute, communicator: communicator)
@@ -140,15 +145,6 @@ public final class MethodComparison {
       // One process reduces nothing; what it would hand over says what the method costs on more.
       row.allreduceBytes =
         GradientReducer.byteCount(reducing: run.attached.arena) + StepTotals.byteCount
-    }
-  }
-
-  /// Gives all ranks rank 0's values: it alone went back to its best checkpoint.
-  private func shareValues(of arena: ParameterArena) throws(MPIError) {
-    for slot in arena.slots {
-      var values = arena.values(slot).elements
-      try communicator.broadcast(&values, from: 0)
-      arena.values(slot).assign(values)
     }
   }
 
@@ -177,8 +173,8 @@ public final class MethodComparison {
       ).compute
     }
     let decoder = try BaseModel.open(
-      comparison.model, precision: configuration.precision, for: compute,
-      communicator: communicator)
+      comparison.model, precision: configuration.precision, communicator: communicator,
+      on: compute, needsDigest: true)
     for warning in decoder.warnings { logger.warning("\(warning)") }
     try decoder.roundFrozenWeights(among: communicator, on: compute)
     let limit = configuration.maxLength ?? decoder.configuration.maximumPositions

@@ -6,7 +6,7 @@
 // Debian's picks kernels by the processor's name, which for younger ones is a guess. Panels of the
 // weight, packed once for all rows while the next are being fetched, leave 90 to 95 % of the
 // processor's peak (Zen 5, weights not in the cache, 512 rows: 500 to 530 of 560 GFLOP/s in bf16,
-// 250 to 265 of 280 in f32; oneDNN 2.6's packing product: 450 to 487 and 220 to 250).
+// 250 to 265 of 280 in f32; a packing product of a library: 450 to 487 and 220 to 250).
 #if defined(__x86_64__)
 
 #include <immintrin.h>

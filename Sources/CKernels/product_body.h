@@ -109,23 +109,48 @@ CK_INLINE void CK_PRODUCT(tile)(int ROWS, int VECTORS, const tile_operands *t) {
 #pragma clang loop unroll(full)
     for (int v = 0; v < VECTORS; v++) sums[row][v] = vf_set(0);
   }
-  const uint32_t *a = t->a, *panel = t->panel;
+  const uint32_t *panel = t->panel;
+  // A pointer for every three rows, the others by what an address can multiply. Clang must not see
+  // how they go on: it would make one chain of additions of all rows, which takes longer than the
+  // multiply-adds, or keep more pointers than there are registers.
+  const uint32_t *a[(CK_NARROW_ROWS + 2) / 3];
   int64_t a_row = t->a_row, a_unit = t->a_unit;
+#pragma clang loop unroll(full)
+  for (int row = 0; row < ROWS; row += 3) a[row / 3] = t->a + row * a_row;
 #pragma clang loop unroll_count(2)
   for (int64_t u = t->units; u > 0; u--) {
-    vu b[CK_FEW_ROWS_VECTORS];
+    // The longer side of the tile is loaded one by one, the other held.
+    if (ROWS <= VECTORS) {
+      vu x[CK_NARROW_ROWS];
 #pragma clang loop unroll(full)
-    for (int v = 0; v < VECTORS; v++) b[v] = vu_load(panel + v * CK_WIDTH);
-#pragma clang loop unroll(full)
-    for (int row = 0; row < ROWS; row++) {
-      vu x = vu_set(a[row * a_row]);
+      for (int row = 0; row < ROWS; row++) x[row] = vu_set(a[row / 3][row % 3 * a_row]);
 #pragma clang loop unroll(full)
       for (int v = 0; v < VECTORS; v++) {
-        sums[row][v] = CK_PRODUCT(accumulate)(sums[row][v], x, b[v]);
+        vu b = vu_load(panel + v * CK_WIDTH);
+#pragma clang loop unroll(full)
+        for (int row = 0; row < ROWS; row++) {
+          sums[row][v] = CK_PRODUCT(accumulate)(sums[row][v], x[row], b);
+        }
+      }
+    } else {
+      vu b[CK_FEW_ROWS_VECTORS];
+#pragma clang loop unroll(full)
+      for (int v = 0; v < VECTORS; v++) b[v] = vu_load(panel + v * CK_WIDTH);
+#pragma clang loop unroll(full)
+      for (int row = 0; row < ROWS; row++) {
+        vu x = vu_set(a[row / 3][row % 3 * a_row]);
+#pragma clang loop unroll(full)
+        for (int v = 0; v < VECTORS; v++) {
+          sums[row][v] = CK_PRODUCT(accumulate)(sums[row][v], x, b[v]);
+        }
       }
     }
     panel += VECTORS * CK_WIDTH;
-    a += a_unit;
+#pragma clang loop unroll(full)
+    for (int row = 0; row < ROWS; row += 3) {
+      a[row / 3] += a_unit;
+      __asm__("" : "+r"(a[row / 3]));
+    }
   }
   const float *left = t->left, *right = t->right;
   int64_t left_row = t->left_row;

@@ -24,7 +24,7 @@ public enum RankAgreement {
   }
 
   /// Throws on all ranks where some multiply bf16 numbers natively and others emulate it, and warns
-  /// where processors or libraries differ otherwise; called by all ranks.
+  /// where processors differ otherwise; called by all ranks.
   ///
   /// In f32 results do not depend on the instruction set.
   public static func arithmetic(
@@ -37,9 +37,8 @@ public enum RankAgreement {
         on: [SharedFact("how they are multiplied", kind)], of: "bf16 numbers",
         remedy: "Use --precision f32, or nodes with one kind of processor.", errorClass: .usage)
     }
-    var facts = [SharedFact("instruction set", compute.instructionSet)]
-    if let name = LibraryKernels.openBLAS { facts.append(SharedFact("OpenBLAS kernels", name)) }
-    if let difference = try communicator.firstDifference(facts) {
+    let kernels = SharedFact("instruction set", compute.instructionSet)
+    if let difference = try communicator.firstDifference([kernels]) {
       logger.warning("processors differ in their \(difference.fact): \(difference.sentence)")
     }
   }

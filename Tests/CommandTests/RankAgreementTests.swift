@@ -220,31 +220,6 @@ import Testing
     #expect(resumed.outputLines.sorted() == whole.outputLines.sorted())
   }
 
-  @Test(
-    "Ranks whose libraries multiply otherwise end alike, or with an error: never in silence",
-    arguments: [
-      ["method: p-tuning", "num_virtual_tokens: 4", "encoder_hidden_size: 64"],
-      [
-        "method: prefix-tuning", "num_virtual_tokens: 4", "prefix_projection: true",
-        "encoder_hidden_size: 64",
-      ],
-      ["method: adalora", "init_r: 8", "target_r: 4"],
-      ["method: lora", "use_dora: true", "target_modules: all-linear"],
-      ["method: lora"],
-    ])
-  func libraries(lines: [String]) throws {
-    let result = try mpirun(
-      ranks: 2, shell: "[ $RANK = 1 ] && export OPENBLAS_CORETYPE=Nehalem", Self.probe,
-      [try settings(lines + ["max_steps: 12"])])
-    if result.status == 0 {
-      let hashes = Set(result.outputLines.map { $0.split(separator: " ").last })
-      #expect(result.outputLines.count == 2 && hashes.count == 1, "\(result.output)")
-    } else {
-      #expect(result.status == 1)
-      #expect(message(result).contains("Ranks differ in the "), "\(result.errors)")
-    }
-  }
-
   // MARK: At the end
 
   @Test(

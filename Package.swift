@@ -31,7 +31,10 @@ let package = Package(
     // Floor 1: shapes, buffers, text.
     .target(name: "Tensors"),
     .target(name: "JSON", swiftSettings: strict),
-    .target(name: "Tokenizers", dependencies: ["JSON", "Tensors"], swiftSettings: strict),
+    // Regular expressions in the dialects that files are written in, and Unicode under them.
+    .target(name: "Patterns", swiftSettings: strict),
+    .target(
+      name: "Tokenizers", dependencies: ["Patterns", "JSON", "Tensors"], swiftSettings: strict),
     .target(name: "Templates", dependencies: ["JSON", "Tensors"], swiftSettings: strict),
 
     // Floor 2: arithmetic, files, messages.
@@ -52,7 +55,7 @@ let package = Package(
 
     // Floor 4: the methods, and text from a model.
     .target(
-      name: "PEFT", dependencies: ["Model", "Kernels", "Tensors", "Safetensors", "JSON"],
+      name: "PEFT", dependencies: ["Model", "Kernels", "Tensors", "Safetensors", "Patterns", "JSON"],
       swiftSettings: strict),
     .target(
       name: "Generation", dependencies: ["Model", "Kernels", "Tensors", "JSON"],
@@ -128,7 +131,8 @@ let package = Package(
       ],
       path: "Tests/AllocationProbe"),
     .testTarget(name: "TensorsTests", dependencies: ["Tensors", "TestSupport"]),
-    .testTarget(name: "JSONTests", dependencies: ["JSON"]),
+    .testTarget(name: "JSONTests", dependencies: ["JSON", "TestSupport"]),
+    .testTarget(name: "PatternsTests", dependencies: ["Patterns", "JSON", "TestSupport"]),
     .testTarget(name: "ReportingTests", dependencies: ["Reporting"]),
     .testTarget(name: "KernelsTests", dependencies: ["Kernels", "Tensors", "TestSupport"]),
     .testTarget(

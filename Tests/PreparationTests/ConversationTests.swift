@@ -48,9 +48,10 @@ struct ConversationTests {
   @Test(
     "What the prompt has of a turn never counts, however prompt and turn differ",
     arguments: [
-      // The prompt ends in what the turn lacks, or has in its last turn alone.
+      // The prompt ends in what the turn lacks, or has in its last turn alone (there a token of two
+      // line breaks lies across the edge).
       ("r1", "First answer.<|im_end|>|Second one.<|im_end|>"),
-      ("qwen3-thinking", "First answer.<|im_end|>|\n</think>\n\nSecond one.<|im_end|>"),
+      ("qwen3-thinking", "First answer.<|im_end|>|\n\n</think>\n\nSecond one.<|im_end|>"),
       ("flat", "First answer.<|im_end|>|Second one.<|im_end|>"),
       // The template does not ask, or says something else where it does not.
       ("no-prompt", "First answer.<|im_end|>|Second one.<|im_end|>"),

@@ -161,17 +161,6 @@ static double dot(ck_matrix a, ck_matrix b, ptrdiff_t rows, ptrdiff_t columns) {
   return total;
 }
 
-static int has_non_finite(ck_matrix x, ptrdiff_t rows, ptrdiff_t columns) {
-  vf worst = vf_set(0);
-  for (ptrdiff_t t = 0; t < rows; t++) {
-    CK_FOR_COLUMNS(c, lanes, columns) {
-      // 0 * v is NaN exactly where v is not finite, and NaN stays.
-      worst = vf_fma(load_lanes(x.base + t * x.stride + c, lanes), vf_set(0), worst);
-    }
-  }
-  return vf_sum(worst) != 0;
-}
-
 #define CK_ELEMENTWISE_TABLE                                                                   \
   {                                                                                            \
     .activation = activation, .activation_backward = activation_backward, .gated = gated,      \
@@ -179,6 +168,5 @@ static int has_non_finite(ck_matrix x, ptrdiff_t rows, ptrdiff_t columns) {
     .activation_kept = activation_kept, .activation_backward_kept = activation_backward_kept,   \
     .gated_keeping = gated_keeping, .gated_kept = gated_kept,                                   \
     .gated_backward_kept = gated_backward_kept, .add = add, .scale = scale,                              \
-    .scale_columns = scale_columns, .scale_rows = scale_rows, .dropout = dropout, .dot = dot,  \
-    .has_non_finite = has_non_finite                                                           \
+    .scale_columns = scale_columns, .scale_rows = scale_rows, .dropout = dropout, .dot = dot   \
   }

@@ -87,7 +87,7 @@ public final class BatchSchedule {
     guard orderedEpoch != epoch else { return }
     defer { orderedEpoch = epoch }
     guard shuffles else { return }
-    // `CounterRandom.permutation` in place: that one would allocate at every epoch.
+    // Fisher and Yates, in place: an array of each epoch would be an allocation in a step.
     let random = CounterRandom(seed: seed, purpose: "shuffle").substream(UInt64(epoch))
     for place in 0..<exampleCount { order[place] = place }
     for place in stride(from: exampleCount - 1, to: 0, by: -1) {

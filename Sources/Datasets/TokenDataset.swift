@@ -1,3 +1,4 @@
+import Files
 import HDF5
 
 /// A tokenised dataset file, opened and checked: the splits that training and evaluation read.

@@ -40,6 +40,26 @@ public final class RotaryTable {
     }
   }
 
+  /// Writes one row again, for frequencies that depend on a sequence's length.
+  ///
+  /// - Parameters:
+  ///   - row: the row, below `maxPosition`.
+  ///   - position: the position that it stands for.
+  ///   - inverseFrequencies: angle per position of each pair, [D/2].
+  ///   - attentionScaling: factor of cosines and sines.
+  public func fill(
+    row: Int, position: Int, inverseFrequencies: [Double], attentionScaling: Double
+  ) {
+    precondition(row >= 0 && row < maxPosition, "row \(row) of a table of \(maxPosition)")
+    precondition(inverseFrequencies.count == pairCount, "\(inverseFrequencies.count) frequencies")
+    let (cosines, sines) = (self.cosines, self.sines)
+    for pair in 0..<pairCount {
+      let angle = Double(position) * inverseFrequencies[pair]
+      cosines[row, pair] = Float(cos(angle) * attentionScaling)
+      sines[row, pair] = Float(sin(angle) * attentionScaling)
+    }
+  }
+
   /// Cosines, [maxPosition, D/2].
   public var cosines: MatrixView { buffer.view(rows: maxPosition, columns: pairCount) }
   /// Sines, [maxPosition, D/2].

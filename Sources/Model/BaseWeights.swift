@@ -19,11 +19,12 @@ final class BaseWeights {
   /// A projection's weight or a table, [rows, columns] as stored.
   func matrix(
     _ name: String, outputSize: Int, inputSize: Int,
-    layout: WeightMatrix.Layout = .outputMajor, hint: (_ found: [Int]) -> String = { _ in "" }
+    layout: WeightMatrix.Layout = .outputMajor, storedAs stored: String? = nil,
+    hint: (_ found: [Int]) -> String = { _ in "" }
   ) throws(ModelError) -> Parameter {
     let shape =
       layout == .outputMajor ? [outputSize, inputSize] : [inputSize, outputSize]
-    let tensor = try self.tensor(name, shape: shape, hint: hint)
+    let tensor = try self.tensor(stored ?? name, shape: shape, hint: hint)
     let weight: WeightMatrix
     do {
       weight = try tensor.weight(
@@ -48,6 +49,40 @@ final class BaseWeights {
     let parameter = Parameter(name: name, vector: storage)
     parameters.append(parameter)
     return parameter
+  }
+
+  // MARK: Embedding table and head
+
+  /// The name of every family's head in the full model.
+  static let headName = "lm_head.weight"
+
+  /// The embedding table, [vocabulary, hidden].
+  ///
+  /// Some tools save a tied table under the head's name alone; it is taken from there.
+  func embedding(_ name: String, _ c: DecoderConfiguration) throws(ModelError) -> Parameter {
+    let isHeadAlone =
+      c.tiesEmbeddings && !files.contains(storedName(name)) && files.contains(Self.headName)
+    return try matrix(
+      name, outputSize: c.vocabularySize, inputSize: c.hiddenSize,
+      storedAs: isHeadAlone ? Self.headName : nil)
+  }
+
+  /// The head, [vocabulary, hidden]: the embedding table where the configuration ties them, unless
+  /// the files hold a head with other numbers, which is then used, as transformers 5 does.
+  func head(_ embedding: Parameter, _ c: DecoderConfiguration) throws(ModelError) -> Parameter {
+    if c.tiesEmbeddings {
+      guard files.contains(Self.headName), !asked.contains(Self.headName) else { return embedding }
+      do {
+        let head = try files.tensor(named: Self.headName)
+        if head.isIdentical(to: try files.tensor(named: storedName(embedding.name))) {
+          asked.insert(Self.headName)
+          return embedding
+        }
+      } catch {
+        throw .unreadableWeights(error)
+      }
+    }
+    return try matrix(Self.headName, outputSize: c.vocabularySize, inputSize: c.hiddenSize)
   }
 
   /// Refuses files with tensors that the architecture has no place for.
@@ -81,11 +116,16 @@ final class BaseWeights {
   /// A hash of every tensor's name, shape, type and sampled bytes.
   var fingerprint: String { hash.text }
 
+  /// The name, or where the file lacks it the bare decoder's.
+  private func storedName(_ name: String) -> String {
+    files.contains(name)
+      ? name : name.split(separator: ".", maxSplits: 1).last.map(String.init) ?? name
+  }
+
   private func tensor(_ name: String, shape: [Int], hint: (_ found: [Int]) -> String)
     throws(ModelError) -> SafetensorsTensor
   {
-    let bare = name.split(separator: ".", maxSplits: 1).last.map(String.init) ?? name
-    let stored = files.contains(name) ? name : bare
+    let stored = storedName(name)
     guard files.contains(stored) else {
       let last = name.split(separator: ".").suffix(2).joined(separator: ".")
       let similar = files.names.filter { $0.hasSuffix(last) }.sorted().prefix(3)

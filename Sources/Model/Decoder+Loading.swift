@@ -16,7 +16,8 @@ extension Decoder {
     directory: String, arithmetic: Arithmetic = .float32,
     finiteCheck: (part: Int, of: Int) = (0, 1)
   ) throws(ModelError) {
-    let configuration = try DecoderConfiguration(directory: directory)
+    var configuration = try DecoderConfiguration(directory: directory)
+    var warnings: [String] = []
     let files: WeightFiles
     do {
       files = try WeightFiles(directory: directory)
@@ -31,9 +32,18 @@ extension Decoder {
     if finiteCheck.of > 0 {
       try weights.checkFinite(part: finiteCheck.part, of: finiteCheck.of)
     }
+    let isTied = parts.head === parts.embedding
+    if configuration.tiesEmbeddings && !isTied {
+      warnings = [
+        "config.json of \(directory) ties the head to the embedding table (tie_word_embeddings), "
+          + "and its weights hold a head with other numbers: that head is used, as transformers 5 "
+          + "does. Set tie_word_embeddings to false there."
+      ]
+    }
+    configuration.tiesEmbeddings = isTied
     self.init(
-      configuration: configuration, directory: directory, arithmetic: arithmetic,
-      fingerprint: weights.fingerprint, parts: parts)
+      configuration: configuration, warnings: warnings, directory: directory,
+      arithmetic: arithmetic, fingerprint: weights.fingerprint, parts: parts)
   }
 }
 

@@ -49,6 +49,7 @@ extension Decoder {
   private func forward(_ pass: Pass, _ memory: DecoderMemory) {
     let profiler = pass.compute.profiler
     profiler?.enter(.forward)
+    memory.rotary?.prepare(for: pass)
     pass.compute.part(.embedding) { embed(pass, into: memory.stream(0, rows: pass.rowCount)) }
     for (index, block) in parts.blocks.enumerated() {
       profiler?.enter(.forward, block: index)

@@ -57,6 +57,8 @@ public enum GradientGroup: Sendable, Hashable {
 public final class Decoder {
   /// What `config.json` says.
   public let configuration: DecoderConfiguration
+  /// What whoever uses the model should be told, a sentence each.
+  public let warnings: [String]
   /// Where the model was read from.
   public let directory: String
   /// Arithmetic of products with frozen weights and of attention.
@@ -77,10 +79,11 @@ public final class Decoder {
   private var owners: [AnyObject] = []
 
   init(
-    configuration: DecoderConfiguration, directory: String, arithmetic: Arithmetic,
-    fingerprint: String, parts: DecoderParts
+    configuration: DecoderConfiguration, warnings: [String], directory: String,
+    arithmetic: Arithmetic, fingerprint: String, parts: DecoderParts
   ) {
     self.configuration = configuration
+    self.warnings = warnings
     self.directory = directory
     self.arithmetic = arithmetic
     self.fingerprint = fingerprint
@@ -178,7 +181,7 @@ public final class Decoder {
   ) throws(ModelError) -> WorkspacePlan {
     let rows = maximumTokens + maximumSequences * virtualTokenCount
     let positions = (maximumLength ?? maximumTokens) + virtualTokenCount + positionOffset
-    if configuration.family == .gpt2 && maximumLength != nil {
+    if configuration.rotary == nil && maximumLength != nil {
       try checkPositions(tokens: maximumLength ?? maximumTokens)
     }
     findWhatTrains()
@@ -253,7 +256,7 @@ struct DecoderParts {
   /// Learned positions, [positions, hidden]; GPT-2's.
   let positions: Parameter?
   /// The blocks, lowest first.
-  let blocks: [any DecoderBlock]
+  let blocks: [DecoderBlock]
   /// The norm above them.
   let finalNorm: NormLayer
   /// The head, [vocabulary, hidden]; the embedding itself where they are tied.

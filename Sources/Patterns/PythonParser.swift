@@ -241,8 +241,9 @@ struct PythonParser {
     }
     guard take(">") else { throw error("missing >, unterminated name") }
     let isName = name.enumerated().allSatisfy { index, scalar in
-      scalar == "_" || scalar.properties.isXIDContinue
-        && (index > 0 || scalar.properties.isXIDStart)
+      scalar == "_"
+        || scalar.properties.isXIDContinue
+          && (index > 0 || scalar.properties.isXIDStart)
     }
     guard isName, !name.isEmpty else {
       throw error("bad character in group name '\(String(name))'")

@@ -6,7 +6,9 @@ enum PythonSets {
   /// `\d`: decimal digits of every script.
   static let digits = UnicodeTables.category(prefix: "nd")
   static let asciiDigits = ScalarSet(0x30...0x39)
-  /// `\w`: what `str.isalnum` takes, and the underscore. Marks are no part of a word.
+  /// `\w`: what `str.isalnum` takes, and the underscore.
+  ///
+  /// Marks are no part of a word.
   static let word: ScalarSet = {
     var set = UnicodeTables.category(prefix: "l")
     set.formUnion(UnicodeTables.category(prefix: "n"))

@@ -48,7 +48,7 @@ package struct RegexMatcher {
   private var mustEnd = false
   /// Places that lead nowhere, or are on the way at hand, a bit each.
   private var memo: [UInt64] = []
-  /// Positions of groups, two each; -1 where a group took no part. Then the starts of iterations.
+  /// Positions of groups, two each (-1 where a group took no part), then the starts of iterations.
   private var notes: [Int] = []
 
   package init(_ program: RegexProgram) {
@@ -253,8 +253,9 @@ package struct RegexMatcher {
     return true
   }
 
-  /// Forgets ways not yet tried, but not what the groups were before. What was tried on the way here
-  /// did lead somewhere.
+  /// Forgets ways not yet tried, but not what the groups were before.
+  ///
+  /// What was tried on the way here did lead somewhere.
   private mutating func drop(to bottom: Int, _ range: Range<Int>) {
     guard isPlain else {
       stack.removeLast(stack.count - bottom)

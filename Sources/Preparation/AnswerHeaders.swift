@@ -157,7 +157,8 @@ struct AnswerHeaders: Sendable {
       let bytes = Array(rendering.text.utf8)
       let mark = Array(AnswerHeaders.word.utf8)
       var range = 0..<bytes.count
-      if let pieces = rendering.itemRanges[index], let first = pieces.first, let last = pieces.last {
+      if let pieces = rendering.itemRanges[index], let first = pieces.first, let last = pieces.last
+      {
         range = first.lowerBound..<last.upperBound
       } else if let before = self.rendering(Array(messages[..<index]))?.text.utf8,
         bytes.starts(with: before)
@@ -165,7 +166,8 @@ struct AnswerHeaders: Sendable {
         range = before.count..<bytes.count
       }
       guard let place = AnswerHeaders.find(mark, in: bytes, range) else { return nil }
-      return Turn(text: bytes, start: range.lowerBound, head: Array(bytes[range.lowerBound..<place]))
+      return Turn(
+        text: bytes, start: range.lowerBound, head: Array(bytes[range.lowerBound..<place]))
     }
   }
 }

@@ -95,7 +95,9 @@ enum RowContent {
   }
 
   /// The row without members that are null, which a table has where another row has something: as
-  /// TRL leaves them out. A message's content stays; what becomes of it depends on the template.
+  /// TRL leaves them out.
+  ///
+  /// A message's content stays; what becomes of it depends on the template.
   private static func withoutNulls(_ node: JSONNode) -> JSONNode {
     switch node {
     case .array(let elements): return .array(elements.map(withoutNulls))

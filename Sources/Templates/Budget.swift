@@ -162,9 +162,12 @@ extension Renderer {
     }
     try budget.spend(line, min(work, Budget.steps))
     switch name {
-    case "replace": try budget.allowText(line, Budget.saturated(size, Budget.product(size + 1, longest)))
+    case "replace":
+      try budget.allowText(line, Budget.saturated(size, Budget.product(size + 1, longest)))
     case "join":
-      let written = value.string == nil ? Budget.written(value) : given.reduce(0) { Budget.saturated($0, Budget.written($1)) }
+      let written =
+        value.string == nil
+        ? Budget.written(value) : given.reduce(0) { Budget.saturated($0, Budget.written($1)) }
       let parts = max(value.items?.count ?? 0, given.first?.items?.count ?? 0)
       let separator = value.string?.utf8.count ?? longest
       try budget.allowText(line, Budget.saturated(written, Budget.product(parts, separator)))

@@ -34,13 +34,4 @@ extension CounterRandom {
       }
     }
   }
-
-  /// The numbers 0 ..< count in random order (Fisher-Yates).
-  public func permutation(_ count: Int) -> [Int] {
-    var order = Array(0..<count)
-    for i in stride(from: count - 1, to: 0, by: -1) {
-      order.swapAt(i, Int(integer(UInt64(i), below: UInt64(i + 1))))
-    }
-    return order
-  }
 }

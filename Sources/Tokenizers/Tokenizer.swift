@@ -74,9 +74,9 @@ public final class Tokenizer: Sendable {
       // The reference decodes a normalised token as its normalised text.
       do throws(RegexError) {
         content[token.id] = token.isNormalized ? try parts.normalizer?(text) ?? text : text
-      } catch { 
+      } catch {
         throw .limit(path: parts.path, field: "normalizer", problem: error.problem)
-       }
+      }
     }
     addedContent = content
     addedID = ids

@@ -58,7 +58,9 @@ struct BesideFiles {
     if let numbered = node["added_tokens_decoder"]?.object {
       for (key, value) in numbered.members.sorted(by: { Int($0.key) ?? 0 < Int($1.key) ?? 0 }) {
         add(try configuration.reader.besideToken(value, isSpecial: false))
-        if Int(key) == nil { throw configuration.bad("added_tokens_decoder", key, "token ids as keys") }
+        if Int(key) == nil {
+          throw configuration.bad("added_tokens_decoder", key, "token ids as keys")
+        }
       }
     } else {
       let map = try Self.document(directory + "/special_tokens_map.json")

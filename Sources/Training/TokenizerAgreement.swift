@@ -1,4 +1,5 @@
 import Datasets
+import Files
 import Foundation
 import Tensors
 import Tokenizers
@@ -23,7 +24,7 @@ enum TokenizerAgreement {
     let paths = ["/tokenizer.json", "/vocab.json"].map { modelDirectory + $0 }
     guard let made = dataset.tokenizerSHA256,
       let path = paths.first(where: { FileManager.default.fileExists(atPath: $0) }),
-      let bytes = try? Data(contentsOf: URL(fileURLWithPath: path))
+      let bytes = try? InputFile.bytes(of: path)
     else { return nil }
     // Files beside it may add tokens: then the digest is of them too.
     let isAlone = !["/tokenizer_config.json", "/special_tokens_map.json", "/added_tokens.json"]

@@ -94,9 +94,3 @@ extension Trainer {
 
 /// A share in whole percent.
 func percent(_ share: Double) -> String { String(format: "%.0f %%", 100 * share) }
-
-/// What `--version` says and the run line of the metrics keeps.
-public enum ProgramVersion {
-  /// The version.
-  public static let text = "0.1.0"
-}

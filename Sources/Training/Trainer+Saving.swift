@@ -53,6 +53,8 @@ extension Trainer {
   private func write(step: Int) throws {
     try run.communicator.together {
       guard let output = run.output else { return }
+      // What a checkpoint says was done must be in the metrics too when both are found again.
+      try metrics?.synchronize()
       var configuration = run.resolved
       // A method that prunes says in its configuration what is left.
       let export = run.attached.method.export(baseName: run.basePath)
@@ -139,8 +141,7 @@ extension Trainer {
           try AdapterDirectory(path: $0).write(export, base: run.basePath)
         }
       } else {
-        try ModelDirectory.publish(
-          path, base: run.decoder, method: run.attached.method, elementType: nil, replacing: true)
+        try ModelDirectory.publish(path, base: run.decoder, method: run.attached.method)
       }
     }
     try writeEnd(status, step: step, exportedStep: exportedStep, duration: duration)

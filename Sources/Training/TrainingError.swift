@@ -2,12 +2,8 @@ import Tensors
 
 /// What can go wrong with a run besides its settings and input files.
 public enum TrainingError: ClassifiedError {
-  /// The output directory or a file in it cannot be made.
-  case cannotWrite(path: String, reason: String)
   /// The output directory holds another run.
   case outputInUse(path: String, found: String)
-  /// A directory that is to be made is there and holds something.
-  case notEmpty(path: String, found: String)
   /// A checkpoint of full fine-tuning holds a model's weights, not an adapter.
   case noAdapter(path: String, method: String)
   /// Another process writes to the output directory.
@@ -28,8 +24,8 @@ public enum TrainingError: ClassifiedError {
   case otherTokens(data: String, tokenizer: String)
   /// Two settings that come from different places do not fit together.
   case methodMismatch(given: String, adapter: String, path: String)
-  /// A file that belongs to the base cannot be copied into the new model directory.
-  case cannotCopy(from: String, to: String, reason: String)
+  /// The loss of an evaluation is NaN or infinite.
+  case nonFiniteEvaluation(data: String, split: String, examples: ClosedRange<Int>)
   /// A merged model does not compute what base and adapter do.
   case mergeDiffers(error: Double, limit: Double)
   /// bf16 was asked for and there is no kernel for it.
@@ -38,9 +34,9 @@ public enum TrainingError: ClassifiedError {
   /// Outputs, checkpoints, and the run itself.
   public var errorClass: ErrorClass {
     switch self {
-    case .cannotWrite, .outputInUse, .outputLocked, .notEmpty, .cannotCopy: .output
+    case .outputInUse, .outputLocked: .output
     case .unusableCheckpoint, .noAdapter, .otherTokenizer, .otherTokens: .input
-    case .nonFiniteGradient, .nonFiniteLoss, .mergeDiffers: .failure
+    case .nonFiniteGradient, .nonFiniteLoss, .nonFiniteEvaluation, .mergeDiffers: .failure
     case .resumeMismatch, .tooLong, .methodMismatch, .precisionUnavailable: .usage
     }
   }
@@ -48,13 +44,9 @@ public enum TrainingError: ClassifiedError {
   /// What, where, expected and found, how to mend.
   public var description: String {
     switch self {
-    case .cannotWrite(let path, let reason):
-      "Cannot write \(path): \(reason). Choose another --output-dir or make room for it."
     case .outputInUse(let path, let found):
       "The output directory \(path) already holds a run (\(found)). Give another --output-dir, or "
         + "--resume to go on with that run."
-    case .notEmpty(let path, let found):
-      "The directory \(path) is not empty (\(found)). Give another --output-dir."
     case .noAdapter(let path, let method):
       "\(path) is a checkpoint of '\(method)' and holds no adapter. 'swift-peft-train merge --model BASE "
         + "--adapter \(path) --output-dir DIR' makes a model directory of it."
@@ -83,8 +75,11 @@ public enum TrainingError: ClassifiedError {
     case .methodMismatch(let given, let adapter, let path):
       "--method is \(given), but the adapter \(path) is one of \(adapter). Leave --method out, or "
         + "give another --adapter."
-    case .cannotCopy(let from, let to, let reason):
-      "Cannot copy \(from) to \(to): \(reason)."
+    case .nonFiniteEvaluation(let data, let split, let examples):
+      "The loss is not a finite number. The first examples with such a loss are \(examples.lowerBound) "
+        + "to \(examples.upperBound) of '\(split)' in \(data), counted from 0: base or adapter overflow "
+        + "there or hold numbers that are not finite. 'swift-peft-train inspect' looks for those; "
+        + "--precision f32 overflows later."
     case .mergeDiffers(let error, let limit):
       "The merged model's logits are off by \(error) of their norm from base plus adapter, and "
         + "rounding explains \(limit) at most. Nothing was written. With --dtype f32 there is no "

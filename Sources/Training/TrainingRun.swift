@@ -1,6 +1,7 @@
 import Checkpointing
 import DataParallel
 import Datasets
+import Files
 import Foundation
 import JSON
 import Kernels
@@ -117,7 +118,7 @@ public final class TrainingRun {
     let isWriter = communicator.rank == 0
     let path =
       configuration.outputDirectory ?? OutputDirectory.defaultPath(method: attached.method.name)
-    outputPath = try communicator.broadcast(path, from: 0)
+    outputPath = try communicator.broadcast(OutputPlace.withoutSlashes(path), from: 0)
     output = try communicator.together {
       isWriter
         ? try OutputDirectory(path: path, mayContinue: configuration.resume != .no) : nil

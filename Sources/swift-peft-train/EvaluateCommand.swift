@@ -31,12 +31,18 @@ struct EvaluateCommand: ParsableCommand {
     Job.run(logsAllRanks: logAllRanks) { communicator, logger in
       let share = try ProcessorShare(communicator: communicator)
       let compute = share.compute(threads: model.threads, binds: true).compute
-      try model.withModel(communicator, on: compute) { decoder in
+      try model.withModel(communicator, on: compute, warn: { logger.warning("\($0)") }) { decoder in
         let split = try communicator.together { try readSplit(decoder) }
         let figures = try evaluate(decoder, split, compute, communicator, logger)
         let score =
           generate ? try answers(decoder, split, compute, communicator, logger) : nil
         if communicator.rank == 0 { report(figures, score) }
+        if let examples = figures.nonFiniteExamples {
+          try communicator.together {
+            throw TrainingError.nonFiniteEvaluation(
+              data: data, split: split.name.rawValue, examples: examples)
+          }
+        }
       }
     }
   }

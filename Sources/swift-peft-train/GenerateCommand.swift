@@ -46,7 +46,8 @@ struct GenerateCommand: ParsableCommand {
     let communicator = Communicator(alone: ())
     let compute = try ProcessorShare(communicator: communicator)
       .compute(threads: model.threads, binds: true).compute
-    try model.withModel(communicator, on: compute) { decoder in
+    let warn = { (text: String) in Failure.write("warning: \(text)") }
+    try model.withModel(communicator, on: compute, warn: warn) { decoder in
       let prompt = try prompt(decoder)
       let length = try prompt.length(maximumNewTokens: maxNewTokens, decoder: decoder)
       if length - prompt.tokens.count < maxNewTokens {

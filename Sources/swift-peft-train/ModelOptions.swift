@@ -22,11 +22,14 @@ struct ModelOptions: ParsableArguments {
 
   /// Reads both on all ranks and runs `body` with the adapter attached.
   ///
+  /// What should be known of the base goes to `warn`, on rank 0.
   /// Hooks look into the adapter's arena without owning it; it lives as long as `body` runs.
   func withModel(
-    _ communicator: Communicator, on compute: Compute, _ body: (_ decoder: Decoder) throws -> Void
+    _ communicator: Communicator, on compute: Compute, warn: (_ text: String) -> Void,
+    _ body: (_ decoder: Decoder) throws -> Void
   ) throws {
     let decoder = try BaseModel.open(model, precision: precision, communicator: communicator)
+    if communicator.rank == 0 { decoder.warnings.forEach(warn) }
     let attached = try communicator.together {
       try adapter.map { path in
         try AttachedMethod(AdapterSource(path: path), decoder: decoder, seed: 0)

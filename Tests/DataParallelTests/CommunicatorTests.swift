@@ -9,7 +9,7 @@ struct CommunicatorTests {
   private let probe = ProcessRunner.built("mpi-probe")
 
   private func job(_ ranks: Int, _ arguments: [String]) throws -> ProcessResult {
-    try ProcessRunner.mpirun(ranks: ranks, probe, arguments, timeoutSeconds: 60)
+    try ProcessRunner.mpirun(ranks: ranks, probe, arguments)
   }
 
   /// The program's own lines on standard error, without those of mpirun.
@@ -87,7 +87,6 @@ struct CommunicatorTests {
     for failing in [["2"], ["2", "1"]] {
       let result = try job(3, ["agreement"] + failing)
       let first = failing.last ?? ""
-      #expect(!result.timedOut)
       #expect(result.status == 65)
       #expect(
         messages(result) == ["[rank \(first)/3] base.safetensors is cut off on rank \(first)"],
@@ -103,7 +102,6 @@ struct CommunicatorTests {
     "A failure within a step is told once and ends the ranks that wait", arguments: ["0", "1", "2"])
   func failureInStep(failing: String) throws {
     let result = try job(3, ["step", failing])
-    #expect(!result.timedOut)
     #expect(result.status == 73)
     #expect(messages(result) == ["[rank \(failing)/3] the disk is full"], "\(result.errors)")
   }

@@ -98,7 +98,8 @@ struct HostileJSONTests {
   func mutations() throws {
     let count = Int(ProcessInfo.processInfo.environment["MUTATIONS"] ?? "") ?? 3000
     let source = Array(
-      #"{"a": [1, -2.5e3, true, null, "é\u00e9\ud83d\ude00\n"], "b": {"c": {}, "d": [[], [0]]}}"#.utf8)
+      #"{"a": [1, -2.5e3, true, null, "é\u00e9\ud83d\ude00\n"], "b": {"c": {}, "d": [[], [0]]}}"#
+        .utf8)
     var mutation = Mutation(seed: 9)
     for _ in 0..<count {
       let bytes = mutation.changed(source)

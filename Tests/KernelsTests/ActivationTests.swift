@@ -11,6 +11,8 @@ private func reference(_ kind: ActivationFunction, _ x: Double) -> Double {
   case .geluTanh: 0.5 * x * (1 + tanh((2 / Double.pi).squareRoot() * (x + 0.044715 * x * x * x)))
   case .relu: max(x, 0)
   case .tanh: tanh(x)
+  case .quickGELU: x / (1 + exp(-1.702 * x))
+  case .reluSquared: max(x, 0) * max(x, 0)
   }
 }
 
@@ -46,12 +48,15 @@ struct ActivationTests {
     // Φ and tanh are within a few units in the last place of 1.
     let allowed = 16 * Tolerance.unitRoundoff
     for (i, value) in x.doubles.enumerated()
-    where abs(results[i] - reference(kind, value)) > allowed * max(1, abs(value)) {
+    where abs(results[i] - reference(kind, value))
+      > allowed * max(1, abs(value), abs(reference(kind, value)))
+    {
       Issue.record("\(kind)(\(value)) is \(results[i])")
     }
     let gradients = dx.doubles
     for (i, (value, d)) in zip(x.doubles, dy.doubles).enumerated() {
-      if abs(gradients[i] - d * slope(kind, value)) > 4e-6 * max(1, abs(d)) {
+      let expected = d * slope(kind, value)
+      if abs(gradients[i] - expected) > 4e-6 * max(1, abs(d), abs(expected)) {
         Issue.record("the slope of \(kind) at \(value) is \(gradients[i] / d)")
       }
     }

@@ -38,9 +38,11 @@ struct PythonPatternTests {
         let parts = row.array ?? [row]
         let text = try #require(parts[0].string)
         let name = "\(source.debugDescription) on \(text.debugDescription)"
-        #expect(try pattern.matchesWhole(text) == (parts.count > 1 && parts[1].integer == 1), "\(name)")
+        #expect(
+          try pattern.matchesWhole(text) == (parts.count > 1 && parts[1].integer == 1), "\(name)")
         let match = try pattern.match(text)
-        #expect(match?.groups[0]?.utf8.count == (parts.count > 2 ? parts[2].integer : nil), "\(name)")
+        #expect(
+          match?.groups[0]?.utf8.count == (parts.count > 2 ? parts[2].integer : nil), "\(name)")
         if let match, parts.count > 3, let groups = parts[3].array {
           // Python lets a group that is repeated take nothing once more in the end.
           for (group, expected) in zip(match.groups.dropFirst(), groups)
@@ -171,9 +173,10 @@ struct RegexMatcherTests {
     for source in sources {
       let program = try RegexProgram(oniguruma: source)
       for _ in 0..<400 {
-        let text = String((0..<random.below(41)).map { _ in
-          alphabet[random.below(alphabet.count)]
-        })
+        let text = String(
+          (0..<random.below(41)).map { _ in
+            alphabet[random.below(alphabet.count)]
+          })
         let bytes = Array(text.utf8)
         var (quick, plain): ([Range<Int>], [Range<Int>]) = ([], [])
         var matcher = RegexMatcher(program)

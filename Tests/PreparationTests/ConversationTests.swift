@@ -106,7 +106,8 @@ struct ConversationTests {
     ])
   func contentless(template: String, expected: String) throws {
     let place = try Workplace("qwen2", template: template)
-    let call = #"[{"type": "function", "id": "call12345", "function": "#
+    let call =
+      #"[{"type": "function", "id": "call12345", "function": "#
       + #"{"name": "f", "arguments": {"x": null}}}]"#
     _ = try place.prepare([
       #"{"messages": [{"role": "user", "content": "Q"}, "#
@@ -114,7 +115,8 @@ struct ConversationTests {
     ])
     let counted = try place.counted()[0]
     #expect(counted.replacing(" ", with: "") == expected.replacing(" ", with: ""))
-    let plain = #"{"messages": [{"role": "user", "content": "Q"}, {"role": "assistant", "content": null}]}"#
+    let plain =
+      #"{"messages": [{"role": "user", "content": "Q"}, {"role": "assistant", "content": null}]}"#
     _ = try place.prepare([plain])
     #expect(!place.text.tokenizer.decode(try place.examples()[0].tokens).contains("None"))
   }

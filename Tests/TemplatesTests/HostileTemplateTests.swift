@@ -19,8 +19,10 @@ struct HostileTemplateTests {
     "{{ \(nested("-", "1", "", 100_000)) }}", "{{ \(nested("1 + ", "1", "", 100_000)) }}",
     "{{ \(nested("1 ~ ", "1", "", 2000)) }}" + "{{ \(nested("x.a", "", "", 1)) }}",
     "{{ x\(nested(".a", "", "", 100_000)) }}", "{{ x\(nested("[0]", "", "", 100_000)) }}",
-    "{{ x\(nested("|list", "", "", 100_000)) }}", "{{ 1\(nested(" if 1 else 1", "", "", 50_000)) }}",
-    "{{ \(nested("1 if 1 else ", "1", "", 50_000)) }}", "{{ \(nested("1 and ", "1", "", 50_000)) }}",
+    "{{ x\(nested("|list", "", "", 100_000)) }}",
+    "{{ 1\(nested(" if 1 else 1", "", "", 50_000)) }}",
+    "{{ \(nested("1 if 1 else ", "1", "", 50_000)) }}",
+    "{{ \(nested("1 and ", "1", "", 50_000)) }}",
     "{{ \(nested("1 or ", "1", "", 50_000)) }}", "{{ \(nested("2 ** ", "1", "", 50_000)) }}",
     nested("{% if 1 %}", "x", "{% endif %}", 20_000),
     nested("{% for a in [1] %}", "x", "{% endfor %}", 20_000),
@@ -31,8 +33,9 @@ struct HostileTemplateTests {
     String(repeating: "{{ 1 }}", count: 200_000),
     // Loops.
     "{% for a in range(100000) %}{% for b in range(100000) %}{% endfor %}{% endfor %}",
-    "{% for a in range(100000) if false %}{% endfor %}" + nested(
-      "{% for a in range(1000) %}", "{% set x = 1 %}", "{% endfor %}", 10),
+    "{% for a in range(100000) if false %}{% endfor %}"
+      + nested(
+        "{% for a in range(1000) %}", "{% set x = 1 %}", "{% endfor %}", 10),
     "{% set ns = namespace(n=0) %}{% for a in range(100000) %}{% for b in range(9999) %}"
       + "{% set ns.n = ns.n + 1 %}{% endfor %}{% endfor %}",
     // Texts that grow.
@@ -80,7 +83,8 @@ struct HostileTemplateTests {
     // Numbers at their ends.
     "{{ (0 - 9223372036854775807 - 1) is divisibleby(0 - 1) }}{{ 2.5 | round(-5) }}"
       + "{{ (0 - 9223372036854775807 - 1) // -1 }}",
-    "{{ 2 ** 100000 }}", "{{ (0 - 9223372036854775807 - 1) | abs }}{{ 'abc'[9223372036854775807:] }}"
+    "{{ 2 ** 100000 }}",
+    "{{ (0 - 9223372036854775807 - 1) | abs }}{{ 'abc'[9223372036854775807:] }}"
       + "{{ 'abc'[0 - 9223372036854775807 - 1:] }}{{ 'abc'[::0 - 9223372036854775807] }}"
       + "{{ range(0, 9223372036854775807, 9223372036854775806) | list }}{{ [1][0 - 9223372036854775807] }}"
       + "{{ 1 + 9223372036854775807 }}",

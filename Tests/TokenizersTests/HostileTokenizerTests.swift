@@ -30,7 +30,8 @@ struct HostileTokenizerTests {
 
   static let files: [String] =
     [
-      "(a+)+$", "(?:a|a)*b", "(a|aa)+$", "(?:a+b?)+c", "(?=(a+)+$)b", "(?>(a+)+)$", "((a{1,99})+)+$",
+      "(a+)+$", "(?:a|a)*b", "(a|aa)+$", "(?:a+b?)+c", "(?=(a+)+$)b", "(?>(a+)+)$",
+      "((a{1,99})+)+$",
       "(?:a{1,9000}){1,2}$", "(?:(?:a+)+)+$", String(repeating: "(", count: 100_000),
       String(repeating: "(a", count: 9000) + String(repeating: ")", count: 9000),
       String(repeating: "(?:a?", count: 90) + String(repeating: ")+", count: 90),
@@ -106,7 +107,8 @@ struct HostileTokenizerTests {
       try Data(bytes).write(to: URL(fileURLWithPath: path))
       let time = clock.measure {
         guard let tokenizer = try? Tokenizer(contentsOf: path) else { return }
-        let ids = try? tokenizer.encode("Hello  world, it's 12345 </s> \n\n" + String(repeating: "a", count: 100))
+        let ids = try? tokenizer.encode(
+          "Hello  world, it's 12345 </s> \n\n" + String(repeating: "a", count: 100))
         _ = tokenizer.decode(ids ?? [])
       }
       #expect(time < .seconds(30), "mutation \(index) of \(name)")

@@ -22,7 +22,9 @@ indirect enum Normalizer: Sendable {
   }
 
   /// How much longer than the input a text may become: replacements of replacements would fill the
-  /// memory. Published files stay below ten times.
+  /// memory.
+  ///
+  /// Published files stay below ten times.
   private static let growth = 256
 
   /// Changes the text.

@@ -1,5 +1,6 @@
 import DataParallel
 import Datasets
+import Files
 import Foundation
 import Generation
 import JSON
@@ -22,6 +23,7 @@ import Tensors
 public final class MethodComparison {
   /// Where everything goes, known on all ranks.
   public let outputPath: String
+  private var lock: DirectoryLock?  // on rank 0
   private let settings: ComparisonSettings
   private let communicator: Communicator
   private let logger: Logger
@@ -46,7 +48,8 @@ public final class MethodComparison {
     try communicator.together { try settings.check() }
     let given = settings.shared["output_dir"]?.string
     outputPath = try communicator.broadcast(
-      given ?? OutputDirectory.defaultPath(method: "compare"), from: 0)
+      OutputPlace.withoutSlashes(given ?? OutputDirectory.defaultPath(method: "compare")), from: 0)
+    try takeOutput()
     try takeEarlierRows()
   }
 
@@ -172,6 +175,7 @@ public final class MethodComparison {
     ).compute
     let decoder = try BaseModel.open(
       comparison.model, precision: configuration.precision, communicator: communicator)
+    for warning in decoder.warnings { logger.warning("\(warning)") }
     try decoder.roundFrozenWeights(among: communicator, on: compute)
     let limit = configuration.maxLength ?? decoder.configuration.maximumPositions
     let dataset = try communicator.together {
@@ -230,6 +234,20 @@ public final class MethodComparison {
 }
 
 extension MethodComparison {
+  /// Makes and locks the directory on rank 0, before anything is trained.
+  private func takeOutput() throws {
+    try communicator.together {
+      guard communicator.rank == 0 else { return }
+      let place = try OutputPlace(directory: outputPath)
+      try place.create()
+      let names = ["compare.json", "compare.csv", "compare.html"] + settings.methods
+      for name in names { try place.requireNoLink(name) }
+      lock = try DirectoryLock(place)
+      if lock == nil { throw TrainingError.outputLocked(path: outputPath) }
+      PartialName.removeLeftovers(ofAllIn: place)
+    }
+  }
+
   /// Reads the rows of an earlier start on rank 0; all ranks take them over.
   private func takeEarlierRows() throws {
     let path = outputPath + "/compare.json"
@@ -258,12 +276,7 @@ extension MethodComparison {
         ("compare.json", comparison.value.text(indentation: 2) + "\n"),
         ("compare.csv", report.table.csv), ("compare.html", report.html),
       ] {
-        let path = "\(outputPath)/\(name)"
-        do {
-          try FileManager.default.createDirectory(
-            atPath: outputPath, withIntermediateDirectories: true)
-          try Data(text.utf8).write(to: URL(fileURLWithPath: path), options: .atomic)
-        } catch { throw TrainingError.cannotWrite(path: path, reason: reason(error)) }
+        try PendingFile.write(text, to: "\(outputPath)/\(name)")
       }
     }
   }

@@ -40,10 +40,13 @@ let package = Package(
     // Floor 1: shapes, buffers, text.
     .target(name: "Tensors", dependencies: ["CKernels"]),
     .target(name: "JSON", swiftSettings: strict),
+    // Regular expressions in the dialects that files are written in, and Unicode under them.
+    .target(name: "Patterns", swiftSettings: strict),
     // Opening, writing, publishing, locking; not what is in a file.
     .target(name: "Files", dependencies: ["Tensors"], swiftSettings: strict),
     .target(
-      name: "Tokenizers", dependencies: ["Files", "JSON", "Tensors"], swiftSettings: strict),
+      name: "Tokenizers", dependencies: ["Patterns", "Files", "JSON", "Tensors"],
+      swiftSettings: strict),
     .target(name: "Templates", dependencies: ["JSON", "Tensors"], swiftSettings: strict),
 
     // Floor 2: arithmetic, files, messages.
@@ -66,7 +69,8 @@ let package = Package(
 
     // Floor 4: the methods, and text from a model.
     .target(
-      name: "PEFT", dependencies: ["Model", "Kernels", "Tensors", "Safetensors", "JSON"],
+      name: "PEFT",
+      dependencies: ["Model", "Kernels", "Tensors", "Safetensors", "Patterns", "JSON"],
       swiftSettings: strict),
     .target(
       name: "Generation", dependencies: ["Model", "Kernels", "Tensors", "Files", "JSON"],
@@ -152,7 +156,8 @@ let package = Package(
       path: "Tests/AllocationProbe"),
     .testTarget(name: "TensorsTests", dependencies: ["Tensors", "TestSupport"]),
     .testTarget(name: "FilesTests", dependencies: ["Files", "TestSupport"]),
-    .testTarget(name: "JSONTests", dependencies: ["JSON"]),
+    .testTarget(name: "JSONTests", dependencies: ["JSON", "TestSupport"]),
+    .testTarget(name: "PatternsTests", dependencies: ["Patterns", "JSON", "TestSupport"]),
     .testTarget(name: "ReportingTests", dependencies: ["Reporting"]),
     // Every kernel on inputs that are the same everywhere; scripts/same-bits.sh builds it, too.
     .target(name: "CKernelProbe", dependencies: ["CKernels"], path: "Tests/KernelProbe"),

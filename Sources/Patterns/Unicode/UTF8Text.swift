@@ -1,8 +1,8 @@
 /// Walking over UTF-8 that is known to be valid: everything in this module comes from a `String`.
-enum UTF8Text {
+package enum UTF8Text {
   /// The scalar at `position`, which moves behind it.
-  @inline(__always)
-  static func next(_ bytes: [UInt8], _ position: inout Int) -> UInt32 {
+  @inlinable @inline(__always)
+  package static func next(_ bytes: [UInt8], _ position: inout Int) -> UInt32 {
     let first = UInt32(bytes[position])
     if first < 0x80 {
       position += 1
@@ -28,22 +28,22 @@ enum UTF8Text {
   }
 
   /// Where the scalar before `position` begins.
-  @inline(__always)
-  static func before(_ bytes: [UInt8], _ position: Int) -> Int {
+  @inlinable @inline(__always)
+  package static func before(_ bytes: [UInt8], _ position: Int) -> Int {
     var start = position - 1
     while bytes[start] & 0xc0 == 0x80 { start -= 1 }
     return start
   }
 
   /// The scalar before `position`.
-  static func last(_ bytes: [UInt8], before position: Int) -> UInt32 {
+  package static func last(_ bytes: [UInt8], before position: Int) -> UInt32 {
     var start = before(bytes, position)
     return next(bytes, &start)
   }
 
   /// Appends a scalar.
-  @inline(__always)
-  static func append(_ scalar: UInt32, to bytes: inout [UInt8]) {
+  @inlinable @inline(__always)
+  package static func append(_ scalar: UInt32, to bytes: inout [UInt8]) {
     if scalar < 0x80 {
       bytes.append(UInt8(scalar))
     } else if scalar < 0x800 {
@@ -62,7 +62,7 @@ enum UTF8Text {
   }
 
   /// All scalars.
-  static func scalars(_ bytes: [UInt8]) -> [UInt32] {
+  package static func scalars(_ bytes: [UInt8]) -> [UInt32] {
     var result: [UInt32] = []
     result.reserveCapacity(bytes.count)
     var position = 0

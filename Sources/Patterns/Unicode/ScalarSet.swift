@@ -1,27 +1,27 @@
 /// A set of Unicode scalars: one bit for each, so that a question costs one load.
-struct ScalarSet: Sendable, Equatable {
+package struct ScalarSet: Sendable, Hashable {
   /// Scalars there are, and 64-bit words for them.
   static let limit = 0x110000
   private static let wordCount = limit / 64
 
-  private(set) var words: [UInt64]
+  @usableFromInline private(set) package var words: [UInt64]
 
   /// The empty set.
-  init() { words = [UInt64](repeating: 0, count: Self.wordCount) }
+  package init() { words = [UInt64](repeating: 0, count: Self.wordCount) }
 
   /// The scalars of some ranges.
-  init(_ ranges: ClosedRange<UInt32>...) {
+  package init(_ ranges: ClosedRange<UInt32>...) {
     self.init()
     for range in ranges { insert(range) }
   }
 
   /// Whether `scalar` is in it.
-  @inline(__always)
-  func contains(_ scalar: UInt32) -> Bool {
+  @inlinable @inline(__always)
+  package func contains(_ scalar: UInt32) -> Bool {
     words[Int(scalar >> 6)] >> UInt64(scalar & 63) & 1 != 0
   }
 
-  mutating func insert(_ range: ClosedRange<UInt32>) {
+  package mutating func insert(_ range: ClosedRange<UInt32>) {
     var scalar = range.lowerBound
     while scalar <= range.upperBound {
       let first = scalar & 63
@@ -31,16 +31,24 @@ struct ScalarSet: Sendable, Equatable {
     }
   }
 
-  mutating func formUnion(_ other: ScalarSet) {
+  package mutating func formUnion(_ other: ScalarSet) {
     for index in words.indices { words[index] |= other.words[index] }
   }
 
-  mutating func formIntersection(_ other: ScalarSet) {
+  package mutating func formIntersection(_ other: ScalarSet) {
     for index in words.indices { words[index] &= other.words[index] }
   }
 
+  /// Its one scalar, where it has just one.
+  package var only: UInt32? {
+    guard let index = words.firstIndex(where: { $0 != 0 }), words[index].nonzeroBitCount == 1,
+      !words[(index + 1)...].contains(where: { $0 != 0 })
+    else { return nil }
+    return UInt32(64 * index + words[index].trailingZeroBitCount)
+  }
+
   /// Everything else.
-  var inverted: ScalarSet {
+  package var inverted: ScalarSet {
     var result = self
     for index in words.indices { result.words[index] = ~words[index] }
     return result

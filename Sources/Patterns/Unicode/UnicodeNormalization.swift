@@ -1,5 +1,5 @@
 /// The four normalisation forms (Unicode Standard Annex 15) with the reference library's data.
-enum UnicodeNormalization: Sendable {
+package enum UnicodeNormalization: Sendable {
   case nfc, nfd, nfkc, nfkd
 
   private var isCompatible: Bool { self == .nfkc || self == .nfkd }
@@ -12,7 +12,7 @@ enum UnicodeNormalization: Sendable {
   private static let trailCount: UInt32 = 28
 
   /// The text in this form.
-  func callAsFunction(_ bytes: [UInt8]) -> [UInt8] {
+  package func callAsFunction(_ bytes: [UInt8]) -> [UInt8] {
     // ASCII is in every form; most text is ASCII.
     if !bytes.contains(where: { $0 >= 0x80 }) { return bytes }
     var scalars = decompose(bytes)

@@ -1,39 +1,18 @@
-/// What a pattern can be made of: the part of Oniguruma's syntax that published tokenizers use.
-indirect enum RegexNode: Sendable {
-  /// One scalar of a set.
-  case set(ScalarSet)
-  /// One after the other.
-  case sequence([RegexNode])
-  /// The first that leads to a match.
-  case alternatives([RegexNode])
-  /// A node again and again; `maximum` nil is without end.
-  case repeated(RegexNode, minimum: Int, maximum: Int?, Greed)
-  /// Matches without taking anything, if the node does (or does not) match here.
-  case lookahead(RegexNode, isNegative: Bool)
-  /// Matches and keeps what it found, whatever comes after.
-  case atomic(RegexNode)
-  /// A place.
-  case anchor(Anchor)
-
-  enum Greed: Sendable { case greedy, lazy, possessive }
-  enum Anchor: Sendable { case textStart, textEnd, lineStart, lineEnd, wordEdge, notWordEdge }
-}
-
-/// Why a pattern cannot be read.
-struct RegexError: Error {
-  let problem: String
-}
-
-/// Reads a pattern.
+/// Reads the part of Oniguruma's syntax that published tokenizers use.
 ///
 /// What it does not know it names, so that no text is cut by a guess.
-struct RegexParser {
+struct OnigurumaParser {
   private let scalars: [Unicode.Scalar]
   private var position = 0
   private var ignoresCase = false
   private var dotTakesNewline = false
+  /// Groups, classes and repetitions around what is being read.
+  private var depth = 0
 
-  init(_ pattern: String) { scalars = Array(pattern.unicodeScalars) }
+  init(_ pattern: String) throws(RegexError) {
+    scalars = Array(pattern.unicodeScalars)
+    if scalars.count > RegexLimit.length { throw RegexError(problem: "it is too long") }
+  }
 
   mutating func pattern() throws(RegexError) -> RegexNode {
     let node = try alternatives()
@@ -50,7 +29,16 @@ struct RegexParser {
     return true
   }
 
+  private mutating func enter() throws(RegexError) {
+    depth += 1
+    if depth > RegexLimit.depth {
+      throw RegexError(problem: "it is nested deeper than \(RegexLimit.depth)")
+    }
+  }
+
   private mutating func alternatives() throws(RegexError) -> RegexNode {
+    try enter()
+    defer { depth -= 1 }
     var branches: [RegexNode] = []
     repeat { branches.append(try sequence()) } while take("|")
     return branches.count == 1 ? branches[0] : .alternatives(branches)
@@ -66,6 +54,8 @@ struct RegexParser {
 
   private mutating func quantified(_ atom: RegexNode) throws(RegexError) -> RegexNode {
     var node = atom
+    let outer = depth
+    defer { depth = outer }
     while let scalar = next {
       let minimum: Int
       let maximum: Int?
@@ -96,6 +86,8 @@ struct RegexParser {
         // In Ruby's syntax `{1,3}+` is a repetition of the repetition.
         greed = .possessive
       }
+      // A repetition of the repetition is a level deeper.
+      try enter()
       node = .repeated(node, minimum: minimum, maximum: maximum, greed)
     }
     return node
@@ -131,11 +123,11 @@ struct RegexParser {
     case "[": return .set(try characterClass())
     case ".":
       return .set(dotTakesNewline ? ScalarSet(0...0x10ffff) : ScalarSet(0x0a...0x0a).inverted)
-    case "^": return .anchor(.lineStart)
+    case "^": return .anchor(.lineStart(afterLast: false))
     case "$": return .anchor(.lineEnd)
     case "\\": return try escape()
     case "*", "+", "?": throw RegexError(problem: "'\(scalar)' repeats nothing")
-    default: return .set(literal(scalar.value))
+    default: return literal(scalar.value)
     }
   }
 
@@ -190,12 +182,17 @@ struct RegexParser {
       return .anchor(.textEnd)
     case "b":
       position += 1
-      return .anchor(.wordEdge)
+      return .anchor(.wordEdge(.oniguruma))
     case "B":
       position += 1
-      return .anchor(.notWordEdge)
-    default: return .set(try escapedSet())
+      return .anchor(.notWordEdge(.oniguruma))
+    default: return try escapedNode()
     }
+  }
+
+  private mutating func escapedNode() throws(RegexError) -> RegexNode {
+    let set = try escapedSet()
+    return set.only.map { .scalar($0) } ?? .set(set)
   }
 
   /// The set of an escape, in a class or outside.
@@ -212,8 +209,8 @@ struct RegexParser {
     case "h": return ScalarSet(0x30...0x39, 0x41...0x46, 0x61...0x66)
     case "p", "P": return try property(isNegative: scalar == "P")
     case "x", "u", "0"..."9", "A"..."Z", "a"..."z":
-      return literal(try escapedScalar(scalar))
-    default: return literal(scalar.value)
+      return cases(of: try escapedScalar(scalar))
+    default: return cases(of: scalar.value)
     }
   }
 
@@ -274,6 +271,8 @@ struct RegexParser {
 
   /// The inside of `[`…`]`.
   private mutating func characterClass() throws(RegexError) -> ScalarSet {
+    try enter()
+    defer { depth -= 1 }
     let isNegative = take("^")
     var intersection: ScalarSet?
     var set = ScalarSet()
@@ -305,7 +304,7 @@ struct RegexParser {
   private mutating func classItem() throws(RegexError) -> ScalarSet {
     guard let first = try classScalar() else { return try escapedSet() }
     guard next == "-", position + 1 < scalars.count, scalars[position + 1] != "]" else {
-      return literal(first)
+      return cases(of: first)
     }
     position += 1
     guard let last = try classScalar(), last >= first else {
@@ -334,42 +333,14 @@ struct RegexParser {
     }
   }
 
-  private func literal(_ scalar: UInt32) -> ScalarSet {
+  private func literal(_ scalar: UInt32) -> RegexNode {
+    guard ignoresCase else { return .scalar(scalar) }
+    let set = cases(of: scalar)
+    return set.only.map { .scalar($0) } ?? .set(set)
+  }
+
+  private func cases(of scalar: UInt32) -> ScalarSet {
     let set = ScalarSet(scalar...scalar)
     return ignoresCase ? CaseFolding.closure(of: set) : set
-  }
-}
-
-/// Letters that `(?i)` takes for one another.
-enum CaseFolding {
-  /// Every scalar that folds to the same as another, by what it folds to: simple folding, told from
-  /// Swift's case mappings (`ſ` and `s` have one upper case).
-  private static let classes: [UInt32: [UInt32]] = {
-    var result: [UInt32: [UInt32]] = [:]
-    // Beyond U+1E943 no letter has a case.
-    for value in UInt32(0x41)...0x1e943 {
-      guard let scalar = Unicode.Scalar(value), scalar.properties.isCased else { continue }
-      let key = folded(scalar)
-      result[key, default: []].append(value)
-    }
-    return result.filter { $0.value.count > 1 }
-  }()
-
-  private static func folded(_ scalar: Unicode.Scalar) -> UInt32 {
-    let upper = single(scalar.properties.uppercaseMapping) ?? scalar
-    return (single(upper.properties.lowercaseMapping) ?? upper).value
-  }
-
-  private static func single(_ text: String) -> Unicode.Scalar? {
-    text.unicodeScalars.count == 1 ? text.unicodeScalars.first : nil
-  }
-
-  /// The set with every other case of its members.
-  static func closure(of set: ScalarSet) -> ScalarSet {
-    var result = set
-    for members in classes.values where members.contains(where: set.contains) {
-      for member in members { result.insert(member...member) }
-    }
-    return result
   }
 }

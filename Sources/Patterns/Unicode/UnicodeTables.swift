@@ -2,7 +2,7 @@
 ///
 /// They come from `UnicodeData`, not from Swift: the reference takes them from libraries of several
 /// Unicode versions, and a letter of the wrong version would be cut into other tokens.
-enum UnicodeTables {
+package enum UnicodeTables {
   /// General categories in the order of the letters in `UnicodeData.categories`.
   private static let categoryNames = [
     "lu", "ll", "lt", "lm", "lo", "mn", "mc", "me", "nd", "nl", "no", "pc", "pd", "ps", "pe", "pi",
@@ -50,19 +50,19 @@ enum UnicodeTables {
   }
 
   /// White space: `\s` everywhere, and Rust's `char::is_whitespace`, which agree.
-  static let whitespace = ScalarSet(
+  package static let whitespace = ScalarSet(
     0x09...0x0d, 0x20...0x20, 0x85...0x85, 0xa0...0xa0, 0x1680...0x1680, 0x2000...0x200a,
     0x2028...0x2029, 0x202f...0x202f, 0x205f...0x205f, 0x3000...0x3000)
   /// `\w` of Split and Replace.
-  static let word = runs(UnicodeData.word)
+  package static let word = runs(UnicodeData.word)
   /// `\w` of added tokens and of Whitespace.
-  static let otherWord = runs(UnicodeData.otherWord)
+  package static let otherWord = runs(UnicodeData.otherWord)
   /// What Digits takes for a digit.
-  static let numeric = runs(UnicodeData.numeric)
+  package static let numeric = runs(UnicodeData.numeric)
   /// What Punctuation takes for a mark.
-  static let punctuation = runs(UnicodeData.punctuation)
+  package static let punctuation = runs(UnicodeData.punctuation)
   /// The script Han.
-  static let han = runs(UnicodeData.han)
+  package static let han = runs(UnicodeData.han)
   /// Scalars that NFC never makes.
   static let excludedFromComposition = runs(UnicodeData.excluded)
 

@@ -44,7 +44,7 @@ extension Decoder {
     configuration.tiesEmbeddings = isTied
     self.init(
       configuration: configuration, warnings: warnings, directory: directory,
-      arithmetic: arithmetic, fingerprint: weights.fingerprint, parts: parts)
+      arithmetic: arithmetic, contents: weights.contents, parts: parts)
   }
 }
 

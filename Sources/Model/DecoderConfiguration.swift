@@ -1,3 +1,4 @@
+import Files
 import Foundation
 import JSON
 import Kernels
@@ -75,11 +76,8 @@ public struct DecoderConfiguration: Sendable {
   public init(directory: String) throws(ModelError) {
     let path = directory + "/config.json"
     let data: Data
-    do {
-      data = try Data(contentsOf: URL(fileURLWithPath: path))
-    } catch {
-      let exists = FileManager.default.fileExists(atPath: path)
-      throw .unreadableFile(path: path, reason: exists ? "it cannot be opened" : "no such file")
+    do throws(FileError) { data = Data(try InputFile.bytes(of: path)) } catch {
+      throw .unreadableFile(path: path, reason: error.reason)
     }
     let value: JSONValue
     do {

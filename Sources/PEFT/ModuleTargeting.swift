@@ -46,7 +46,8 @@ public struct ModuleTargeting: Sendable, Hashable {
       }
       layers = numbers.isEmpty ? nil : numbers
     }
-    layersPattern = try options.strings("layers_pattern")
+    // An empty list says nothing, as in PEFT, whose files have one.
+    layersPattern = try options.strings("layers_pattern").flatMap { $0.isEmpty ? nil : $0 }
     if layers != nil, case .expression = targets {
       throw .inconsistentFields(
         "layers_to_transform works with a list of target_modules, not with a regular expression",

@@ -1,3 +1,4 @@
+import Files
 import Foundation
 import JSON
 import Templates
@@ -185,18 +186,13 @@ public struct ModelText: Sendable {
   }
 
   private static func text(_ path: String) throws(PreparationError) -> String {
-    do {
-      let data = try Data(contentsOf: URL(fileURLWithPath: path))
-      guard let text = String(validating: data, as: UTF8.self) else {
-        throw PreparationError.unreadable(path: path, reason: "it is not UTF-8")
-      }
-      return text
-    } catch {
-      let isThere = FileManager.default.fileExists(atPath: path)
-      throw error as? PreparationError
-        ?? .unreadable(
-          path: path,
-          reason: isThere ? "it is no file, or permission is missing" : "there is no such file")
+    let bytes: [UInt8]
+    do throws(FileError) { bytes = try InputFile.bytes(of: path) } catch {
+      throw .unreadable(path: path, reason: error.reason)
     }
+    guard let text = String(validating: bytes, as: UTF8.self) else {
+      throw .unreadable(path: path, reason: "it is not UTF-8")
+    }
+    return text
   }
 }

@@ -11,7 +11,7 @@ extension SafetensorsTensor {
   public func isIdentical(to other: SafetensorsTensor) -> Bool {
     guard shape == other.shape, storedType == other.storedType else { return false }
     let (mine, others) = unsafe (bytes, other.bytes)
-    guard let first = unsafe mine.baseAddress, let second = unsafe others.baseAddress else {
+    guard let first = mine.baseAddress, let second = others.baseAddress else {
       return unsafe mine.isEmpty && others.isEmpty
     }
     // Both mappings are alive here, and as long as each other: types and shapes are equal.

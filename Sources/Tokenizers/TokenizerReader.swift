@@ -1,3 +1,4 @@
+import Files
 import Foundation
 import JSON
 import Tensors
@@ -47,8 +48,8 @@ extension Tokenizer {
 
   /// The bytes of a file.
   static func contents(_ path: String) throws(TokenizerError) -> [UInt8] {
-    do { return [UInt8](try Data(contentsOf: URL(fileURLWithPath: path))) } catch {
-      throw .unreadable(path: path, reason: error.localizedDescription)
+    do throws(FileError) { return try InputFile.bytes(of: path) } catch {
+      throw .unreadable(path: path, reason: error.reason)
     }
   }
 }

@@ -1,4 +1,5 @@
 import Datasets
+import Files
 import Foundation
 import Tensors
 import Tokenizers
@@ -23,7 +24,7 @@ enum TokenizerAgreement {
     let paths = ["/tokenizer.json", "/vocab.json"].map { modelDirectory + $0 }
     guard let made = dataset.tokenizerSHA256,
       let path = paths.first(where: { FileManager.default.fileExists(atPath: $0) }),
-      let bytes = try? Data(contentsOf: URL(fileURLWithPath: path))
+      let bytes = try? InputFile.bytes(of: path)
     else { return nil }
     if SHA256.hexadecimal(of: bytes) == made.lowercased() { return nil }
     // A tokenizer that this program cannot read says nothing about its ids.

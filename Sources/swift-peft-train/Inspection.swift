@@ -1,5 +1,6 @@
 import Checkpointing
 import Datasets
+import Files
 import Foundation
 import HDF5
 import JSON
@@ -28,6 +29,8 @@ struct Inspection {
     self.path = path
     let manager = FileManager.default
     guard manager.fileExists(atPath: path) else { throw InspectionError.notFound(path: path) }
+    // A pipe would be waited for, and a device read for ever.
+    if (try? manager.contentsOfDirectory(atPath: path)) == nil { try InputFile.check(path) }
     do {
       if let names = try? manager.contentsOfDirectory(atPath: path) {
         try readDirectory(Set(names))
@@ -225,6 +228,7 @@ struct Inspection {
   private mutating func readSafetensors() throws {
     kind = "safetensors file"
     let file = try SafetensorsFile(path: path)
+    try file.checkSeal()
     tellTensors(file.tensors.map { ($0.name, $0.shape) })
     let types = Set(file.tensors.map(\.storedType.rawValue))
     tell("types", .array(types.sorted().map { .string($0) }))

@@ -7,7 +7,7 @@ extension Decoder {
     _ weights: BaseWeights, _ c: DecoderConfiguration, _ arithmetic: Arithmetic
   ) throws(ModelError) -> DecoderParts {
     let h = c.hiddenSize
-    let embedding = try weights.embedding("transformer.wte.weight", c)
+    let embedding = try weights.embedding(c.names.embedding + ".weight", c)
     let positions = try weights.matrix(
       "transformer.wpe.weight", outputSize: c.maximumPositions, inputSize: h)
     var builder = LayerBuilder(weights, c, arithmetic)
@@ -32,7 +32,7 @@ extension Decoder {
   private static func gpt2Block(
     _ index: Int, _ builder: inout LayerBuilder, _ c: DecoderConfiguration
   ) throws(ModelError) -> DecoderBlock {
-    let path = "transformer.h.\(index)"
+    let path = "\(c.names.blocks).\(index)"
     let (h, f) = (c.hiddenSize, c.intermediateSize)
     let first = try builder.norm("\(path).ln_1", size: h, bias: true)
     let second = try builder.norm("\(path).ln_2", size: h, bias: true)

@@ -6,7 +6,7 @@ extension Decoder {
   static func llamaParts(
     _ weights: BaseWeights, _ c: DecoderConfiguration, _ arithmetic: Arithmetic
   ) throws(ModelError) -> DecoderParts {
-    let embedding = try weights.embedding("model.embed_tokens.weight", c)
+    let embedding = try weights.embedding(c.names.embedding + ".weight", c)
     var builder = LayerBuilder(weights, c, arithmetic)
     var blocks: [DecoderBlock] = []
     for index in 0..<c.blockCount {
@@ -30,7 +30,7 @@ extension Decoder {
   private static func llamaBlock(
     _ index: Int, _ builder: inout LayerBuilder, _ c: DecoderConfiguration
   ) throws(ModelError) -> DecoderBlock {
-    let path = "model.layers.\(index)"
+    let path = "\(c.names.blocks).\(index)"
     let (h, f) = (c.hiddenSize, c.intermediateSize)
     let keyHint = { (found: [Int]) -> String in
       found.count == 2 && found[1] == h && found[0] % c.headDim == 0

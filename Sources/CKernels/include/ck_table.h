@@ -1,6 +1,6 @@
 // The table of kernels, one filled per instruction set. Every entry is single-threaded; threads are
 // the pool's business. The scalar table is the reference that the others are tested against:
-// element-wise entries equal it to the last bit, sums differ by their order.
+// element-wise entries and f32 products equal it to the last bit, other sums differ by their order.
 #pragma once
 
 #include <stdint.h>

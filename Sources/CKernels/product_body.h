@@ -109,6 +109,14 @@ CK_INLINE void CK_PRODUCT(tile)(int ROWS, int VECTORS, const tile_operands *t) {
 #pragma clang loop unroll(full)
     for (int v = 0; v < VECTORS; v++) sums[row][v] = vf_set(0);
   }
+  // Where the sums go, which is not in the first-level cache.
+  if (!t->c_transposed) {
+#pragma clang loop unroll(full)
+    for (int row = 0; row < ROWS; row++) {
+      __builtin_prefetch(t->c + row * t->c_stride);
+      __builtin_prefetch(t->c + row * t->c_stride + VECTORS * CK_WIDTH - 1);
+    }
+  }
   const uint32_t *panel = t->panel;
   // A pointer for every three rows, the others by what an address can multiply. Clang must not see
   // how they go on: it would make one chain of additions of all rows, which takes longer than the
@@ -274,6 +282,16 @@ static void CK_PRODUCT(multiply)(const ck_product *p) {
             t.c = p->c + (p->c_transposed ? (column + panel) * p->c_stride + row
                                           : row * p->c_stride + column + panel);
             t.last = columns - panel - CK_WIDTH * (vectors - 1);
+            // The rows of the next tiles, of which each of these fetches a few.
+            if (!p->a_transposed) {
+              int64_t ahead = p->rows - row - rows < height ? p->rows - row - rows : height;
+              int64_t every = (columns + vectors * CK_WIDTH - 1) / (vectors * CK_WIDTH);
+              for (int64_t i = panel / (vectors * CK_WIDTH); i < ahead; i += every) {
+                for (int64_t u = 0; u < t.units; u += 16) {
+                  __builtin_prefetch(t.a + (rows + i) * t.a_row + u);
+                }
+              }
+            }
             // A last panel of one vector beside a whole one takes as few rows as that.
             CK_PRODUCT(run_tile)(rows, vectors, &t);
           }

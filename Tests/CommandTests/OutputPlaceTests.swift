@@ -173,7 +173,7 @@ struct OutputPlaceTests {
     let whole = try bytes(of: path)
     let headerEnd = 8 + whole[..<8].reversed().reduce(0) { $0 << 8 | Int($1) }
     // Places in header and data; the program reads each file anew.
-    for place in [60, headerEnd - 1, headerEnd, headerEnd + 5, whole.count / 2, whole.count - 1] {
+    for place in [75, headerEnd - 1, headerEnd, headerEnd + 5, whole.count / 2, whole.count - 1] {
       var damaged = whole
       damaged[place] ^= 1 << UInt8(place % 8)
       try write(damaged, to: path)

@@ -31,24 +31,26 @@ let package = Package(
   targets: [
     // Floor 0: C only.
     .target(name: "CKernels"),
+    // What the benchmarks measure products against; the program does without.
     .systemLibrary(
       name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
-    // oneDNN ships no pkg-config file; its module map links it by name.
-    .systemLibrary(name: "COneDNN", providers: [.apt(["libdnnl-dev"])]),
     .systemLibrary(name: "CHDF5", pkgConfig: "hdf5", providers: [.apt(["libhdf5-dev"])]),
     .systemLibrary(name: "CMPI", pkgConfig: "ompi-c", providers: [.apt(["libopenmpi-dev"])]),
 
     // Floor 1: shapes, buffers, text.
-    .target(name: "Tensors"),
+    .target(name: "Tensors", dependencies: ["CKernels"]),
     .target(name: "JSON", swiftSettings: strict),
+    // Regular expressions in the dialects that files are written in, and Unicode under them.
+    .target(name: "Patterns", swiftSettings: strict),
     // Opening, writing, publishing, locking; not what is in a file.
     .target(name: "Files", dependencies: ["Tensors"], swiftSettings: strict),
     .target(
-      name: "Tokenizers", dependencies: ["Files", "JSON", "Tensors"], swiftSettings: strict),
+      name: "Tokenizers", dependencies: ["Patterns", "Files", "JSON", "Tensors"],
+      swiftSettings: strict),
     .target(name: "Templates", dependencies: ["JSON", "Tensors"], swiftSettings: strict),
 
     // Floor 2: arithmetic, files, messages.
-    .target(name: "Kernels", dependencies: ["Tensors", "CKernels", "COpenBLAS", "COneDNN"]),
+    .target(name: "Kernels", dependencies: ["Tensors", "CKernels"]),
     .target(
       name: "Safetensors", dependencies: ["Files", "JSON", "Tensors"], swiftSettings: strict),
     .target(name: "HDF5", dependencies: ["CHDF5", "Files", "Tensors"], swiftSettings: strict),
@@ -67,7 +69,8 @@ let package = Package(
 
     // Floor 4: the methods, and text from a model.
     .target(
-      name: "PEFT", dependencies: ["Model", "Kernels", "Tensors", "Safetensors", "JSON"],
+      name: "PEFT",
+      dependencies: ["Model", "Kernels", "Tensors", "Safetensors", "Patterns", "JSON"],
       swiftSettings: strict),
     .target(
       name: "Generation", dependencies: ["Model", "Kernels", "Tensors", "Files", "JSON"],
@@ -111,7 +114,7 @@ let package = Package(
     .target(
       name: "Benchmarking",
       dependencies: [
-        "CKernels", "COpenBLAS", "COneDNN", "Kernels", "DataParallel", "Datasets", "Safetensors",
+        "COpenBLAS", "Kernels", "DataParallel", "Datasets", "Safetensors",
         "Tokenizers", "Reporting", "Tensors", "JSON",
       ],
       path: "Benchmarks/Sources/Benchmarking"),
@@ -134,6 +137,13 @@ let package = Package(
     // What the tests of DataParallel start under mpirun.
     .executableTarget(
       name: "mpi-probe", dependencies: ["DataParallel", "Tensors"], path: "Tests/MPIProbe"),
+    // Runs of the trainer whose ranks differ in a way that no option asks for.
+    .executableTarget(
+      name: "training-probe",
+      dependencies: [
+        "Training", "DataParallel", "Tensors", .product(name: "Logging", package: "swift-log"),
+      ],
+      path: "Tests/TrainingProbe"),
     // Counts the allocations of the program that links it, and that program: the step loop, counted.
     .target(name: "CAllocationCounter", path: "Tests/AllocationCounter"),
     .target(name: "CFaultInjector", path: "Tests/FaultInjector"),
@@ -146,9 +156,14 @@ let package = Package(
       path: "Tests/AllocationProbe"),
     .testTarget(name: "TensorsTests", dependencies: ["Tensors", "TestSupport"]),
     .testTarget(name: "FilesTests", dependencies: ["Files", "TestSupport"]),
-    .testTarget(name: "JSONTests", dependencies: ["JSON"]),
+    .testTarget(name: "JSONTests", dependencies: ["JSON", "TestSupport"]),
+    .testTarget(name: "PatternsTests", dependencies: ["Patterns", "JSON", "TestSupport"]),
     .testTarget(name: "ReportingTests", dependencies: ["Reporting"]),
-    .testTarget(name: "KernelsTests", dependencies: ["Kernels", "Tensors", "TestSupport"]),
+    // Every kernel on inputs that are the same everywhere; scripts/same-bits.sh builds it, too.
+    .target(name: "CKernelProbe", dependencies: ["CKernels"], path: "Tests/KernelProbe"),
+    .testTarget(
+      name: "KernelsTests",
+      dependencies: ["Kernels", "CKernels", "CKernelProbe", "Tensors", "TestSupport"]),
     .testTarget(
       name: "SafetensorsTests", dependencies: ["Safetensors", "JSON", "Tensors", "TestSupport"]),
     .testTarget(
@@ -191,7 +206,7 @@ let package = Package(
       name: "CommandTests",
       dependencies: [
         "Training", "Datasets", "HDF5", "Safetensors", "Tokenizers", "Tensors", "JSON",
-        "TestSupport", "swift-peft-train", "allocation-probe",
+        "TestSupport", "swift-peft-train", "allocation-probe", "training-probe",
       ]),
   ],
   cLanguageStandard: .gnu11

@@ -82,6 +82,16 @@ public final class TokenDataset {
     }
   }
 
+  /// Hashes of everything that is trained on or evaluated, by its place in the file.
+  public var digests: [(name: String, hash: UInt64)] {
+    [train, validation].compactMap(\.self).flatMap { split in
+      [
+        ("\(split.name)/tokens", split.tokenHash), ("\(split.name)/loss_mask", split.maskHash),
+        ("\(split.name)/offsets", split.offsetHash),
+      ]
+    }
+  }
+
   /// A stable text that tells datasets apart.
   ///
   /// It is a hash of all splits' tokens, masks and offsets, whatever types and filters they are

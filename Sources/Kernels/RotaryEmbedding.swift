@@ -1,14 +1,6 @@
 import CKernels
 import Tensors
 
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#elseif canImport(Darwin)
-  import Darwin
-#endif
-
 // T tokens, D head dimension; pair d of a head is (x[d], x[d + D/2]).
 
 /// Cosines and sines of rotary positions, computed in `Double` once and kept in f32.
@@ -34,8 +26,8 @@ public final class RotaryTable {
     for position in 0..<maxPosition {
       for (pair, frequency) in inverseFrequencies.enumerated() {
         let angle = Double(position) * frequency
-        cosines[position, pair] = Float(cos(angle) * attentionScaling)
-        sines[position, pair] = Float(sin(angle) * attentionScaling)
+        cosines[position, pair] = Float(PortableMath.cos(angle) * attentionScaling)
+        sines[position, pair] = Float(PortableMath.sin(angle) * attentionScaling)
       }
     }
   }
@@ -55,8 +47,8 @@ public final class RotaryTable {
     let (cosines, sines) = (self.cosines, self.sines)
     for pair in 0..<pairCount {
       let angle = Double(position) * inverseFrequencies[pair]
-      cosines[row, pair] = Float(cos(angle) * attentionScaling)
-      sines[row, pair] = Float(sin(angle) * attentionScaling)
+      cosines[row, pair] = Float(PortableMath.cos(angle) * attentionScaling)
+      sines[row, pair] = Float(PortableMath.sin(angle) * attentionScaling)
     }
   }
 

@@ -12,7 +12,7 @@ final class BaseWeights {
   let files: WeightFiles
   private var asked: Set<String> = []
   private(set) var parameters: [Parameter] = []
-  private var hash = FingerprintHash()
+  private var stored: [SafetensorsTensor] = []
 
   init(_ files: WeightFiles) { self.files = files }
 
@@ -113,8 +113,8 @@ final class BaseWeights {
     }
   }
 
-  /// A hash of every tensor's name, shape, type and sampled bytes.
-  var fingerprint: String { hash.text }
+  /// Everything that was asked for, as it is stored.
+  var contents: BaseContents { BaseContents(stored, files: files) }
 
   /// The name, or where the file lacks it the bare decoder's.
   private func storedName(_ name: String) -> String {
@@ -142,34 +142,7 @@ final class BaseWeights {
         name: stored, file: tensor.path, found: tensor.shape, expected: shape,
         hint: hint(tensor.shape))
     }
-    if asked.insert(stored).inserted {
-      hash.add(stored)
-      hash.add("\(tensor.shape) \(tensor.storedType.rawValue)")
-      hash.add(tensor.sampledHash())
-    }
+    if asked.insert(stored).inserted { self.stored.append(tensor) }
     return tensor
-  }
-}
-
-/// A 64-bit FNV-1a hash over names and numbers.
-struct FingerprintHash {
-  private var value: UInt64 = 0xcbf2_9ce4_8422_2325
-
-  mutating func add(_ text: String) {
-    for byte in text.utf8 { add(byte) }
-    add(UInt8(0))
-  }
-
-  mutating func add(_ number: UInt64) {
-    for shift in stride(from: 0, to: 64, by: 8) { add(UInt8(truncatingIfNeeded: number >> shift)) }
-  }
-
-  private mutating func add(_ byte: UInt8) {
-    value = (value ^ UInt64(byte)) &* 0x0000_0100_0000_01b3
-  }
-
-  var text: String {
-    let hex = String(value, radix: 16)
-    return String(repeating: "0", count: 16 - hex.count) + hex
   }
 }

@@ -1,5 +1,6 @@
 import Foundation
 import JSON
+import Tensors
 
 extension DecoderConfiguration {
   /// Rotary positions, in transformers 5's spelling (`rope_parameters`) or the older one
@@ -79,7 +80,9 @@ private final class RotaryFields {
       ? Double(c.maximumPositions) / Double(original) : try positive("factor")
     read.insert("factor")
     c.maximumPositions = stretched(original, by: factor, atLeast: c.maximumPositions)
-    func scale(_ weight: Double) -> Double { factor <= 1 ? 1 : 0.1 * weight * log(factor) + 1 }
+    func scale(_ weight: Double) -> Double {
+      factor <= 1 ? 1 : 0.1 * weight * PortableMath.log(factor) + 1
+    }
     let (scaled, scaledForAll) = (try number("mscale"), try number("mscale_all_dim"))
     var attention = scale(1)
     if let scaled, let scaledForAll, scaled != 0, scaledForAll != 0 {

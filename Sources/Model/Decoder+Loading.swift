@@ -25,10 +25,11 @@ extension Decoder {
       throw .unreadableWeights(error)
     }
     let weights = BaseWeights(files)
-    let parts =
-      configuration.family == .gpt2
-      ? try Self.gpt2Parts(weights, configuration, arithmetic)
-      : try Self.llamaParts(weights, configuration, arithmetic)
+    let type = configuration.family.rawValue
+    guard let family = DecoderFamily.named(type) else {
+      throw .unsupportedModelType(found: type, path: directory + "/config.json")
+    }
+    let parts = try family.build(weights, configuration, arithmetic)
     if finiteCheck.of > 0 {
       try weights.checkFinite(part: finiteCheck.part, of: finiteCheck.of)
     }
@@ -43,7 +44,7 @@ extension Decoder {
     configuration.tiesEmbeddings = isTied
     self.init(
       configuration: configuration, warnings: warnings, directory: directory,
-      arithmetic: arithmetic, fingerprint: weights.fingerprint, parts: parts)
+      arithmetic: arithmetic, contents: weights.contents, parts: parts)
   }
 }
 

@@ -24,6 +24,8 @@ public enum ModelFamily: String, Sendable, CaseIterable {
 public struct DecoderConfiguration: Sendable {
   /// The architecture.
   public var family: ModelFamily
+  /// The paths of its modules.
+  public var names: ModuleNames
   /// Rows of the embedding table.
   public var vocabularySize: Int
   /// Width of the residual stream.
@@ -94,20 +96,18 @@ public struct DecoderConfiguration: Sendable {
       throw .malformedConfiguration(path: path, reason: "it is not an object")
     }
     let type = try ConfigurationFields(value, path: path).string("model_type")
-    guard let family = ModelFamily(rawValue: type) else {
+    guard let family = DecoderFamily.named(type) else {
       throw .unsupportedModelType(found: type, path: path)
     }
-    let fields = ConfigurationFields(
-      value, path: path, aliases: family == .gpt2 ? Self.gpt2Aliases : [:])
-    self =
-      family == .gpt2
-      ? try Self.gpt2(fields) : try Self.llama(fields, family: family)
+    let fields = ConfigurationFields(value, path: path, aliases: family.aliases)
+    self = try family.read(fields)
     unrecognized = fields.unread
     try validate(path: path)
   }
 
-  init(family: ModelFamily) {
+  init(family: ModelFamily, names: ModuleNames) {
     self.family = family
+    self.names = names
     (vocabularySize, hiddenSize, intermediateSize, blockCount) = (0, 0, 0, 0)
     (headCount, keyValueHeadCount, headDim, maximumPositions) = (0, 0, 0, 0)
     normEpsilon = 1e-6

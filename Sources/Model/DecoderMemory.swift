@@ -44,7 +44,8 @@ struct DecoderMemory {
     headScratch = plan.reserve(
       "head.scratch", rows: 1, columns: HeadLoss.scratchCount(vocabularySize: c.vocabularySize))
 
-    let blockScratch = BlockScratch(&plan, c, rows: rows, isTraining: mode.isTraining)
+    let blockScratch = BlockScratch(
+      &plan, c, rows: rows, isTraining: mode.isTraining, isFused: blocks.contains { $0.isFused })
     let hookColumns =
       blocks.map { block in
         max(
@@ -73,7 +74,7 @@ struct DecoderMemory {
   }
 
   private static func reserve(
-    _ block: any DecoderBlock, _ plan: inout WorkspacePlan, rows: Int, _ mode: DecoderMode
+    _ block: DecoderBlock, _ plan: inout WorkspacePlan, rows: Int, _ mode: DecoderMode
   ) {
     block.reserveSaved(&plan, rows: rows, isTraining: mode.isTraining)
     block.sublayerSites.reserveSaved(&plan, rows: rows)

@@ -1,4 +1,5 @@
 import Foundation
+import Tensors
 
 /// How rotary positions are stretched beyond the length that a model was trained at.
 public enum RotaryScaling: Sendable, Hashable {
@@ -63,10 +64,10 @@ public struct RotaryScheme: Sendable, Hashable {
     var base = theta
     if case .dynamic(let factor, let trained) = scaling, length > trained {
       let stretch = factor * Double(length) / Double(trained) - (factor - 1)
-      base *= pow(stretch, Double(headDim) / Double(headDim - 2))
+      base *= PortableMath.pow(stretch, Double(headDim) / Double(headDim - 2))
     }
     for pair in frequencies.indices {
-      frequencies[pair] = pow(base, -2 * Double(pair) / Double(headDim))
+      frequencies[pair] = PortableMath.pow(base, -2 * Double(pair) / Double(headDim))
     }
     switch scaling {
     case .none, .dynamic: break
@@ -96,8 +97,8 @@ public struct RotaryScheme: Sendable, Hashable {
   private func ramp(_ yarn: YaRN) -> (start: Double, end: Double) {
     /// The pair that turns so often within the original positions.
     func pair(turns: Double) -> Double {
-      Double(headDim) * log(Double(yarn.originalPositions) / (turns * 2 * Double.pi))
-        / (2 * log(theta))
+      Double(headDim) * PortableMath.log(Double(yarn.originalPositions) / (turns * 2 * Double.pi))
+        / (2 * PortableMath.log(theta))
     }
     var (start, end) = (pair(turns: yarn.betaFast), pair(turns: yarn.betaSlow))
     if yarn.truncates { (start, end) = (start.rounded(.down), end.rounded(.up)) }

@@ -1,6 +1,7 @@
 import Foundation
 import JSON
 import Model
+import Tensors
 
 /// The list of methods: the one place that a new method is added to.
 public enum PEFTMethods {
@@ -96,7 +97,7 @@ public enum PEFTMethods {
     let model = isProjected ? "p-tuning" : name
     guard let entry = entries.first(where: { $0.name == model }) else { return nil }
     let width = Double(max(hiddenSize, 1)) / 2048
-    let rate = entry.learningRate * pow(width, -entry.widthExponent)
+    let rate = entry.learningRate * PortableMath.pow(width, -entry.widthExponent)
     // Through text: 4.4e-3 rather than 0.0044000000000000003.
     return Double(String(format: "%.1e", rate))
   }

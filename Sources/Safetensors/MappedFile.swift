@@ -8,9 +8,10 @@ import Glibc
 /// stands for this: the bytes stay mapped as long as the owner lives.
 @safe
 final class MappedFile: @unchecked Sendable {
-  // Sendable: both properties are constants, and the bytes are never written.
+  // Sendable: all properties are constants, and the bytes are never written.
   let path: String
   let bytes: UnsafeRawBufferPointer
+  let identity: String
 
   init(path: String) throws(SafetensorsError) {
     self.path = path
@@ -26,6 +27,15 @@ final class MappedFile: @unchecked Sendable {
       throw .unreadable(path: path, reason: systemReason(errno))
     }
     unsafe bytes = UnsafeRawBufferPointer(start: address, count: byteCount)
+    var status = stat()
+    guard unsafe fstat(descriptor, &status) == 0 else {
+      throw .unreadable(path: path, reason: systemReason(errno))
+    }
+    let (modified, changed) = (status.st_mtim, status.st_ctim)
+    identity = """
+      \(status.st_dev):\(status.st_ino):\(byteCount):\(modified.tv_sec).\(modified.tv_nsec):\
+      \(changed.tv_sec).\(changed.tv_nsec)
+      """
   }
 
   deinit {

@@ -15,6 +15,9 @@ public final class SafetensorsFile: Sendable {
   public let metadata: [String: String]
   /// The tensors in the order of their data.
   public let tensors: [SafetensorsTensor]
+  /// What is the same for two processes of one machine where they mapped the same file: its device,
+  /// number, size and times.
+  public let identity: String
   private let indexByName: [TensorName: Int]
   private let file: MappedFile
   private let headerEnd: Int
@@ -29,6 +32,7 @@ public final class SafetensorsFile: Sendable {
     self.file = file
     headerEnd = header.byteCount
     metadata = header.metadata
+    identity = file.identity
     tensors = header.entries.map { SafetensorsTensor($0, in: file) }
     // The header refused names that come twice.
     indexByName = Dictionary(

@@ -40,8 +40,7 @@ public struct ParameterSlot: Sendable, Hashable {
 
 /// Collects the trainable tensors before the arena is allocated.
 ///
-/// Whoever declares them does so last block first, the order in which backward finishes their
-/// gradients, so that a reduction can start on the front of the buffer while backward goes on.
+/// Whoever declares them does so last block first, the order in which backward reaches them.
 public struct ParameterArenaPlan {
   /// The tensors declared so far.
   public private(set) var slots: [ParameterSlot] = []

@@ -9,8 +9,8 @@ public struct RunOption: Sendable {
   public enum Kind: Sendable, Hashable {
     /// `true` or `false`; on the command line the option alone.
     case flag
-    /// A whole number not below `minimum`.
-    case integer(minimum: Int)
+    /// A whole number in a range, both ends included.
+    case integer(minimum: Int, maximum: Int = Int(Int32.max))
     /// A finite number in a range, both ends included.
     case number(minimum: Double, maximum: Double)
     /// Any text.
@@ -34,7 +34,10 @@ public struct RunOption: Sendable {
     public var expectation: String {
       switch self {
       case .flag: "true or false"
-      case .integer(let minimum): "a whole number, at least \(minimum)"
+      case .integer(let minimum, let maximum):
+        maximum == .max
+          ? "a whole number, at least \(minimum)"
+          : "a whole number from \(minimum) to \(maximum)"
       case .number(let minimum, let maximum):
         maximum == .infinity
           ? "a number, at least \(minimum)" : "a number from \(minimum) to \(maximum)"

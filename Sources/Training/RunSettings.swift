@@ -119,8 +119,8 @@ extension RunOption {
   func value(of value: JSONValue) -> JSONValue? {
     switch (kind, value) {
     case (.flag, .bool): return value
-    case (.integer(let minimum), _):
-      return value.int.flatMap { $0 >= minimum ? .int($0) : nil }
+    case (.integer(let minimum, let maximum), _):
+      return value.int.flatMap { $0 >= minimum && $0 <= maximum ? .int($0) : nil }
     case (.number(let minimum, let maximum), _):
       return value.double.flatMap {
         $0.isFinite && $0 >= minimum && $0 <= maximum ? .double($0) : nil

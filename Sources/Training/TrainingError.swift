@@ -8,16 +8,10 @@ public enum TrainingError: ClassifiedError {
   case noAdapter(path: String, method: String)
   /// Another process writes to the output directory.
   case outputLocked(path: String)
-  /// `--resume PATH` names no checkpoint, or one that is damaged.
-  case unusableCheckpoint(path: String, reason: String)
   /// The checkpoint belongs to another run.
   case resumeMismatch(path: String, what: String, stored: String, given: String)
   /// A gradient is NaN or infinite.
   case nonFiniteGradient(tensor: String, step: Int)
-  /// The loss is NaN or infinite.
-  case nonFiniteLoss(step: Int)
-  /// An example does not fit into the model's positions.
-  case tooLong(needed: Int, available: Int)
   /// The dataset was made with a tokenizer that is not the model's.
   case otherTokenizer(data: String, found: Int, tokenizer: String, size: Int)
   /// A dataset was made with a tokenizer of other tokens.
@@ -28,16 +22,14 @@ public enum TrainingError: ClassifiedError {
   case nonFiniteEvaluation(data: String, split: String, examples: ClosedRange<Int>)
   /// A merged model does not compute what base and adapter do.
   case mergeDiffers(error: Double, limit: Double)
-  /// bf16 was asked for and there is no kernel for it.
-  case precisionUnavailable(String)
 
   /// Outputs, checkpoints, and the run itself.
   public var errorClass: ErrorClass {
     switch self {
     case .outputInUse, .outputLocked: .output
-    case .unusableCheckpoint, .noAdapter, .otherTokenizer, .otherTokens: .input
-    case .nonFiniteGradient, .nonFiniteLoss, .nonFiniteEvaluation, .mergeDiffers: .failure
-    case .resumeMismatch, .tooLong, .methodMismatch, .precisionUnavailable: .usage
+    case .noAdapter, .otherTokenizer, .otherTokens: .input
+    case .nonFiniteGradient, .nonFiniteEvaluation, .mergeDiffers: .failure
+    case .resumeMismatch, .methodMismatch: .usage
     }
   }
 
@@ -52,20 +44,12 @@ public enum TrainingError: ClassifiedError {
         + "--adapter \(path) --output-dir DIR' makes a model directory of it."
     case .outputLocked(let path):
       "Another run is writing to \(path). Wait for it, or give another --output-dir."
-    case .unusableCheckpoint(let path, let reason):
-      "Cannot resume from \(path): \(reason). Give another checkpoint, or --resume without a path for "
-        + "the newest sound one."
     case .resumeMismatch(let path, let what, let stored, let given):
       "Cannot resume from \(path): it was trained with \(what) \(stored), this run has \(given). Use "
         + "the same, or start a new run (with --adapter \(path) to begin from these weights)."
     case .nonFiniteGradient(let tensor, let step):
       "The gradient of '\(tensor)' is not finite in step \(step). Lower --learning-rate, raise "
         + "--warmup-steps, or resume from the last checkpoint with other data."
-    case .nonFiniteLoss(let step):
-      "The loss is not finite in step \(step). Lower --learning-rate, or raise --warmup-steps."
-    case .tooLong(let needed, let available):
-      "An example takes \(needed) positions with the method's virtual tokens, the model has "
-        + "\(available). Lower --max-length."
     case .otherTokenizer(let data, let found, let tokenizer, let size):
       "\(data) was made with another tokenizer, of \(found) ids; \(tokenizer) has \(size). Make the "
         + "dataset again with the model's own tokenizer ('swift-peft-train prepare --model DIR …')."
@@ -84,8 +68,6 @@ public enum TrainingError: ClassifiedError {
       "The merged model's logits are off by \(error) of their norm from base plus adapter, and "
         + "rounding explains \(limit) at most. Nothing was written. With --dtype f32 there is no "
         + "rounding; where that fails too, use the base together with the adapter."
-    case .precisionUnavailable(let reason):
-      "--precision bf16 is not possible here: \(reason). Use f32 or auto."
     }
   }
 }

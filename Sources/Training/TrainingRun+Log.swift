@@ -41,8 +41,11 @@ extension TrainingRun {
       )
     }
     logger.info(
-      "precision \(decoder.precisionName), \(threads) thread\(threads == 1 ? "" : "s") a rank (\(processors.nodeCores) cores allowed\(isBound ? ", bound to \(processors.coreList)" : "")), \(compute.instructionSet) kernels"
+      "precision \(decoder.precisionName), \(threads) thread\(threads == 1 ? "" : "s") a rank (\(processors.nodeCores) cores allowed\(isBound ? ", bound to \(processors.coreList)" : "")), \(compute.instructionSet) kernels, \(compute.productName(decoder.arithmetic)) products"
     )
+    if Set(instructionSets).count > 1 {
+      logger.info("kernels: \(Communicator.ranks(by: instructionSets))")
+    }
     if configuration.schedule == .constant
       && (configuration.warmupSteps > 0 || configuration.warmupRatio > 0)
     {

@@ -29,10 +29,17 @@ struct EvaluateCommand: ParsableCommand {
 
   func run() throws {
     Job.run(logsAllRanks: logAllRanks) { communicator, logger in
+      try communicator.agreeOnConfiguration([
+        "model": model.model, "adapter": model.adapter ?? "none", "data": data,
+        "split": split.rawValue, "precision": model.precision.rawValue, "generate": "\(generate)",
+      ])
+      try RankAgreement.program(communicator)
       let share = try ProcessorShare(communicator: communicator)
-      let compute = share.compute(threads: model.threads, binds: true).compute
+      let compute = try model.compute(share, communicator)
       try model.withModel(communicator, on: compute, warn: { logger.warning("\($0)") }) { decoder in
-        let split = try communicator.together { try readSplit(decoder) }
+        let dataset = try communicator.together { try read(decoder) }
+        try RankAgreement.dataset(dataset, communicator)
+        let split = try communicator.together { try dataset.split(self.split) }
         let figures = try evaluate(decoder, split, compute, communicator, logger)
         let score =
           generate ? try answers(decoder, split, compute, communicator, logger) : nil
@@ -47,12 +54,11 @@ struct EvaluateCommand: ParsableCommand {
     }
   }
 
-  private func readSplit(_ decoder: Decoder) throws -> TokenSplit {
+  private func read(_ decoder: Decoder) throws -> TokenDataset {
     try TokenDataset(
       path: data, modelVocabularySize: decoder.configuration.vocabularySize,
       maxLength: decoder.configuration.maximumPositions - decoder.virtualTokenCount
-        - decoder.positionOffset
-    ).split(split)
+        - decoder.positionOffset)
   }
 
   private func evaluate(

@@ -44,8 +44,8 @@ struct GenerateCommand: ParsableCommand {
   func run() throws {
     // One process: a prompt's tokens come one after the other, so ranks have nothing to share.
     let communicator = Communicator(alone: ())
-    let compute = try ProcessorShare(communicator: communicator)
-      .compute(threads: model.threads, binds: true).compute
+    let compute = try model.compute(
+      ProcessorShare(communicator: communicator), communicator)
     let warn = { (text: String) in Failure.write("warning: \(text)") }
     try model.withModel(communicator, on: compute, warn: warn) { decoder in
       let prompt = try prompt(decoder)

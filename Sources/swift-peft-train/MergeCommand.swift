@@ -28,17 +28,14 @@ struct MergeCommand: ParsableCommand {
     let decoder = try Decoder(directory: model)
     for warning in decoder.warnings { Failure.write("warning: \(warning)") }
     let attached = try AttachedMethod(AdapterSource(path: adapter), decoder: decoder, seed: 0)
-    var difference = 0.0
-    try withExtendedLifetime(attached) {
-      if let reason = attached.method.mergeRefusal {
-        throw PEFTError.cannotMerge(method: attached.method.name, reason: reason)
-      }
-      let check = try MergeCheck(base: decoder, compute: Compute(threads: 1))
-      let coarsest = try ModelDirectory.write(
-        to: pending.partialPath, base: decoder, method: attached.method,
-        elementType: dtype?.elementType)
-      difference = try check.error(of: pending.partialPath, roundedTo: coarsest)
+    if let reason = attached.method.mergeRefusal {
+      throw PEFTError.cannotMerge(method: attached.method.name, reason: reason)
     }
+    let check = try MergeCheck(base: decoder, compute: Compute(threads: 1))
+    let coarsest = try ModelDirectory.write(
+      to: pending.partialPath, base: decoder, method: attached.method,
+      elementType: dtype?.elementType)
+    let difference = try check.error(of: pending.partialPath, roundedTo: coarsest)
     try pending.publish()
     let share = String(format: "%.2g", difference)
     Failure.write(

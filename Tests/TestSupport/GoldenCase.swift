@@ -149,7 +149,9 @@ public struct GoldenCase: Sendable {
     }
   }
 
-  /// Names of the cases that begin with `prefix`. That none is missing, one test of PEFT pins.
+  /// Names of the cases that begin with `prefix`.
+  ///
+  /// That none is missing, one test of PEFT pins.
   public static func names(_ prefix: String) -> [String] {
     let all = try? FileManager.default.contentsOfDirectory(atPath: Fixtures.path("peft"))
     return (all ?? []).filter { $0.hasPrefix(prefix) }.sorted()

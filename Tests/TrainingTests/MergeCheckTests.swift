@@ -41,7 +41,6 @@ struct MergeCheckTests {
     #expect(error >= 0)
     #expect(type == .float32 ? error < 1e-5 : error < 0.05, "\(error)")
     #expect(directory.names == ["merged"])
-    withExtendedLifetime(attached) {}
   }
 
   @Test(
@@ -68,7 +67,6 @@ struct MergeCheckTests {
     let config = try JSONValue(
       parsing: Data(contentsOf: URL(fileURLWithPath: directory.path("merged/config.json"))))
     #expect(config["tie_word_embeddings"] == .bool(isTied))
-    withExtendedLifetime(attached) {}
   }
 
   @Test("A model that lacks the adapter is refused, and nothing is left behind")
@@ -88,7 +86,6 @@ struct MergeCheckTests {
     }
     #expect(found > limit)
     #expect(directory.names.isEmpty)
-    withExtendedLifetime(attached) {}
   }
 
   @Test("The card of an adapter shows the library that reads it")

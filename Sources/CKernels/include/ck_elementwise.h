@@ -62,6 +62,4 @@ typedef struct {
       ptrdiff_t rows, ptrdiff_t columns);
   // Sums in f64.
   double (*_Nonnull dot)(ck_matrix a, ck_matrix b, ptrdiff_t rows, ptrdiff_t columns);
-  // Whether an element is infinite or not a number.
-  int (*_Nonnull has_non_finite)(ck_matrix x, ptrdiff_t rows, ptrdiff_t columns);
 } ck_elementwise_kernels;

@@ -1,15 +1,31 @@
 import JSON
 
-extension DecoderConfiguration {
-  /// Other families' names of fields, which `GPT2Config` takes too.
-  static let gpt2Aliases = [
-    "hidden_size": "n_embd", "max_position_embeddings": "n_positions",
-    "num_attention_heads": "n_head", "num_hidden_layers": "n_layer",
-  ]
+extension DecoderFamily {
+  static let gpt2: DecoderFamily = {
+    let names = ModuleNames(
+      blocks: "transformer.h", attention: "attn", feedForward: "mlp",
+      embedding: "transformer.wte")
+    return DecoderFamily(
+      modelType: .gpt2,
+      aliases: [
+        "hidden_size": "n_embd", "max_position_embeddings": "n_positions",
+        "num_attention_heads": "n_head", "num_hidden_layers": "n_layer",
+      ], names: names,
+      read: { (fields) throws(ModelError) in
+        try .gpt2(fields, DecoderConfiguration(family: .gpt2, names: names))
+      },
+      build: { (weights, configuration, arithmetic) throws(ModelError) in
+        try Decoder.gpt2Parts(weights, configuration, arithmetic)
+      })
+  }()
+}
 
+extension DecoderConfiguration {
   /// Reads the fields of `GPT2Config`; absent ones have the values that transformers 5 gives them.
-  static func gpt2(_ fields: ConfigurationFields) throws(ModelError) -> Self {
-    var c = Self(family: .gpt2)
+  ///
+  /// - Parameter empty: the configuration to fill.
+  static func gpt2(_ fields: ConfigurationFields, _ empty: Self) throws(ModelError) -> Self {
+    var c = empty
     c.vocabularySize = try fields.int("vocab_size", default: 50_257)
     c.hiddenSize = try fields.int("n_embd", default: 768)
     c.blockCount = try fields.int("n_layer", default: 12)

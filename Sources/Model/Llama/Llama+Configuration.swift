@@ -1,77 +1,55 @@
 import JSON
 
 extension DecoderConfiguration {
-  /// What transformers' configuration classes put in place of fields that are absent.
-  private struct Defaults {
-    var vocabularySize = 32_000
-    var intermediateSize = 11_008
-    /// Nil: as many as query heads.
-    var keyValueHeadCount: Int?
-    /// Whether `num_key_value_heads` may be null.
-    var mayKeyValueHeadsBeNull = true
-    /// Nil: hidden size over heads, for which null stands too.
-    var headDim: Int?
-    var maximumPositions = 2048
-    var endTokens: [Int] = []
-
-    init(_ family: ModelFamily) {
-      switch family {
-      case .mistral:
-        (intermediateSize, maximumPositions, endTokens) = (14_336, 131_072, [2])
-        (keyValueHeadCount, mayKeyValueHeadsBeNull) = (8, false)
-      case .qwen2, .qwen3:
-        (vocabularySize, intermediateSize, maximumPositions) = (151_936, 22_016, 32_768)
-        keyValueHeadCount = 32
-        if family == .qwen3 { headDim = 128 }
-      default: endTokens = [2]
-      }
-    }
-  }
-
   /// Reads the fields of `LlamaConfig`, `MistralConfig`, `Qwen2Config` and `Qwen3Config`.
   ///
   /// Absent fields have the values that transformers 5 gives them; null is a value where it is one
   /// there.
-  static func llama(_ fields: ConfigurationFields, family: ModelFamily) throws(ModelError) -> Self {
-    let defaults = Defaults(family)
-    var c = Self(family: family)
-    c.vocabularySize = try fields.int("vocab_size", default: defaults.vocabularySize)
+  ///
+  /// - Parameter empty: the configuration to fill.
+  static func llama(
+    _ fields: ConfigurationFields, _ traits: LlamaTraits, _ empty: Self
+  ) throws(ModelError) -> Self {
+    var c = empty
+    c.vocabularySize = try fields.int("vocab_size", default: traits.vocabularySize)
     c.hiddenSize = try fields.int("hidden_size", default: 4096)
-    c.intermediateSize = try fields.int("intermediate_size", default: defaults.intermediateSize)
+    c.intermediateSize = try fields.int("intermediate_size", default: traits.intermediateSize)
     c.blockCount = try fields.int("num_hidden_layers", default: 32)
     c.headCount = try fields.int("num_attention_heads", default: 32)
     c.keyValueHeadCount =
-      defaults.mayKeyValueHeadsBeNull
+      traits.mayKeyValueHeadsBeNull
       ? try fields.int(
-        "num_key_value_heads", default: defaults.keyValueHeadCount, null: nil) ?? c.headCount
-      : try fields.int("num_key_value_heads", default: defaults.keyValueHeadCount ?? c.headCount)
+        "num_key_value_heads", default: traits.keyValueHeadCount, null: nil) ?? c.headCount
+      : try fields.int("num_key_value_heads", default: traits.keyValueHeadCount ?? c.headCount)
     c.headDim =
-      if let headDim = defaults.headDim {
+      if let headDim = traits.headDim {
         try fields.int("head_dim", default: headDim)
       } else {
         try fields.int("head_dim", default: nil, null: nil) ?? c.hiddenSize / max(c.headCount, 1)
       }
     c.maximumPositions = try fields.int(
-      "max_position_embeddings", default: defaults.maximumPositions)
+      "max_position_embeddings", default: traits.maximumPositions)
     c.normEpsilon = try fields.double("rms_norm_eps", default: 1e-6)
     c.activation = try fields.activation("hidden_act", default: "silu")
     c.tiesEmbeddings = try fields.bool("tie_word_embeddings", default: false)
-    c.endTokens = try fields.endTokens(default: defaults.endTokens)
+    c.endTokens = try fields.endTokens(default: traits.endTokens)
 
-    switch family {
-    case .qwen2: (c.queryKeyValueBias, c.outputBias) = (true, false)
-    case .mistral: (c.queryKeyValueBias, c.outputBias) = (false, false)
-    default:
-      let bias = try fields.bool("attention_bias", default: false)
-      (c.queryKeyValueBias, c.outputBias) = (bias, bias)
+    switch traits.biases {
+    case .inputs: c.queryKeyValueBias = true
+    case .none: break
+    case .configured:
+      c.queryKeyValueBias = try fields.bool("attention_bias", default: false)
+      c.outputBias = c.queryKeyValueBias
     }
-    if family == .llama { c.feedForwardBias = try fields.bool("mlp_bias", default: false) }
-    c.queryKeyNorm = family == .qwen3
+    if traits.hasFeedForwardBias {
+      c.feedForwardBias = try fields.bool("mlp_bias", default: false)
+    }
+    c.queryKeyNorm = traits.hasHeadNorms
 
     try fields.refuse("pretraining_tp", unless: [1], expected: "1")
     try fields.refuse("partial_rotary_factor", unless: [1, 1.0], expected: "1")
     try fields.refuse("quantization_config", expected: "an unquantised model")
-    try readWindows(fields, into: &c)
+    try readWindows(fields, traits.windows, into: &c)
     try readRotary(fields, into: &c)
     c.attentionScales = Array(
       repeating: 1 / Double(max(c.headDim, 1)).squareRoot(), count: max(c.blockCount, 0))
@@ -82,29 +60,29 @@ extension DecoderConfiguration {
   ///
   /// Mistral's is `sliding_window`, in all of them. Qwen adds a switch and says by `layer_types` or
   /// `max_window_layers` where. Llama has none, whatever its file says.
-  private static func readWindows(_ fields: ConfigurationFields, into c: inout Self)
-    throws(ModelError)
-  {
+  private static func readWindows(
+    _ fields: ConfigurationFields, _ windows: LlamaTraits.Windows, into c: inout Self
+  ) throws(ModelError) {
     let blocks = max(c.blockCount, 0)
     c.windows = Array(repeating: 0, count: blocks)
-    let isQwen = c.family == .qwen2 || c.family == .qwen3
+    let isSwitched = windows == .switched
     let isUsed =
-      isQwen ? try fields.bool("use_sliding_window", default: false) : c.family == .mistral
+      isSwitched ? try fields.bool("use_sliding_window", default: false) : windows == .everywhere
     var window = 0
-    if isQwen || isUsed, let size = try fields.int("sliding_window", default: 4096, null: nil) {
+    if windows != .none, let size = try fields.int("sliding_window", default: 4096, null: nil) {
       guard size > 0 else {
         throw fields.wrong("sliding_window", .int(size), "a positive number, or null for none")
       }
       if isUsed { window = size }
     }
-    let first = isQwen ? try fields.int("max_window_layers", default: 28) : 0
+    let first = isSwitched ? try fields.int("max_window_layers", default: 28) : 0
     for block in 0..<blocks where block >= first { c.windows[block] = window }
-    try readLayerTypes(fields, window: window, isQwen: isQwen, into: &c)
+    try readLayerTypes(fields, window: window, isSwitched: isSwitched, into: &c)
   }
 
   /// `layer_types`, which only Qwen's code looks at; elsewhere it must say what is computed.
   private static func readLayerTypes(
-    _ fields: ConfigurationFields, window: Int, isQwen: Bool, into c: inout Self
+    _ fields: ConfigurationFields, window: Int, isSwitched: Bool, into c: inout Self
   ) throws(ModelError) {
     guard let value = fields.value("layer_types") else { return }
     guard let types = value.array, types.count == c.windows.count else {
@@ -119,7 +97,7 @@ extension DecoderConfiguration {
       case "sliding_attention": isSliding = true
       default: throw fields.wrong("layer_types", type, "full_attention, sliding_attention")
       }
-      if isQwen {
+      if isSwitched {
         guard !isSliding || window > 0 else {
           throw .inconsistentFields(
             "layer_types asks for sliding attention, and use_sliding_window and sliding_window set "

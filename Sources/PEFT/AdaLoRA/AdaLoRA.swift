@@ -135,6 +135,9 @@ public final class AdaLoRA: PEFTMethod {
       context.step, totalSteps: total(context), gradientScale: context.gradientScale)
   }
 
+  /// The averages of importance.
+  public var replicas: [(name: String, values: MatrixView)] { allocator?.replicas ?? [] }
+
   /// Budget and what is left of the triplets.
   public var figures: [String: JSONValue] {
     guard let allocator else { return [:] }

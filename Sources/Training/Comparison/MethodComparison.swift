@@ -46,9 +46,15 @@ public final class MethodComparison {
     self.logger = logger
     comparison = Comparison(model: model, data: data)
     try communicator.together { try settings.check() }
-    let given = settings.shared["output_dir"]?.string
+    // Ranks that train other methods would wait for each other; a method's own settings are compared
+    // by its run.
+    var given = settings.shared.entries.mapValues { $0.value.text() }
+    given["methods"] = settings.methods.joined(separator: ",")
+    given["max_score_examples"] = "\(settings.maximumQuestions)"
+    try communicator.agreeOnConfiguration(given)
+    let output = settings.shared["output_dir"]?.string
     outputPath = try communicator.broadcast(
-      OutputPlace.withoutSlashes(given ?? OutputDirectory.defaultPath(method: "compare")), from: 0)
+      OutputPlace.withoutSlashes(output ?? OutputDirectory.defaultPath(method: "compare")), from: 0)
     try takeOutput()
     try takeEarlierRows()
   }
@@ -87,8 +93,8 @@ public final class MethodComparison {
 
   /// Keys that say nothing of what a run computes; base and data are known by fingerprint.
   private static let withoutEffect = [
-    "model", "data", "output_dir", "resume", "log_all_ranks", "threads", "logging_steps",
-    "save_steps", "save_total_limit",
+    "model", "data", "output_dir", "resume", "log_all_ranks", "threads", "instruction_set",
+    "logging_steps", "save_steps", "save_total_limit",
   ]
 
   /// The row of a method: of an earlier start where it is finished, else of a run.
@@ -123,7 +129,6 @@ public final class MethodComparison {
     let outcome = try run.train()
     row.peakMemoryBytes = Int(try communicator.allReduce(Int64(peakMemoryBytes()), .maximum))
     row.secondsPerStep = MethodFigures.median(ofSteps: outcome.stepSeconds)
-    if outcome.exportedStep != outcome.step { try shareValues(of: run.attached.arena) }
     if let exam = try exam(run.dataset.validation, run.decoder) {
       let result = try exam.take(
         run.decoder, compute: run.compute, communicator: communicator)
@@ -140,15 +145,6 @@ public final class MethodComparison {
       // One process reduces nothing; what it would hand over says what the method costs on more.
       row.allreduceBytes =
         GradientReducer.byteCount(reducing: run.attached.arena) + StepTotals.byteCount
-    }
-  }
-
-  /// Gives all ranks rank 0's values: it alone went back to its best checkpoint.
-  private func shareValues(of arena: ParameterArena) throws(MPIError) {
-    for slot in arena.slots {
-      var values = arena.values(slot).elements
-      try communicator.broadcast(&values, from: 0)
-      arena.values(slot).assign(values)
     }
   }
 
@@ -170,11 +166,15 @@ public final class MethodComparison {
       try RunConfiguration(settings.settings(for: settings.methods[0], learningRate: 0))
     }
     let share = try ProcessorShare(communicator: communicator)
-    let compute = share.compute(
-      threads: configuration.threads, binds: configuration.bindsThreads
-    ).compute
+    let compute = try communicator.together {
+      try share.compute(
+        threads: configuration.threads, instructionSet: configuration.instructionSet,
+        binds: configuration.bindsThreads
+      ).compute
+    }
     let decoder = try BaseModel.open(
-      comparison.model, precision: configuration.precision, communicator: communicator)
+      comparison.model, precision: configuration.precision, communicator: communicator,
+      on: compute, needsDigest: true)
     for warning in decoder.warnings { logger.warning("\(warning)") }
     try decoder.roundFrozenWeights(among: communicator, on: compute)
     let limit = configuration.maxLength ?? decoder.configuration.maximumPositions

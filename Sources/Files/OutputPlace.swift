@@ -33,13 +33,14 @@ public struct OutputPlace: Sendable, Hashable {
   ///
   /// - Throws: `FileError` where something else has the name.
   public init(file path: String) throws(FileError) {
-    self.path = path
+    // Errors name what will be, not the partial directory that the file may be in for a while.
+    self.path = PartialName.finalPath(path)
     guard path.last != "/", !path.isEmpty else {
       throw .notReplaceable(path: path, kind: "a directory's name")
     }
     target = try Self.followingLink(path)
     if let kind = FileKind.of(target), kind != .file {
-      throw .notReplaceable(path: path, kind: kind.name)
+      throw .notReplaceable(path: self.path, kind: kind.name)
     }
   }
 

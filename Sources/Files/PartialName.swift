@@ -28,6 +28,22 @@ public enum PartialName {
     return "." + cut + marker
   }
 
+  /// A path by the names that users know: what is written to a partial directory will be in the one
+  /// whose name that has.
+  static func finalPath(_ path: String) -> String {
+    var parts: [Substring] = []
+    for part in path.split(separator: "/", omittingEmptySubsequences: false) {
+      guard part.hasPrefix("."), let place = part.ranges(of: marker).last else {
+        parts.append(part)
+        continue
+      }
+      let name = part[part.index(after: part.startIndex)..<place.lowerBound]
+      // A partial directory may also lie inside its own.
+      if parts.last != name { parts.append(name) }
+    }
+    return parts.joined(separator: "/")
+  }
+
   /// The names in `directory` of earlier attempts to write `name`.
   static func all(of name: String, in directory: String, marker: String = marker) -> [String] {
     let start = prefix(name, marker)

@@ -166,6 +166,19 @@ struct PendingDirectoryTests {
       try FileManager.default.destinationOfSymbolicLink(atPath: directory.path("link")) == "real")
   }
 
+  @Test("An error in a partial directory names the directory that it will be")
+  func finalName() throws {
+    let pending = try PendingDirectory(OutputPlace(directory: directory.path("out")))
+    try FileManager.default.createDirectory(
+      atPath: pending.partialPath + "/file", withIntermediateDirectories: false)
+    do throws(FileError) {
+      try PendingFile.write("x", to: pending.partialPath + "/file")
+      Issue.record("a directory was replaced")
+    } catch {
+      #expect(error == .notReplaceable(path: directory.path("out/file"), kind: "a directory"))
+    }
+  }
+
   @Test("Missing parents are made; where that cannot be, it is said at once")
   func parents() throws {
     try publish("one", replacing: false, to: "a/b/c")

@@ -6,7 +6,9 @@ PROGRAM = .build/release/swift-peft-train
 # A file may import only what its target declares in Package.swift.
 CHECKS = --explicit-target-dependency-import-check error
 
-.PHONY: run test build bench setup lint format clean
+N ?= 1000
+
+.PHONY: run test torture build bench sanitize fixtures setup lint format clean
 
 run: build
 	scripts/mpirun.sh $(RANKS) $(PROGRAM)
@@ -14,10 +16,28 @@ run: build
 test: setup lint
 	$(SWIFT) build -c release --build-tests $(CHECKS)
 	.build/release/benchmarks ops --check
-	$(SWIFT) test -c release --skip-build
+	@status=0; \
+	$(SWIFT) test -c release --skip-build --event-stream-output-path .build/tests.jsonl \
+	  || status=$$?; \
+	echo "The slowest tests:"; scripts/slowest-tests.sh .build/tests.jsonl; \
+	exit $$status
+
+# AddressSanitizer with UndefinedBehaviorSanitizer, then ThreadSanitizer; see CONTRIBUTING.md.
+sanitize: setup
+	scripts/sanitize.sh address
+	scripts/sanitize.sh thread
+
+# `make fixtures CASE=ia3-llama`: those golden fixtures again, compared with the committed ones.
+fixtures:
+	scripts/check-fixtures.sh $(CASE)
 
 build: setup
 	$(SWIFT) build -c release $(CHECKS) --product swift-peft-train
+
+# Makes N system calls of small jobs fail, one by one, and looks at what is left.
+torture: setup
+	$(SWIFT) build -c release --build-tests $(CHECKS)
+	TORTURE=$(N) $(SWIFT) test -c release --skip-build --filter FaultTests
 
 # On an idle machine; `make bench PEER=path/of/python` with Hugging Face PEFT by turns.
 bench: setup

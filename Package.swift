@@ -6,12 +6,22 @@ import PackageDescription
 // the compiler then shows each `unsafe` expression, and Model, PEFT and Training hold none.
 let strict: [SwiftSetting] = [.strictMemorySafety()]
 
+// Warnings are errors in every target of ours, under the compilers that the project is built with.
+// A later compiler may have warnings of its own, which must not stop a user's build.
+#if compiler(<6.4)
+  let warningsAreErrors = true
+#else
+  let warningsAreErrors = false
+#endif
+
 // A target depends only on targets of floors below it; the import check
 // (`make lint`) fails the build where a file imports what its target does not declare.
 let package = Package(
   name: "swift-peft-train",
   products: [
-    .executable(name: "swift-peft-train", targets: ["swift-peft-train"])
+    .executable(name: "swift-peft-train", targets: ["swift-peft-train"]),
+    // For tests alone: what they load before a program to make its system calls fail.
+    .library(name: "fault-injector", type: .dynamic, targets: ["CFaultInjector"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -21,23 +31,29 @@ let package = Package(
   targets: [
     // Floor 0: C only.
     .target(name: "CKernels"),
+    // What the benchmarks measure products against; the program does without.
     .systemLibrary(
       name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
-    // oneDNN ships no pkg-config file; its module map links it by name.
-    .systemLibrary(name: "COneDNN", providers: [.apt(["libdnnl-dev"])]),
     .systemLibrary(name: "CHDF5", pkgConfig: "hdf5", providers: [.apt(["libhdf5-dev"])]),
     .systemLibrary(name: "CMPI", pkgConfig: "ompi-c", providers: [.apt(["libopenmpi-dev"])]),
 
     // Floor 1: shapes, buffers, text.
-    .target(name: "Tensors"),
+    .target(name: "Tensors", dependencies: ["CKernels"]),
     .target(name: "JSON", swiftSettings: strict),
-    .target(name: "Tokenizers", dependencies: ["JSON", "Tensors"], swiftSettings: strict),
+    // Regular expressions in the dialects that files are written in, and Unicode under them.
+    .target(name: "Patterns", swiftSettings: strict),
+    // Opening, writing, publishing, locking; not what is in a file.
+    .target(name: "Files", dependencies: ["Tensors"], swiftSettings: strict),
+    .target(
+      name: "Tokenizers", dependencies: ["Patterns", "Files", "JSON", "Tensors"],
+      swiftSettings: strict),
     .target(name: "Templates", dependencies: ["JSON", "Tensors"], swiftSettings: strict),
 
     // Floor 2: arithmetic, files, messages.
-    .target(name: "Kernels", dependencies: ["Tensors", "CKernels", "COpenBLAS", "COneDNN"]),
-    .target(name: "Safetensors", dependencies: ["JSON", "Tensors"], swiftSettings: strict),
-    .target(name: "HDF5", dependencies: ["CHDF5", "Tensors"], swiftSettings: strict),
+    .target(name: "Kernels", dependencies: ["Tensors", "CKernels"]),
+    .target(
+      name: "Safetensors", dependencies: ["Files", "JSON", "Tensors"], swiftSettings: strict),
+    .target(name: "HDF5", dependencies: ["CHDF5", "Files", "Tensors"], swiftSettings: strict),
     // The toolchain ships a module named Distributed, so ours is DataParallel.
     .target(
       name: "DataParallel", dependencies: ["CMPI", "Tensors"], path: "Sources/Distributed",
@@ -45,17 +61,19 @@ let package = Package(
 
     // Floor 3: models and stored data.
     .target(
-      name: "Model", dependencies: ["Kernels", "Tensors", "Safetensors", "JSON"],
+      name: "Model", dependencies: ["Kernels", "Tensors", "Safetensors", "Files", "JSON"],
       swiftSettings: strict),
-    .target(name: "Datasets", dependencies: ["HDF5", "Tensors"], swiftSettings: strict),
-    .target(name: "Checkpointing", dependencies: ["HDF5", "Tensors"], swiftSettings: strict),
+    .target(name: "Datasets", dependencies: ["Files", "HDF5", "Tensors"], swiftSettings: strict),
+    .target(
+      name: "Checkpointing", dependencies: ["Files", "HDF5", "Tensors"], swiftSettings: strict),
 
     // Floor 4: the methods, and text from a model.
     .target(
-      name: "PEFT", dependencies: ["Model", "Kernels", "Tensors", "Safetensors", "JSON"],
+      name: "PEFT",
+      dependencies: ["Model", "Kernels", "Tensors", "Safetensors", "Patterns", "JSON"],
       swiftSettings: strict),
     .target(
-      name: "Generation", dependencies: ["Model", "Kernels", "Tensors", "JSON"],
+      name: "Generation", dependencies: ["Model", "Kernels", "Tensors", "Files", "JSON"],
       swiftSettings: strict),
 
     // Tables, charts and pages of figures that others bring.
@@ -64,7 +82,7 @@ let package = Package(
     // Rows of text to datasets.
     .target(
       name: "Preparation",
-      dependencies: ["Datasets", "HDF5", "Templates", "Tokenizers", "Tensors", "JSON"],
+      dependencies: ["Datasets", "Files", "HDF5", "Templates", "Tokenizers", "Tensors", "JSON"],
       swiftSettings: strict),
 
     // Floor 5: the step loop.
@@ -72,7 +90,7 @@ let package = Package(
       name: "Training",
       dependencies: [
         "PEFT", "Model", "Kernels", "Datasets", "Checkpointing", "DataParallel", "Safetensors",
-        "Generation", "Reporting", "Tokenizers", "Tensors", "JSON",
+        "Files", "Generation", "Reporting", "Tokenizers", "Tensors", "JSON",
         .product(name: "Logging", package: "swift-log"), "Yams",
       ],
       swiftSettings: strict),
@@ -82,7 +100,8 @@ let package = Package(
       name: "swift-peft-train",
       dependencies: [
         "Training", "PEFT", "Model", "Kernels", "Generation", "Preparation", "Datasets",
-        "Checkpointing", "DataParallel", "HDF5", "Safetensors", "Tokenizers", "Tensors", "JSON",
+        "Checkpointing", "DataParallel", "Files", "HDF5", "Safetensors", "Tokenizers", "Tensors",
+        "JSON",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
       ],
@@ -95,7 +114,7 @@ let package = Package(
     .target(
       name: "Benchmarking",
       dependencies: [
-        "CKernels", "COpenBLAS", "COneDNN", "Kernels", "DataParallel", "Datasets", "Safetensors",
+        "COpenBLAS", "Kernels", "DataParallel", "Datasets", "Safetensors",
         "Tokenizers", "Reporting", "Tensors", "JSON",
       ],
       path: "Benchmarks/Sources/Benchmarking"),
@@ -118,8 +137,16 @@ let package = Package(
     // What the tests of DataParallel start under mpirun.
     .executableTarget(
       name: "mpi-probe", dependencies: ["DataParallel", "Tensors"], path: "Tests/MPIProbe"),
+    // Runs of the trainer whose ranks differ in a way that no option asks for.
+    .executableTarget(
+      name: "training-probe",
+      dependencies: [
+        "Training", "DataParallel", "Tensors", .product(name: "Logging", package: "swift-log"),
+      ],
+      path: "Tests/TrainingProbe"),
     // Counts the allocations of the program that links it, and that program: the step loop, counted.
     .target(name: "CAllocationCounter", path: "Tests/AllocationCounter"),
+    .target(name: "CFaultInjector", path: "Tests/FaultInjector"),
     .executableTarget(
       name: "allocation-probe",
       dependencies: [
@@ -128,16 +155,22 @@ let package = Package(
       ],
       path: "Tests/AllocationProbe"),
     .testTarget(name: "TensorsTests", dependencies: ["Tensors", "TestSupport"]),
-    .testTarget(name: "JSONTests", dependencies: ["JSON"]),
+    .testTarget(name: "FilesTests", dependencies: ["Files", "TestSupport"]),
+    .testTarget(name: "JSONTests", dependencies: ["JSON", "TestSupport"]),
+    .testTarget(name: "PatternsTests", dependencies: ["Patterns", "JSON", "TestSupport"]),
     .testTarget(name: "ReportingTests", dependencies: ["Reporting"]),
-    .testTarget(name: "KernelsTests", dependencies: ["Kernels", "Tensors", "TestSupport"]),
+    // Every kernel on inputs that are the same everywhere; scripts/same-bits.sh builds it, too.
+    .target(name: "CKernelProbe", dependencies: ["CKernels"], path: "Tests/KernelProbe"),
+    .testTarget(
+      name: "KernelsTests",
+      dependencies: ["Kernels", "CKernels", "CKernelProbe", "Tensors", "TestSupport"]),
     .testTarget(
       name: "SafetensorsTests", dependencies: ["Safetensors", "JSON", "Tensors", "TestSupport"]),
     .testTarget(
       name: "TokenizersTests", dependencies: ["Tokenizers", "JSON", "Tensors", "TestSupport"]),
     .testTarget(
       name: "TemplatesTests", dependencies: ["Templates", "JSON", "Tensors", "TestSupport"]),
-    .testTarget(name: "HDF5Tests", dependencies: ["HDF5", "Tensors", "TestSupport"]),
+    .testTarget(name: "HDF5Tests", dependencies: ["Files", "HDF5", "Tensors", "TestSupport"]),
     .testTarget(
       name: "DatasetsTests", dependencies: ["Datasets", "HDF5", "Tensors", "TestSupport"]),
     .testTarget(
@@ -147,7 +180,8 @@ let package = Package(
         "TestSupport",
       ]),
     .testTarget(
-      name: "CheckpointingTests", dependencies: ["Checkpointing", "HDF5", "Tensors", "TestSupport"]),
+      name: "CheckpointingTests",
+      dependencies: ["Checkpointing", "Files", "HDF5", "Tensors", "TestSupport"]),
     .testTarget(
       name: "DataParallelTests",
       dependencies: ["DataParallel", "Tensors", "TestSupport", "mpi-probe"]),
@@ -166,14 +200,29 @@ let package = Package(
       name: "TrainingTests",
       dependencies: [
         "Training", "PEFT", "Model", "Kernels", "Datasets", "Checkpointing", "DataParallel",
-        "HDF5", "Safetensors", "Tensors", "JSON", "TestSupport",
+        "Files", "HDF5", "Safetensors", "Tensors", "JSON", "TestSupport",
       ]),
     .testTarget(
       name: "CommandTests",
       dependencies: [
         "Training", "PEFT", "Datasets", "HDF5", "Safetensors", "Tokenizers", "Tensors", "JSON",
-        "TestSupport", "swift-peft-train", "allocation-probe",
+        "TestSupport", "swift-peft-train", "allocation-probe", "training-probe",
       ]),
   ],
   cLanguageStandard: .gnu11
 )
+
+for target in package.targets {
+  switch target.type {
+  case .system, .plugin, .binary, .macro: continue
+  default: break
+  }
+  let hasOnlyC = ["CKernels", "CAllocationCounter"].contains(target.name)
+  if hasOnlyC {
+    target.cSettings =
+      (target.cSettings ?? []) + [.enableWarning("all"), .enableWarning("extra")]
+      + (warningsAreErrors ? [.treatAllWarnings(as: .error)] : [])
+  } else if warningsAreErrors {
+    target.swiftSettings = (target.swiftSettings ?? []) + [.treatAllWarnings(as: .error)]
+  }
+}

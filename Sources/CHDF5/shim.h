@@ -5,6 +5,8 @@
 #define SWIFT_PEFT_CHDF5_SHIM_H
 
 #include <hdf5.h>
+#include <limits.h>
+#include <stdlib.h>
 
 // Native types are `(H5OPEN H5T_NATIVE_…_g)`: a comma expression that first opens the library.
 static inline hid_t chdf5_native_int8(void) { return H5T_NATIVE_INT8; }
@@ -45,8 +47,32 @@ static inline herr_t chdf5_set_no_file_locking(hid_t access) {
   return H5Pset_file_locking(access, 0, 1);
 #else
   (void)access;
-  return 0;
+  return setenv("HDF5_USE_FILE_LOCKING", "FALSE", 1);
 #endif
 }
+
+// H5Dget_num_chunks came with 1.10.5; an older library is believed to have all.
+static inline long long chdf5_written_chunks(hid_t dataset) {
+#if H5_VERSION_GE(1, 10, 5)
+  hid_t space = H5Dget_space(dataset);
+  if (space < 0) return -1;
+  hsize_t count = 0;
+  herr_t status = H5Dget_num_chunks(dataset, space, &count);
+  return H5Sclose(space) < 0 || status < 0 ? -1 : (long long)count;
+#else
+  (void)dataset;
+  return LLONG_MAX;
+#endif
+}
+
+// The fields of H5L_info_t moved into a union; its type is all that is asked for: 0 hard, 1 soft,
+// 64 external, more for others.
+static inline int chdf5_link_type(hid_t group, const char *name) {
+  H5L_info_t info;
+  return H5Lget_info(group, name, &info, H5P_DEFAULT) < 0 ? -1 : (int)info.type;
+}
+
+static inline int chdf5_external_link(void) { return H5L_TYPE_EXTERNAL; }
+static inline int chdf5_soft_link(void) { return H5L_TYPE_SOFT; }
 
 #endif

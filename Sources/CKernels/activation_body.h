@@ -42,6 +42,19 @@ CK_INLINE vf activate(ck_activation kind, vf x, vf *slope) {
       *slope = vf_fma(-t, t, one);
       return t;
     }
+    case ck_quick_gelu: {
+      // x s(1.702 x), s the sigmoid; slope s + 1.702 x s (1 - s).
+      vf u = x * vf_set(1.702f);
+      vf s = vf_sigmoid(u);
+      *slope = vf_fma(u * s, one - s, s);
+      return x * s;
+    }
+    case ck_relu_squared: {
+      // As for relu, a NaN comes out again.
+      vf r = vf_select(vf_less(x, vf_set(0)), vf_set(0), x);
+      *slope = r + r;
+      return r * r;
+    }
   }
   __builtin_unreachable();
 }
@@ -136,6 +149,8 @@ CK_INLINE void gated_backward_as(
     case ck_gelu_tanh: function(ck_gelu_tanh, __VA_ARGS__); break;    \
     case ck_relu: function(ck_relu, __VA_ARGS__); break;              \
     case ck_tanh: function(ck_tanh, __VA_ARGS__); break;              \
+    case ck_quick_gelu: function(ck_quick_gelu, __VA_ARGS__); break;  \
+    case ck_relu_squared: function(ck_relu_squared, __VA_ARGS__); break; \
   }
 
 static void activation(

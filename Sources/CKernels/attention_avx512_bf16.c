@@ -9,6 +9,7 @@
 #include <immintrin.h>
 
 #define CK_WIDTH 16
+#define CK_HAS_SCALEF 1
 #define CK_PAIRS 1
 
 #include "isa.h"

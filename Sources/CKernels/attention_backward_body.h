@@ -27,24 +27,25 @@ static double load_queries(
   for (ptrdiff_t row = 0; row < t->rows; row++) {
     ptrdiff_t position = q.row + row / t->group, h = head * t->group + row % t->group;
     const float *d_out = a->d_out.base + position * a->d_out.stride + h * t->dim;
-    vf products = vf_set(0);
+    vf products[sum_vectors];
+    vf_clear(products, sum_vectors);
     if (a->gated) {
-      CK_FOR_COLUMNS(c, lanes, t->dim) {
+      CK_FOR_SUMS(c, j, lanes, t->dim, {
         const float *o = t->o + place(tile_rows, row, c);
-        products = vf_fma(load_lanes(d_out + c, lanes), load_lanes(o, lanes), products);
-      }
-      float row_sum = vf_sum(vf_load(t->row_sum + row * CK_WIDTH));
-      float sum = vf_sum(products) / row_sum;
+        products[j] = vf_fma(load_lanes(d_out + c, lanes), load_lanes(o, lanes), products[j]);
+      });
+      float row_sum = sum_of_weights(t, row);
+      float sum = vf_total(products, sum_vectors) / row_sum;
       gate_sum += (double)sum;
       t->delta[row] = sum * a->gate;
-      t->log_sum[row] = t->row_max[row] + logf(row_sum);
+      t->log_sum[row] = t->row_max[row] + (float)ck_real_log(row_sum);
     } else {
       const float *out = a->out.base + position * a->out.stride + h * t->dim;
-      CK_FOR_COLUMNS(c, lanes, t->dim) {
+      CK_FOR_SUMS(c, j, lanes, t->dim, {
         vf rounded = rounded_factor(load_lanes(d_out + c, lanes), t->rounded || CK_PAIRS);
-        products = vf_fma(rounded, load_lanes(out + c, lanes), products);
-      }
-      t->delta[row] = vf_sum(products);
+        products[j] = vf_fma(rounded, load_lanes(out + c, lanes), products[j]);
+      });
+      t->delta[row] = vf_total(products, sum_vectors);
       t->log_sum[row] = a->log_sum_exp.base[position * a->log_sum_exp.stride + h];
     }
   }

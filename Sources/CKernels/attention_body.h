@@ -87,6 +87,19 @@ CK_INLINE vi between(ptrdiff_t column, ptrdiff_t first, ptrdiff_t end) {
   return mask;
 }
 
+// The vector of a row's sums that takes the weights of a panel's half: key k goes to lane
+// k % weight_lanes. `panel` is the panel's first key; a constant where panels are as wide as that.
+CK_INLINE ptrdiff_t weight_vector(ptrdiff_t panel, ptrdiff_t half) {
+  ptrdiff_t key = (CK_PANEL < weight_lanes ? panel : 0) + half * CK_WIDTH;
+  return key % weight_lanes / CK_WIDTH;
+}
+
+CK_INLINE float sum_of_weights(const attention_tile *t, ptrdiff_t row) {
+  vf sums[weight_vectors];
+  memcpy(sums, t->row_sum + row * weight_lanes, sizeof sums);
+  return vf_total(sums, weight_vectors);
+}
+
 // A row's weights p = exp(S - m) over `panels` panels of keys, into w. Where m, which comes from
 // the keys so far, lies more than 8 below the greatest of these, it moves there, and o shrinks to
 // match. To be near the greatest is all that is asked of m, since p and their sum have f32's range,
@@ -112,11 +125,12 @@ CK_INLINE void softmax_row(
   for (ptrdiff_t j = 2; j < 2 * panels; j++) greatest = vf_max(greatest, scores[j]);
   // A row that sees nothing here may not have an m yet.
   float m = first < end ? t->row_max[row] : 0, largest = vf_greatest(greatest);
-  vf sum = vf_load(t->row_sum + row * CK_WIDTH);
+  vf sums[weight_vectors];
+  memcpy(sums, t->row_sum + row * weight_lanes, sizeof sums);
   if (largest > m + (t->rounded || CK_PAIRS ? 0 : 8)) {
     vf shrink = vf_exp_weight(vf_set(m - largest));
     t->row_max[row] = m = largest;
-    sum = sum * shrink;
+    for (int j = 0; j < weight_vectors; j++) sums[j] *= shrink;
     for (ptrdiff_t c = 0; s->adding && c < t->padded; c += CK_WIDTH) {
       float *o = t->o + place(tile_rows, row, c);
       vf_store(o, vf_load(o) * shrink);
@@ -127,10 +141,10 @@ CK_INLINE void softmax_row(
     vf high = vf_exp_weight(scores[2 * j + 1] - vf_set(m));
     store_row(
         t->w, tile_rows, s->place + i, s->from + j * CK_PANEL, low, high, t->rounded);
-    sum += low;
-    sum += high;
+    sums[weight_vector(s->from + j * CK_PANEL, 0)] += low;
+    sums[weight_vector(s->from + j * CK_PANEL, 1)] += high;
   }
-  vf_store(t->row_sum + row * CK_WIDTH, sum);
+  memcpy(t->row_sum + row * weight_lanes, sums, sizeof sums);
 }
 
 static void softmax_step(attention_tile *t, const tile_strip *s) {
@@ -193,7 +207,7 @@ static void attend_all(
     attention_tile *t, const ck_attention *a, ptrdiff_t sequence, ptrdiff_t head, query_tile q,
     ptrdiff_t *packed, const next_queries *next) {
   for (ptrdiff_t row = 0; row < t->rows; row++) t->row_max[row] = -1e30f;
-  memset(t->row_sum, 0, sizeof(float) * (size_t)(t->rows * CK_WIDTH));
+  memset(t->row_sum, 0, sizeof(float) * (size_t)(t->rows * weight_lanes));
   t->started = 0;
   for (ptrdiff_t first = 0; first < a->prefix_count; first += tile_keys) {
     key_tile keys = prefix_keys(a, head, first, tile_keys);
@@ -220,19 +234,23 @@ static void attend_single(attention_tile *t, const key_tile *keys, ptrdiff_t fir
     float m = t->row_max[head];
     for (ptrdiff_t key = first; key < keys->count; key++) {
       const float *k = keys->key.base + key * keys->key.stride;
-      vf sum = vf_set(0);
-      CK_FOR_COLUMNS(c, lanes, t->dim) {
+      vf sums[sum_vectors];
+      vf_clear(sums, sum_vectors);
+      CK_FOR_SUMS(c, j, lanes, t->dim, {
         vf element = rounded_factor(load_lanes(k + c, lanes), rounded);
-        sum = vf_fma(load_lanes(query + c, lanes), element, sum);
-      }
-      p[key] = vf_sum(sum);
+        sums[j] = vf_fma(load_lanes(query + c, lanes), element, sums[j]);
+      });
+      p[key] = vf_total(sums, sum_vectors);
       if (p[key] > m) m = p[key];
     }
-    float shrink = expf(t->row_max[head] - m), sum = 0;
-    for (ptrdiff_t key = first; key < keys->count; key++) {
-      float weight = expf(p[key] - m);
-      sum += weight;
-      p[key] = vf_lane(rounded_factor(vf_set(weight), rounded), 0);
+    float shrink = vf_lane(vf_exp(vf_set(t->row_max[head] - m)), 0), sum = 0;
+    for (ptrdiff_t key = first; key < keys->count; key += CK_WIDTH) {
+      ptrdiff_t lanes = least(CK_WIDTH, keys->count - key);
+      vf weights = vf_exp(load_lanes(p + key, lanes) - vf_set(m));
+      store_lanes(p + key, weights, lanes);
+      // In the order of keys.
+      for (ptrdiff_t lane = 0; lane < lanes; lane++) sum += p[key + lane];
+      store_lanes(p + key, rounded_factor(weights, rounded), lanes);
     }
     t->row_max[head] = m;
     t->row_sum[head] = t->row_sum[head] * shrink + sum;
@@ -279,7 +297,7 @@ static void store_queries(
   for (ptrdiff_t row = 0; row < t->rows; row++) {
     ptrdiff_t position = q.row + row / t->group, h = head * t->group + row % t->group;
     float *out = a->out.base + position * a->out.stride + h * t->dim;
-    float sum = single ? t->row_sum[row] : vf_sum(vf_load(t->row_sum + row * CK_WIDTH));
+    float sum = single ? t->row_sum[row] : sum_of_weights(t, row);
     float factor = (a->gated ? a->gate : 1) / sum;
     CK_FOR_COLUMNS(c, lanes, t->dim) {
       const float *o = t->o + (single ? row * t->padded + c : place(tile_rows, row, c));
@@ -289,7 +307,7 @@ static void store_queries(
     }
     if (!a->gated) {
       a->log_sum_exp.base[position * a->log_sum_exp.stride + h] =
-          t->row_max[row] + logf(sum);
+          t->row_max[row] + (float)ck_real_log(sum);
     }
   }
 }

@@ -1,8 +1,11 @@
 // The products between tiles of attention, a strip of rows at a time. Included by bodies.h once per
 // instruction set, after attention_tile.h.
 //
-// Sums stay in registers over the whole depth of a tile. Rows and keys that do not see each other
-// are left out, in whole panels of keys where scores are computed and to the strip elsewhere.
+// Sums stay in registers over the whole depth of a tile: each element is one chain of fused
+// multiply-adds along it, in ascending order, and then added to what other tiles gave. Rows and keys
+// that do not see each other are left out, in whole panels of keys where scores are computed and to
+// the strip elsewhere; where they are not, they add zero. So tiles, whose shape is the same in every
+// width, decide the order of sums, and panels and strips do not.
 
 // c [rows, panel] (+)= a [rows, from ..< to] b [from ..< to, panel], up to strip_rows rows. The
 // panels of a are a_panel floats apart.
@@ -54,7 +57,7 @@ CK_INLINE void multiply_columns(
 }
 
 // A strip of whatever height; each height is its own code.
-#if CK_WIDTH == 16
+#if CK_IS_TALL
 #define CK_TALL(function, ...)                      \
   case 12: function(12, __VA_ARGS__); break;        \
   case 11: function(11, __VA_ARGS__); break;        \

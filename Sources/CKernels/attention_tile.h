@@ -11,13 +11,19 @@
 #define CK_PANEL (2 * CK_WIDTH)
 
 // Rows of a result that are summed at a time, two vectors each. A fused multiply-add is 4 cycles
-// late and there are two of them in a cycle (a bf16 one is 6 late), so that 8 to 12 sums hide it;
-// more of them share more loads. AVX-512 has 32 registers, AVX2 16.
-#if CK_WIDTH == 16
+// late and there are two of them in a cycle (a bf16 one is 6 late), up to four on Arm, so that 8 to
+// 16 sums hide it; more of them share more loads. AVX-512 and NEON have 32 registers, AVX2 16.
+#if CK_WIDTH == 16 || CK_WIDTH == 4
+#define CK_IS_TALL 1
 enum { strip_rows = 12 };
 #else
+#define CK_IS_TALL 0
 enum { strip_rows = 6 };
 #endif
+
+// A row's weights are summed in so many lanes, key by key in turn, in every width.
+enum { weight_lanes = 16, weight_vectors = weight_lanes / CK_WIDTH };
+
 enum { tile_rows = ck_attention_rows, tile_keys = ck_attention_keys };
 
 CK_INLINE ptrdiff_t least(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
@@ -38,7 +44,7 @@ typedef struct {
   float *q_right, *d_out_right;  // the same as right operands
   float *o;                      // [rows, D]: out, or d_query
   uint32_t started;              // for each strip of rows, whether its part of o holds anything yet
-  float *row_max, *row_sum;      // [rows]; [rows, CK_WIDTH]: sums lane by lane
+  float *row_max, *row_sum;      // [rows]; [rows, weight_lanes]
   float *log_sum, *delta;        // [rows]: log-sum-exp; rowsum(d_out * out)
   // Of the key tile, in the slot at hand.
   float *kt, *vt;                // [D, keys], right operands
@@ -78,7 +84,7 @@ static attention_tile make_tile(const ck_attention *a, int backward, float *scra
   for (int i = 0; i < 3; i++) *by_rows[i] = scratch, scratch += tile_rows * t.padded;
   for (int i = 0; i < 2; i++) *by_both[i] = scratch, scratch += tile_rows * tile_keys;
   for (int i = 0; i < 3; i++) *by_row[i] = scratch, scratch += tile_rows;
-  t.row_sum = scratch, scratch += tile_rows * CK_WIDTH;
+  t.row_sum = scratch, scratch += tile_rows * weight_lanes;
 #if CK_PAIRS
   float **right[] = {&t.q_right, &t.d_out_right};
   float **weights[] = {&t.w, &t.p_right, &t.dp_right};

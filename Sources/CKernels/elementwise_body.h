@@ -146,30 +146,25 @@ typedef double vd __attribute__((ext_vector_type(CK_WIDTH)));
 #define CK_WIDEN(v) __builtin_convertvector(v, vd)
 #endif
 
+// Products of floats are exact in double; their sums go through the lanes and the tree of
+// `CK_FOR_SUMS`.
 static double dot(ck_matrix a, ck_matrix b, ptrdiff_t rows, ptrdiff_t columns) {
-  vd sum = (vd)(0.0);
+  vd sums[sum_vectors];
+  CK_UNROLL
+  for (int j = 0; j < sum_vectors; j++) sums[j] = (vd)(0.0);
   for (ptrdiff_t t = 0; t < rows; t++) {
-    CK_FOR_COLUMNS(c, lanes, columns) {
+    CK_FOR_SUMS(c, j, lanes, columns, {
       vf x = load_lanes(a.base + t * a.stride + c, lanes);
       vf y = load_lanes(b.base + t * b.stride + c, lanes);
-      sum += CK_WIDEN(x) * CK_WIDEN(y);
-    }
+      sums[j] += CK_WIDEN(x) * CK_WIDEN(y);
+    });
   }
-  double lanes[CK_WIDTH], total = 0;
-  memcpy(lanes, &sum, sizeof lanes);
-  for (int lane = 0; lane < CK_WIDTH; lane++) total += lanes[lane];
-  return total;
-}
-
-static int has_non_finite(ck_matrix x, ptrdiff_t rows, ptrdiff_t columns) {
-  vf worst = vf_set(0);
-  for (ptrdiff_t t = 0; t < rows; t++) {
-    CK_FOR_COLUMNS(c, lanes, columns) {
-      // 0 * v is NaN exactly where v is not finite, and NaN stays.
-      worst = vf_fma(load_lanes(x.base + t * x.stride + c, lanes), vf_set(0), worst);
-    }
+  double lanes[sum_lanes];
+  memcpy(lanes, sums, sizeof lanes);
+  for (int half = sum_lanes / 2; half > 0; half /= 2) {
+    for (int lane = 0; lane < half; lane++) lanes[lane] += lanes[lane + half];
   }
-  return vf_sum(worst) != 0;
+  return lanes[0];
 }
 
 #define CK_ELEMENTWISE_TABLE                                                                   \
@@ -179,6 +174,5 @@ static int has_non_finite(ck_matrix x, ptrdiff_t rows, ptrdiff_t columns) {
     .activation_kept = activation_kept, .activation_backward_kept = activation_backward_kept,   \
     .gated_keeping = gated_keeping, .gated_kept = gated_kept,                                   \
     .gated_backward_kept = gated_backward_kept, .add = add, .scale = scale,                              \
-    .scale_columns = scale_columns, .scale_rows = scale_rows, .dropout = dropout, .dot = dot,  \
-    .has_non_finite = has_non_finite                                                           \
+    .scale_columns = scale_columns, .scale_rows = scale_rows, .dropout = dropout, .dot = dot   \
   }

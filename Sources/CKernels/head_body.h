@@ -1,7 +1,7 @@
 // The loss of the head. Included by bodies.h once per instruction set.
 
-// Terms that are added in f32 before the sum goes on in double: 64 a lane on AVX2.
-enum { ck_sum_block = 512 };
+// Terms that are added in f32 before the sum goes on in double: 64 a lane.
+enum { ck_sum_block = 64 * sum_lanes };
 
 CK_INLINE float greatest(const float *x, int64_t count) {
   vf best[4] = {vf_set(-INFINITY), vf_set(-INFINITY), vf_set(-INFINITY), vf_set(-INFINITY)};
@@ -21,22 +21,17 @@ CK_INLINE float greatest(const float *x, int64_t count) {
 CK_INLINE double sum_of_exponentials(float *x, int64_t count, float shift, int store) {
   double total = 0;
   for (int64_t start = 0; start < count; start += ck_sum_block) {
-    int64_t end = start + ck_sum_block < count ? start + ck_sum_block : count;
-    vf sum = vf_set(0);
-    int64_t i = start;
-    for (; i + CK_WIDTH <= end; i += CK_WIDTH) {
-      vf term = vf_exp(vf_load(x + i) - vf_set(shift));
-      if (store) vf_store(x + i, term);
-      sum += term;
-    }
-    total += (double)vf_sum(sum);
-    if (i < end) {
-      vf term = vf_exp(vf_load_part(x + i, end - i) - vf_set(shift));
-      float lanes[CK_WIDTH];
-      memcpy(lanes, &term, sizeof lanes);
-      for (int64_t lane = 0; lane < end - i; lane++) total += (double)lanes[lane];
-      if (store) vf_store_part(x + i, term, end - i);
-    }
+    int64_t terms = count - start < ck_sum_block ? count - start : ck_sum_block;
+    float *block = x + start;
+    vf sums[sum_vectors];
+    vf_clear(sums, sum_vectors);
+    CK_FOR_SUMS(i, j, lanes, terms, {
+      vf term = vf_exp(load_lanes(block + i, lanes) - vf_set(shift));
+      if (lanes < CK_WIDTH) term = first_lanes(term, lanes);
+      if (store) store_lanes(block + i, term, lanes);
+      sums[j] += term;
+    });
+    total += (double)vf_total(sums, sum_vectors);
   }
   return total;
 }
@@ -50,14 +45,14 @@ static double cross_entropy(
   *correct = first;
   double sum = gradient ? sum_of_exponentials(logits, count, shift, 1)
                         : sum_of_exponentials(logits, count, shift, 0);
-  double loss = log(sum) + ((double)shift - (double)value);
+  double loss = ck_real_log(sum) + ((double)shift - (double)value);
   if (gradient) {
     vf scale = vf_set((float)(1 / sum));
     int64_t i = 0;
     for (; i + CK_WIDTH <= count; i += CK_WIDTH) vf_store(logits + i, vf_load(logits + i) * scale);
     for (; i < count; i++) logits[i] *= (float)(1 / sum);
     // Near 1 the difference from f32 to 1 would cancel: the others' share is exact there.
-    logits[target] = (float)expm1(-loss);
+    logits[target] = (float)ck_real_expm1(-loss);
   }
   return loss;
 }

@@ -7,14 +7,13 @@ static void rms_norm(
   for (ptrdiff_t t = 0; t < rows; t++) {
     const float *xt = x.base + t * x.stride;
     float *yt = y.base + t * y.stride;
-    vf squares[2] = {vf_set(0), vf_set(0)};
-    int which = 0;
-    CK_FOR_COLUMNS(c, lanes, columns) {
+    vf squares[sum_vectors];
+    vf_clear(squares, sum_vectors);
+    CK_FOR_SUMS(c, j, lanes, columns, {
       vf v = load_lanes(xt + c, lanes);
-      squares[which] = vf_fma(v, v, squares[which]);
-      which ^= 1;
-    }
-    float factor = 1.0f / sqrtf(vf_sum(squares[0] + squares[1]) / (float)columns + epsilon);
+      squares[j] = vf_fma(v, v, squares[j]);
+    });
+    float factor = 1.0f / sqrtf(vf_total(squares, sum_vectors) / (float)columns + epsilon);
     inverse.base[t * inverse.stride] = factor;
     CK_FOR_COLUMNS(c, lanes, columns) {
       vf v = load_lanes(xt + c, lanes) * vf_set(factor);
@@ -30,13 +29,15 @@ static void rms_norm_backward(
   for (ptrdiff_t t = 0; t < rows; t++) {
     const float *xt = x.base + t * x.stride, *dyt = dy.base + t * dy.stride;
     float *dxt = dx.base + t * dx.stride;
-    vf products = vf_set(0);
-    CK_FOR_COLUMNS(c, lanes, columns) {
+    vf products[sum_vectors];
+    vf_clear(products, sum_vectors);
+    CK_FOR_SUMS(c, j, lanes, columns, {
       vf g = load_lanes(dyt + c, lanes) * load_lanes(weight + c, lanes);
-      products = vf_fma(g, load_lanes(xt + c, lanes), products);
-    }
+      products[j] = vf_fma(g, load_lanes(xt + c, lanes), products[j]);
+    });
     float factor = inverse.base[t * inverse.stride];
-    float back = -(vf_sum(products) / (float)columns) * factor * factor * factor;
+    float mean = vf_total(products, sum_vectors) / (float)columns;
+    float back = -mean * factor * factor * factor;
     CK_FOR_COLUMNS(c, lanes, columns) {
       vf g = load_lanes(dyt + c, lanes) * load_lanes(weight + c, lanes) * vf_set(factor);
       vf v = vf_fma(load_lanes(xt + c, lanes), vf_set(back), g);
@@ -52,20 +53,18 @@ static void layer_norm(
   for (ptrdiff_t t = 0; t < rows; t++) {
     const float *xt = x.base + t * x.stride;
     float *yt = y.base + t * y.stride;
-    vf sum = vf_set(0), squares = vf_set(0);
-    CK_FOR_COLUMNS(c, lanes, columns) { sum += load_lanes(xt + c, lanes); }
-    float m = vf_sum(sum) / (float)columns;
-    CK_FOR_COLUMNS(c, lanes, columns) {
+    vf sums[sum_vectors], squares[sum_vectors];
+    vf_clear(sums, sum_vectors);
+    vf_clear(squares, sum_vectors);
+    CK_FOR_SUMS(c, j, lanes, columns, { sums[j] += load_lanes(xt + c, lanes); });
+    float m = vf_total(sums, sum_vectors) / (float)columns;
+    CK_FOR_SUMS(c, j, lanes, columns, {
       vf v = load_lanes(xt + c, lanes) - vf_set(m);
-      if (lanes < CK_WIDTH) {
-        // The lanes past the row's end would each add the mean's square.
-        float part[CK_WIDTH];
-        vf_store(part, v);
-        v = vf_load_part(part, lanes);
-      }
-      squares = vf_fma(v, v, squares);
-    }
-    float factor = 1.0f / sqrtf(vf_sum(squares) / (float)columns + epsilon);
+      // The lanes past the row's end would each add the mean's square.
+      if (lanes < CK_WIDTH) v = first_lanes(v, lanes);
+      squares[j] = vf_fma(v, v, squares[j]);
+    });
+    float factor = 1.0f / sqrtf(vf_total(squares, sum_vectors) / (float)columns + epsilon);
     mean.base[t * mean.stride] = m;
     inverse.base[t * inverse.stride] = factor;
     CK_FOR_COLUMNS(c, lanes, columns) {
@@ -84,14 +83,18 @@ static void layer_norm_backward(
     const float *xt = x.base + t * x.stride, *dyt = dy.base + t * dy.stride;
     float *dxt = dx.base + t * dx.stride;
     float m = mean.base[t * mean.stride], factor = inverse.base[t * inverse.stride];
-    vf sum = vf_set(0), products = vf_set(0);
-    CK_FOR_COLUMNS(c, lanes, columns) {
+    vf sums[sum_vectors], products[sum_vectors];
+    vf_clear(sums, sum_vectors);
+    vf_clear(products, sum_vectors);
+    CK_FOR_SUMS(c, j, lanes, columns, {
       // Past the row's end g is 0, so the mean there does no harm.
       vf g = load_lanes(dyt + c, lanes) * load_lanes(weight + c, lanes);
-      sum += g;
-      products = vf_fma(g, (load_lanes(xt + c, lanes) - vf_set(m)) * vf_set(factor), products);
-    }
-    float meanG = vf_sum(sum) / (float)columns, meanGN = vf_sum(products) / (float)columns;
+      vf n = (load_lanes(xt + c, lanes) - vf_set(m)) * vf_set(factor);
+      sums[j] += g;
+      products[j] = vf_fma(g, n, products[j]);
+    });
+    float meanG = vf_total(sums, sum_vectors) / (float)columns;
+    float meanGN = vf_total(products, sum_vectors) / (float)columns;
     CK_FOR_COLUMNS(c, lanes, columns) {
       vf g = load_lanes(dyt + c, lanes) * load_lanes(weight + c, lanes);
       vf n = (load_lanes(xt + c, lanes) - vf_set(m)) * vf_set(factor);

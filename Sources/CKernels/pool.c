@@ -87,9 +87,6 @@ static void *worker_main(void *argument) {
   ck_worker_start start = *(ck_worker_start *)argument;
   free(argument);
   ck_pool *pool = start.pool;
-  // OpenMP allocates its data of a thread at the first call: here, not at the first product, which a
-  // worker that comes late may meet in the middle of a run.
-  ck_use_one_openmp_thread();
   atomic_fetch_add(&pool->ready, 1);
   uint32_t seen = 0;
   while (!atomic_load_explicit(&pool->stopping, memory_order_relaxed)) {

@@ -5,6 +5,15 @@
 
 #include "isa.h"
 
+// With the processor's fused multiply-add where it has one: by the C library's function the same
+// bits take ten times as long.
+static const ck_kernels *scalar(void) {
+#if defined(__x86_64__)
+  if (__builtin_cpu_supports("fma")) return &ck_table_scalar_fma;
+#endif
+  return &ck_table_scalar;
+}
+
 // Best first.
 static const ck_kernels *supported(int index) {
   switch (index) {
@@ -25,7 +34,7 @@ static const ck_kernels *supported(int index) {
       return &ck_table_neon;  // NEON is part of every AArch64 processor.
 #endif
     case 2:
-      return &ck_table_scalar;
+      return scalar();
     default:
       return NULL;
   }
@@ -36,7 +45,7 @@ const ck_kernels *ck_kernels_best(void) {
     const ck_kernels *table = supported(index);
     if (table != NULL) return table;
   }
-  return &ck_table_scalar;
+  return scalar();
 }
 
 const ck_kernels *ck_kernels_named(const char *name) {
@@ -52,9 +61,12 @@ const ck_product_kernels *ck_products(const ck_kernels *kernels) {
   if (kernels == &ck_table_avx512) {
     return ck_has_native_bf16() ? &ck_product_avx512_bf16 : &ck_product_avx512;
   }
+  if (kernels == &ck_table_avx2) return &ck_product_avx2;
+  if (__builtin_cpu_supports("fma")) return &ck_product_scalar_fma;
+#elif defined(__aarch64__)
+  if (kernels == &ck_table_neon) return &ck_product_neon;
 #endif
-  (void)kernels;
-  return NULL;
+  return &ck_product_scalar;
 }
 
 const ck_attention_kernels *ck_f32_attention(const ck_kernels *kernels) {
@@ -66,14 +78,6 @@ const ck_attention_kernels *ck_bf16_attention(const ck_kernels *kernels) {
   if (kernels == &ck_table_avx512 && ck_has_native_bf16()) return &ck_attention_avx512_bf16;
 #endif
   return &kernels->attention;
-}
-
-int ck_has_bf16_tiles(void) {
-#if defined(__x86_64__)
-  return __builtin_cpu_supports("amx-bf16") && __builtin_cpu_supports("amx-tile");
-#else
-  return 0;
-#endif
 }
 
 int ck_has_native_bf16(void) {

@@ -2,8 +2,10 @@
 // Clang lowers its vector types to the set that the including file enables. With CK_WIDTH 1 a
 // vector is a plain float and the same kernels are the scalar reference.
 //
-// Every operation rounds as IEEE 754 says and `vf_fma` is always fused, so element-wise kernels
-// give the same bits in every width. Sums over a vector's lanes are the exception.
+// Every operation rounds as IEEE 754 says, `vf_fma` is always fused and nothing else ever is, so
+// that element-wise kernels give the same bits in every width. Sums over a row go through the same
+// lanes and the same tree in every width (`CK_FOR_SUMS`). No kernel calls a function of the C
+// library whose last bits are the library's choice.
 #include <math.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -23,7 +25,7 @@ typedef uint16_t vu16;
 
 CK_INLINE vf vf_set(float x) { return x; }
 CK_INLINE vi vi_set(int32_t x) { return x; }
-CK_INLINE vf vf_fma(vf a, vf b, vf c) { return fmaf(a, b, c); }
+CK_INLINE vf vf_fma(vf a, vf b, vf c) { return __builtin_fmaf(a, b, c); }
 CK_INLINE vf vf_sqrt(vf x) { return sqrtf(x); }
 CK_INLINE vf vf_abs(vf x) { return fabsf(x); }
 CK_INLINE vi vf_less(vf a, vf b) { return a < b ? -1 : 0; }
@@ -149,6 +151,44 @@ CK_INLINE vu16 vf_to_bf16(vf x) {
 }
 #endif
 
+// Sums over a row go to `sum_lanes` lanes, column c to lane c % sum_lanes in the order of c, and the
+// lanes are added pairwise from the halves down: one order, whatever the width. That many lanes are
+// two chains of additions on AVX-512, four on AVX2, eight on NEON, which hides their latency.
+enum { sum_lanes = 32, sum_vectors = sum_lanes / CK_WIDTH };
+
+// A plain loop keeps 32 numbers in memory, and its text short.
+#if CK_WIDTH == 1
+#define CK_UNROLL
+#else
+#define CK_UNROLL _Pragma("clang loop unroll(full)")
+#endif
+
+// The statement for a row's columns, a vector at a time: `lanes` columns from `c` on, which vector
+// number `j` (a constant once unrolled) of the sums takes. Lanes past the row's end must add zero.
+#define CK_FOR_SUMS(c, j, lanes, columns, ...)                                            \
+  do {                                                                                    \
+    ptrdiff_t c = 0;                                                                      \
+    while (c + sum_lanes <= (columns)) {                                                  \
+      CK_UNROLL                                                                           \
+      for (int j = 0; j < sum_vectors; j++, c += CK_WIDTH) {                              \
+        const ptrdiff_t lanes = CK_WIDTH;                                                 \
+        __VA_ARGS__                                                                       \
+      }                                                                                   \
+    }                                                                                     \
+    CK_UNROLL                                                                             \
+    for (int j = 0; j < sum_vectors; j++, c += CK_WIDTH) {                                \
+      if (c < (columns)) {                                                                \
+        const ptrdiff_t lanes = (columns) - c < CK_WIDTH ? (columns) - c : CK_WIDTH;      \
+        __VA_ARGS__                                                                       \
+      }                                                                                   \
+    }                                                                                     \
+  } while (0)
+
+CK_INLINE void vf_clear(vf *sums, int count) {
+  CK_UNROLL
+  for (int j = 0; j < count; j++) sums[j] = vf_set(0);
+}
+
 // Sum of the lanes, pairwise from the halves down.
 CK_INLINE float vf_sum(vf v) {
   float lanes[CK_WIDTH];
@@ -157,6 +197,19 @@ CK_INLINE float vf_sum(vf v) {
     for (int lane = 0; lane < half; lane++) lanes[lane] += lanes[lane + half];
   }
   return lanes[0];
+}
+
+// Sum of the lanes of `count` vectors, a power of 2, pairwise from the halves down.
+CK_INLINE float vf_total(const vf *sums, int count) {
+  vf halves[sum_vectors];
+  CK_UNROLL
+  for (int j = 0; j < count; j++) halves[j] = sums[j];
+  CK_UNROLL
+  for (int half = count / 2; half > 0; half /= 2) {
+    CK_UNROLL
+    for (int j = 0; j < half; j++) halves[j] += halves[j + half];
+  }
+  return vf_sum(halves[0]);
 }
 
 // Greatest of the lanes; no NaN among them.
@@ -194,6 +247,6 @@ CK_INLINE vf vf_exp(vf x) {
   vf y = vf_fma(p, r * r, r) + vf_set(1.0f);
   vi whole = vf_bits(shifted) - vi_set(0x4b400000);
   vi half = whole >> 1;
-  vf scaled = y * vi_as_float((half + vi_set(127)) << 23);
-  return scaled * vi_as_float((whole - half + vi_set(127)) << 23);
+  vf scaled = y * vu_as_float((vu)(half + vi_set(127)) << 23);
+  return scaled * vu_as_float((vu)(whole - half + vi_set(127)) << 23);
 }

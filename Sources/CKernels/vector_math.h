@@ -1,5 +1,10 @@
 // Functions of a vector beyond the exponential of vector.h, and loads that end with the row.
 
+// Only AVX-512 has it.
+#ifndef CK_HAS_SCALEF
+#define CK_HAS_SCALEF 0
+#endif
+
 // `lanes` is how many of the columns from c on exist, at most CK_WIDTH.
 #define CK_FOR_COLUMNS(c, lanes, columns)                                                      \
   for (ptrdiff_t c = 0, lanes = (columns) < CK_WIDTH ? (columns) : CK_WIDTH; c < (columns);    \
@@ -14,6 +19,13 @@ CK_INLINE void store_lanes(float *p, vf v, ptrdiff_t lanes) {
   } else {
     vf_store_part(p, v, lanes);
   }
+}
+
+// Its first `lanes` lanes; the others are zero.
+CK_INLINE vf first_lanes(vf v, ptrdiff_t lanes) {
+  float part[CK_WIDTH];
+  vf_store(part, v);
+  return vf_load_part(part, lanes);
 }
 
 // The lower halves of two vectors, lane by lane in turn; the upper halves.
@@ -51,19 +63,21 @@ CK_INLINE vf vf_exp_negative(vf x) {
   p = vf_fma(p, r, vf_set(5.0000001201e-1f));
   p = vf_fma(p, r * r, r) + vf_set(1.0f);
   // The low bits of `shifted` hold n; what lies above them leaves on the left.
-  vf power = vi_as_float((vf_bits(shifted) + vi_set(127)) << 23);
+  vf power = vu_as_float((vu)(vf_bits(shifted) + vi_set(127)) << 23);
   return vf_select(vanishes, vf_set(0), p * power);
 }
 
 // exp for the weights of a softmax, whose arguments are at most a little above 0. Its error is
 // about 2 units in the last place, and 1 more for each 1 or 2 that x lies below 0, from rounding
 // x log2 e: the less a weight counts, the less exact it is. Where the result would be subnormal it
-// is 0 or that. NaN stays NaN.
+// is 0. NaN stays NaN.
 //
 // x log2 e = n + r with |r| <= 1/2; 2^r by a polynomial that is 1 at 0 (minimax, within 1.1e-7).
+// With CK_HAS_SCALEF the set has an instruction each for rounding to n and multiplying by 2^n; the
+// results are the same.
 CK_INLINE vf vf_exp_weight(vf x) {
   vf t = x * vf_set(1.44269504088896341f);
-#if CK_WIDTH == 16
+#if CK_HAS_SCALEF
   vf n = (vf)_mm512_roundscale_ps((__m512)t, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 #else
   // Adding 1.5 * 2^23 leaves the nearest integer in the low bits.
@@ -76,11 +90,13 @@ CK_INLINE vf vf_exp_weight(vf x) {
   p = vf_fma(p, r, vf_set(0x1.ebf9bcp-3f));
   p = vf_fma(p, r, vf_set(0x1.62e42ap-1f));
   p = vf_fma(p, r, vf_set(1.0f));
-#if CK_WIDTH == 16
-  return (vf)_mm512_scalef_ps((__m512)p, (__m512)n);
+#if CK_HAS_SCALEF
+  // All that is not below -125.5, NaN among it.
+  __mmask16 counts = _mm512_cmp_ps_mask((__m512)t, _mm512_set1_ps(-125.5f), _CMP_NLT_UQ);
+  return (vf)_mm512_maskz_scalef_ps(counts, (__m512)p, (__m512)n);
 #else
   // What lies above n's bits leaves on the left.
-  vf power = vi_as_float((vf_bits(shifted) + vi_set(127)) << 23);
+  vf power = vu_as_float((vu)(vf_bits(shifted) + vi_set(127)) << 23);
   return vf_select(vf_less(t, vf_set(-125.5f)), vf_set(0), p * power);
 #endif
 }

@@ -1,3 +1,4 @@
+import Files
 import HDF5
 
 /// What a checkpoint says, in one number, however the file is laid out.

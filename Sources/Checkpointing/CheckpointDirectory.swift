@@ -1,5 +1,5 @@
+import Files
 import Glibc
-import HDF5
 
 /// The checkpoints of a run: `step-00000100.h5` and its like in one directory.
 ///
@@ -58,7 +58,10 @@ public struct CheckpointDirectory: Sendable {
   public func save(
     _ contents: CheckpointContents, keeping limit: Int? = nil, protecting protected: Set<Int> = []
   ) throws(CheckpointError) -> String {
-    try createDirectories()
+    try publishing { () throws(FileError) in
+      try OutputPlace.requireNoLink(path)
+      try OutputPlace.createDirectory(path)
+    }
     try removePartialFiles()
     let step = contents.metadata.step
     let file = path(step: step)
@@ -124,18 +127,6 @@ public struct CheckpointDirectory: Sendable {
   private func remove(_ file: String) throws(CheckpointError) {
     guard unsafe unlink(file) == 0 || errno == ENOENT else {
       throw .system("unlink", file, .writing)
-    }
-  }
-
-  private func createDirectories() throws(CheckpointError) {
-    var prefix = path.hasPrefix("/") ? "/" : ""
-    for part in path.split(separator: "/") {
-      prefix += prefix.isEmpty || prefix == "/" ? String(part) : "/\(part)"
-      guard unsafe mkdir(prefix, 0o777) == 0 || errno == EEXIST || errno == EISDIR else {
-        // A parent that may not be written to may still hold the rest.
-        if unsafe access(prefix, F_OK) == 0 { continue }
-        throw .system("mkdir", prefix, .writing)
-      }
     }
   }
 }

@@ -1,3 +1,4 @@
+import Files
 import HDF5
 import Tensors
 
@@ -80,4 +81,11 @@ func storage<Result: ~Copyable>(
   _ body: () throws(HDF5Error) -> Result
 ) throws(CheckpointError) -> Result {
   do { return try body() } catch { throw .storage(error) }
+}
+
+/// Runs what may fail on the way to a finished file and says so in this module's error.
+func publishing<Result: ~Copyable>(
+  _ body: () throws(FileError) -> Result
+) throws(CheckpointError) -> Result {
+  do { return try body() } catch { throw .storage(.file(error)) }
 }

@@ -1,3 +1,4 @@
+import Files
 import Glibc
 import HDF5
 
@@ -14,11 +15,9 @@ enum CheckpointSeal {
   /// Bytes read at once.
   private static let blockBytes = 1 << 20
 
-  /// Appends the seal to a file that is otherwise complete.
-  static func append(to path: String) throws(CheckpointError) {
-    let digest = try digest(of: path, without: 0, .writing).value
-    let file = try OpenFile(path, O_WRONLY | O_APPEND, .writing)
-    try file.write(seal(digest))
+  /// The seal of a file that is otherwise complete, to be appended.
+  static func seal(of path: String) throws(CheckpointError) -> [UInt8] {
+    seal(try digest(of: path, without: 0, .writing).value)
   }
 
   /// Throws `noSeal` or `damaged` unless the file is as it was when it was sealed.
@@ -42,7 +41,7 @@ enum CheckpointSeal {
   private static func digest(
     of path: String, without tailCount: Int, _ access: HDF5Access
   ) throws(CheckpointError) -> (value: UInt64, tail: [UInt8]) {
-    let file = try OpenFile(path, O_RDONLY, access)
+    let file = try OpenFile(path, access)
     let total = try file.byteCount()
     var hash = ContentHash()
     var remaining = max(0, total - tailCount)
@@ -65,14 +64,14 @@ private struct OpenFile: ~Copyable {
   private let path: String
   private let access: HDF5Access
 
-  init(_ path: String, _ flags: CInt, _ access: HDF5Access) throws(CheckpointError) {
-    descriptor = unsafe open(path, flags | O_CLOEXEC)
+  init(_ path: String, _ access: HDF5Access) throws(CheckpointError) {
     self.path = path
     self.access = access
-    guard descriptor >= 0 else { throw .system("open", path, access) }
+    do throws(FileError) { descriptor = try InputFile.descriptor(of: path).number } catch {
+      throw .system(path: path, call: "open", reason: error.reason, access: access)
+    }
   }
 
-  // What was written is synchronised, and its errors seen, when the file is published.
   deinit { _ = close(descriptor) }
 
   func byteCount() throws(CheckpointError) -> Int {
@@ -99,28 +98,11 @@ private struct OpenFile: ~Copyable {
       done += count
     }
   }
-
-  func write(_ bytes: [UInt8]) throws(CheckpointError) {
-    var done = 0
-    while done < bytes.count {
-      let start = done
-      // Unsafe: the call reads at most to the array's end.
-      let count = unsafe bytes.withUnsafeBytes { buffer in
-        unsafe Glibc.write(
-          descriptor, buffer.baseAddress.map { unsafe $0 + start }, buffer.count - start)
-      }
-      if count < 0 && errno == EINTR { continue }
-      guard count > 0 else { throw .system("write", path, access) }
-      done += count
-    }
-  }
 }
 
 extension CheckpointError {
   /// The failure of a system call that has just set `errno`.
   static func system(_ call: String, _ path: String, _ access: HDF5Access) -> CheckpointError {
-    // Unsafe: the message is copied at once.
-    let reason = unsafe strerror(errno).map { unsafe String(cString: $0) } ?? "error \(errno)"
-    return .system(path: path, call: call, reason: reason, access: access)
+    .system(path: path, call: call, reason: systemReason(errno), access: access)
   }
 }

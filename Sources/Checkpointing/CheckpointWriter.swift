@@ -1,3 +1,4 @@
+import Files
 import HDF5
 import Tensors
 
@@ -16,13 +17,15 @@ public enum CheckpointWriter {
   public static func write(
     _ contents: CheckpointContents, to path: String
   ) throws(CheckpointError) {
-    let pending = PendingFile(path: path)
+    let pending = try publishing { () throws(FileError) in try PendingFile(path: path) }
     let partialPath = pending.partialPath
     // The file is closed when this returns: it holds the only reference.
-    let digest = try storage { () throws(HDF5Error) in
-      try write(contents, creating: partialPath)
+    let digest: UInt64
+    do throws(HDF5Error) { digest = try write(contents, filling: pending) } catch {
+      throw .storage(error)
     }
-    try CheckpointSeal.append(to: partialPath)
+    let seal = try CheckpointSeal.seal(of: partialPath)
+    do throws(FileError) { try pending.append(seal) } catch { throw .storage(.file(error)) }
     do throws(CheckpointError) {
       let found = try CheckpointReader(path: partialPath).contentDigest()
       guard found == digest else {
@@ -31,14 +34,14 @@ public enum CheckpointWriter {
     } catch {
       throw .notVerified(file: path, reason: error.description)
     }
-    do throws(HDF5Error) { try pending.publish() } catch { throw .storage(error) }
+    do throws(FileError) { try pending.publish() } catch { throw .storage(.file(error)) }
   }
 
   /// Writes the file and returns the digest of the whole.
   private static func write(
-    _ contents: CheckpointContents, creating path: String
+    _ contents: CheckpointContents, filling pending: borrowing PendingFile
   ) throws(HDF5Error) -> UInt64 {
-    let root = try HDF5File(creating: path).root
+    let root = try HDF5File(filling: pending).root
     try writeAttributes(contents.metadata, to: root)
     var digests: [String: UInt64] = [:]
     for (section, tensors) in contents.tensors {

@@ -46,7 +46,8 @@ public final class BatchSchedule {
     self.microBatchSize = microBatchSize
     self.seed = seed
     self.shuffles = shuffles
-    stepsPerEpoch = (exampleCount + globalBatchSize - 1) / globalBatchSize
+    // Written so that no batch size overflows.
+    stepsPerEpoch = (exampleCount - 1) / globalBatchSize + 1
     let epochSteps = (epochCount * Double(stepsPerEpoch)).rounded(.up)
     // More steps than a Double can count one by one are as good as endless.
     totalSteps = min(maxSteps ?? Int.max, epochSteps < 0x1p53 ? Int(epochSteps) : 1 << 53)
@@ -64,7 +65,7 @@ public final class BatchSchedule {
     arrange(epoch: epoch)
     return GlobalBatch(
       step: step, epoch: epoch,
-      examples: order[start..<min(start + globalBatchSize, exampleCount)],
+      examples: order[start..<(start + min(globalBatchSize, exampleCount - start))],
       microBatchSize: microBatchSize)
   }
 
@@ -87,7 +88,7 @@ public final class BatchSchedule {
     guard orderedEpoch != epoch else { return }
     defer { orderedEpoch = epoch }
     guard shuffles else { return }
-    // `CounterRandom.permutation` in place: that one would allocate at every epoch.
+    // Fisher and Yates, in place: an array of each epoch would be an allocation in a step.
     let random = CounterRandom(seed: seed, purpose: "shuffle").substream(UInt64(epoch))
     for place in 0..<exampleCount { order[place] = place }
     for place in stride(from: exampleCount - 1, to: 0, by: -1) {
@@ -108,13 +109,15 @@ public struct GlobalBatch {
   public let microBatchSize: Int
 
   /// Micro-batches in it.
-  public var microBatchCount: Int { (examples.count + microBatchSize - 1) / microBatchSize }
+  public var microBatchCount: Int {
+    examples.isEmpty ? 0 : (examples.count - 1) / microBatchSize + 1
+  }
 
   /// The examples of micro-batch `index`: consecutive ones, the last micro-batch may have fewer.
   public func microBatch(_ index: Int) -> ArraySlice<Int> {
     precondition(
       index >= 0 && index < microBatchCount, "micro-batch \(index) of \(microBatchCount)")
     let start = examples.startIndex + index * microBatchSize
-    return examples[start..<min(start + microBatchSize, examples.endIndex)]
+    return examples[start..<(start + min(microBatchSize, examples.endIndex - start))]
   }
 }

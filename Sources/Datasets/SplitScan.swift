@@ -1,3 +1,4 @@
+import Files
 import HDF5
 
 /// What one pass over a split found.
@@ -5,6 +6,7 @@ struct ScannedSplit {
   let offsets: [Int]
   let countedTokens: [Int32]
   let contentHash: UInt64
+  let tokenHash, maskHash, offsetHash: UInt64
   let store: TokenStore
 }
 
@@ -115,8 +117,11 @@ struct SplitScan {
     var hash = ContentHash()
     hash.update([tokenHash.value, maskHash.value])
     hash.update(offsets)
+    var offsetHash = ContentHash()
+    offsetHash.update(offsets)
     return ScannedSplit(
       offsets: offsets, countedTokens: counter.countedTokens, contentHash: hash.value,
+      tokenHash: tokenHash.value, maskHash: maskHash.value, offsetHash: offsetHash.value,
       store: keep
         ? .memory(tokens: keptTokens, lossMask: keptMask)
         : .file(tokens: tokens, lossMask: lossMask))

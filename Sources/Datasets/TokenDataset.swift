@@ -1,3 +1,4 @@
+import Files
 import HDF5
 
 /// A tokenised dataset file, opened and checked: the splits that training and evaluation read.
@@ -78,6 +79,16 @@ public final class TokenDataset {
     case .validation:
       guard let validation else { throw .missing(file: path, object: "/validation") }
       return validation
+    }
+  }
+
+  /// Hashes of everything that is trained on or evaluated, by its place in the file.
+  public var digests: [(name: String, hash: UInt64)] {
+    [train, validation].compactMap(\.self).flatMap { split in
+      [
+        ("\(split.name)/tokens", split.tokenHash), ("\(split.name)/loss_mask", split.maskHash),
+        ("\(split.name)/offsets", split.offsetHash),
+      ]
     }
   }
 

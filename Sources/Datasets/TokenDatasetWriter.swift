@@ -1,3 +1,4 @@
+import Files
 import HDF5
 
 /// Writes a dataset file, example by example, and publishes it when it is whole.
@@ -35,11 +36,14 @@ public final class TokenDatasetWriter {
       "a vocabulary of \(vocabularySize)")
     self.path = path
     self.vocabularySize = vocabularySize
-    let pending = PendingFile(path: path)
-    let partialPath = pending.partialPath
+    let pending: PendingFile
+    do throws(FileError) { pending = try PendingFile(path: path) } catch {
+      throw .storage(.file(error))
+    }
+    let file: HDF5File
+    do throws(HDF5Error) { file = try HDF5File(filling: pending) } catch { throw .storage(error) }
     root = try storage { () throws(HDF5Error) in
-      try PendingFile.checkReplaceable(path)
-      let root = try HDF5File(creating: partialPath).root
+      let root = try file.root
       try root.setText("format", TokenDataset.format)
       try root.setNumber("version", TokenDataset.version)
       try root.setNumber("vocab_size", Int64(vocabularySize))
@@ -106,7 +110,7 @@ public final class TokenDatasetWriter {
     splits.removeAll()
     self.root = nil
     if let pending = pending.take() {
-      do throws(HDF5Error) { try pending.publish() } catch { throw .storage(error) }
+      do throws(FileError) { try pending.publish() } catch { throw .storage(.file(error)) }
     }
   }
 

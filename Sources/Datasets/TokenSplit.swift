@@ -22,6 +22,8 @@ public final class TokenSplit {
   public let uncountedExampleCount: Int
   /// A hash of the stored tokens, masks and offsets.
   public let contentHash: UInt64
+  /// Hashes of its three parts.
+  let tokenHash, maskHash, offsetHash: UInt64
 
   private let offsets: [Int]
   private let countedTokens: [Int32]
@@ -35,6 +37,7 @@ public final class TokenSplit {
     countedTokens = scanned.countedTokens
     store = scanned.store
     contentHash = scanned.contentHash
+    (tokenHash, maskHash, offsetHash) = (scanned.tokenHash, scanned.maskHash, scanned.offsetHash)
     var tokens = 0
     var cut = 0
     for example in 0..<(offsets.count - 1) {
@@ -53,7 +56,7 @@ public final class TokenSplit {
   public var exampleCount: Int { offsets.count - 1 }
 
   /// Whether tokens are in memory, so that loading reads no file.
-  public var isInMemory: Bool {
+  package var isInMemory: Bool {
     if case .memory = store { return true }
     return false
   }
@@ -70,12 +73,8 @@ public final class TokenSplit {
   /// The most tokens that any `exampleCount` examples have together: the size of a buffer or
   /// workspace in which every micro-batch of that many examples fits.
   public func maximumTokenCount(ofExamples count: Int) -> Int {
-    sumOfLargest(count) { tokenCount(of: $0) }
-  }
-
-  /// The most counted targets that any `exampleCount` examples have together.
-  public func maximumCountedTokenCount(ofExamples count: Int) -> Int {
-    sumOfLargest(count) { countedTokenCount(of: $0) }
+    if count >= exampleCount { return tokenCount }
+    return sumOfLargest(count) { tokenCount(of: $0) }
   }
 
   /// Replaces what is in `buffer` by these examples, in this order.

@@ -7,8 +7,8 @@ import Tensors
   import Musl
 #endif
 
-// What ranks must agree on: that none has failed, that all were given the same configuration, that
-// all hold the same values.
+// What ranks must agree on: that none has failed. What they must have alike is in
+// Communicator+Difference.swift.
 extension Communicator {
   /// Throws on every rank where any rank gives an error, and on none otherwise.
   ///
@@ -52,50 +52,6 @@ extension Communicator {
     }
     try agree(on: nil)
     return result
-  }
-
-  /// Throws on every rank where the ranks' configurations are not all equal to rank 0's.
-  ///
-  /// - Parameter configuration: the resolved configuration, one key a line.
-  public func agreeOnConfiguration(_ configuration: String) throws(MPIError) {
-    let differing = try ranksThatDiffer(StateHash.of(configuration.utf8))
-    guard let other = differing.first else { return }
-    let expected = try broadcast(configuration, from: 0)
-    let found = try broadcast(configuration, from: other)
-    let lines = Self.firstDifference(expected, found)
-    throw .configurationsDiffer(
-      ranks: differing, worldSize: worldSize, expected: lines.0, found: lines.1)
-  }
-
-  /// Throws on every rank where the ranks' hashes are not all equal to rank 0's.
-  ///
-  /// - Parameter hash: of what must be equal, as ``StateHash`` computes it.
-  /// - Parameter what: what it is, for the message: "The adapter's values".
-  public func verifyIdentical(_ what: String, hash: UInt64) throws(MPIError) {
-    let differing = try ranksThatDiffer(hash)
-    if !differing.isEmpty {
-      throw .statesDiffer(what: what, ranks: differing, worldSize: worldSize)
-    }
-  }
-
-  private func ranksThatDiffer(_ hash: UInt64) throws(MPIError) -> [Int] {
-    if worldSize == 1 { return [] }
-    var hashes = [UInt64](repeating: 0, count: worldSize)
-    try allGather([hash], into: &hashes)
-    return hashes.indices.filter { hashes[$0] != hashes[0] }
-  }
-
-  private static func firstDifference(_ one: String, _ other: String) -> (String, String) {
-    let (left, right) = (
-      one.split(separator: "\n", omittingEmptySubsequences: false),
-      other.split(separator: "\n", omittingEmptySubsequences: false)
-    )
-    for index in 0..<max(left.count, right.count) {
-      let a = index < left.count ? String(left[index]) : ""
-      let b = index < right.count ? String(right[index]) : ""
-      if a != b { return (a, b) }
-    }
-    return (one, other)
   }
 
   private static func code(of errorClass: ErrorClass) -> Int32 {

@@ -1,4 +1,5 @@
 import CMPI
+import Tensors
 
 // Collectives on arrays, for set-up and for small messages. What a step moves lies in a
 // `ReductionBuffer`, which is reduced without a copy.
@@ -19,6 +20,14 @@ extension Communicator {
     try unsafe values.withUnsafeMutableBufferPointer { buffer throws(MPIError) in
       try unsafe broadcast(buffer.baseAddress, count: count, from: root)
     }
+  }
+
+  /// Replaces every rank's floats by those of `root`, where they lie.
+  ///
+  /// - Parameter view: of the same shape on all ranks, without gaps between its rows.
+  public func broadcast(_ view: MatrixView, from root: Int) throws(MPIError) {
+    precondition(view.isContiguous, "a broadcast of a matrix with gaps")
+    try unsafe broadcast(view.base, count: view.count, from: root)
   }
 
   /// The value that `root` gives.

@@ -192,36 +192,22 @@ public final class GradientReducer {
   public func finish(
     into arena: ParameterArena, scale: Double
   ) throws(MPIError) -> ReductionSummary {
-    defer { reset() }
-    return try finish(tensors: 0..<arena.slots.count, into: arena, scale: scale)
-  }
-
-  /// Does the same for the tensors whose arena indices are in `range` alone.
-  ///
-  /// For reducing piece by piece, in the same order on all ranks, while backward goes on below: a
-  /// tensor's piece may be finished once the last micro-batch of this rank was added to it. After
-  /// the last piece the caller calls ``reset()``.
-  public func finish(
-    tensors range: Range<Int>, into arena: ParameterArena, scale: Double
-  ) throws(MPIError) -> ReductionSummary {
     precondition(arena.extent == arenaExtent, "a reducer made for another arena")
+    defer { reset() }
     let bytesBefore = communicator.reducedBytes
-    let chosen = indices(range)
-    if let nonFinite = try agreeOnExponents(chosen) {
+    if let nonFinite = try agreeOnExponents() {
       return ReductionSummary(
         bytesReduced: communicator.reducedBytes - bytesBefore,
         nonFiniteTensor: tensors[nonFinite].index)
     }
-    if let first = chosen.first, let last = chosen.last {
-      let (start, end) = (tensors[first].offset, tensors[last].range.upperBound)
-      for start in stride(from: start, to: end, by: Self.pieceCount) {
-        let piece = start..<min(start + Self.pieceCount, end)
-        forEachPart(of: piece, among: chosen) { takeSums($0, $1, at: $2, arena) }
-        try communicator.sum(sums, 0..<piece.count)
-        forEachPart(of: piece, among: chosen) { convert($0, $1, at: $2, arena, scale) }
-      }
+    let end = tensors.last?.range.upperBound ?? 0
+    for start in stride(from: 0, to: end, by: Self.pieceCount) {
+      let piece = start..<min(start + Self.pieceCount, end)
+      forEachPart(of: piece) { takeSums($0, $1, at: $2, arena) }
+      try communicator.sum(sums, 0..<piece.count)
+      forEachPart(of: piece) { convert($0, $1, at: $2, arena, scale) }
     }
-    for index in chosen { unsafe exponents[index] = Self.empty }
+    for index in tensors.indices { unsafe exponents[index] = Self.empty }
     return ReductionSummary(
       bytesReduced: communicator.reducedBytes - bytesBefore, nonFiniteTensor: nil)
   }
@@ -255,10 +241,10 @@ public final class GradientReducer {
 
   /// Calls `body` for each tensor's part of a piece, with the part's place in the piece.
   private func forEachPart(
-    of piece: Range<Int>, among chosen: Range<Int>,
+    of piece: Range<Int>,
     _ body: (_ index: Int, _ part: Range<Int>, _ place: Int) -> Void
   ) {
-    for index in chosen {
+    for index in tensors.indices {
       let part = tensors[index].range.clamped(to: piece)
       if !part.isEmpty { body(index, part, part.lowerBound - piece.lowerBound) }
     }
@@ -271,7 +257,7 @@ public final class GradientReducer {
   }
 
   /// Forgets everything that was added since the last `finish`.
-  public func reset() {
+  private func reset() {
     microBatchCount = 0
     for index in tensors.indices where unsafe exponents[index] != Self.empty {
       unsafe exponents[index] = Self.empty
@@ -279,32 +265,22 @@ public final class GradientReducer {
     }
   }
 
-  /// Fills `agreed` with the chosen tensors' exponents over all ranks.
+  /// Fills `agreed` with the tensors' exponents over all ranks.
   ///
   /// - Returns: the first tensor whose gradient is not finite on some rank.
-  private func agreeOnExponents(_ chosen: Range<Int>) throws(MPIError) -> Int? {
-    // The count travels behind the exponents of the piece.
-    unsafe (agreed + chosen.lowerBound).update(
-      from: exponents + chosen.lowerBound, count: chosen.count)
-    unsafe agreed[chosen.upperBound] = Int32(clamping: microBatchCount)
-    try unsafe communicator.allReduce(
-      nil, into: agreed + chosen.lowerBound, count: chosen.count + 1, .maximum)
-    let perRank = unsafe Int(agreed[chosen.upperBound])
+  private func agreeOnExponents() throws(MPIError) -> Int? {
+    // The count travels behind the exponents.
+    unsafe agreed.update(from: exponents, count: tensors.count)
+    unsafe agreed[tensors.count] = Int32(clamping: microBatchCount)
+    try unsafe communicator.allReduce(nil, into: agreed, count: tensors.count + 1, .maximum)
+    let perRank = unsafe Int(agreed[tensors.count])
     // The largest count times the ranks, since only a maximum was asked for: dealing is even to
     // within one micro-batch, so it is never far above the true number.
     let (worldSize, limit) = (communicator.worldSize, Self.maximumMicroBatches)
     if perRank * worldSize > limit {
       throw .tooManyMicroBatches(perRank: perRank, worldSize: worldSize, limit: limit)
     }
-    return chosen.first { unsafe agreed[$0] == Self.nonFinite }
-  }
-
-  /// The reduced tensors among those with arena indices in `range`, as positions in `tensors`.
-  private func indices(_ range: Range<Int>) -> Range<Int> {
-    var (first, last) = (0, tensors.count)
-    while first < last && tensors[first].index < range.lowerBound { first += 1 }
-    while last > first && tensors[last - 1].index >= range.upperBound { last -= 1 }
-    return first..<last
+    return tensors.indices.first { unsafe agreed[$0] == Self.nonFinite }
   }
 
   /// The grid's unit, between 2⁻¹⁶⁸ (where all is zero) and 2⁸⁴.

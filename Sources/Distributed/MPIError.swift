@@ -18,9 +18,9 @@ public enum MPIError: ClassifiedError, Hashable {
   case rankFailed(
     rank: Int, worldSize: Int, processor: String, message: String, errorClass: ErrorClass)
   /// Ranks were given different configurations; all ranks throw this.
-  case configurationsDiffer(ranks: [Int], worldSize: Int, expected: String, found: String)
-  /// Ranks hold different values where equal ones are promised; all ranks throw this.
-  case statesDiffer(what: String, ranks: [Int], worldSize: Int)
+  case configurationsDiffer(RankDifference)
+  /// Ranks differ in what must be alike; all ranks throw this.
+  case ranksDiffer(what: String, RankDifference, remedy: String, errorClass: ErrorClass)
   /// More micro-batches in a step than exact sums have room for; all ranks throw this.
   case tooManyMicroBatches(perRank: Int, worldSize: Int, limit: Int)
 
@@ -28,7 +28,7 @@ public enum MPIError: ClassifiedError, Hashable {
   public var errorClass: ErrorClass {
     switch self {
     case .notConnected, .configurationsDiffer, .tooManyMicroBatches: .usage
-    case .rankFailed(_, _, _, _, let errorClass): errorClass
+    case .rankFailed(_, _, _, _, let errorClass), .ranksDiffer(_, _, _, let errorClass): errorClass
     default: .failure
     }
   }
@@ -37,7 +37,7 @@ public enum MPIError: ClassifiedError, Hashable {
   var reporter: Int? {
     switch self {
     case .rankFailed(let rank, _, _, _, _): rank
-    case .configurationsDiffer, .statesDiffer, .tooManyMicroBatches: 0
+    case .configurationsDiffer, .ranksDiffer, .tooManyMicroBatches: 0
     case .notConnected(let claim, _): claim.rank
     default: nil
     }
@@ -74,17 +74,14 @@ public enum MPIError: ClassifiedError, Hashable {
       return "\(operation) names rank \(rank) of a job of \(worldSize)."
     case .rankFailed(_, let worldSize, let processor, let message, _):
       return worldSize == 1 || processor.isEmpty ? message : "\(message) (on \(processor))"
-    case .configurationsDiffer(let ranks, let worldSize, let expected, let found):
+    case .configurationsDiffer(let difference):
       return """
-        \(Self.list(ranks)) of \(worldSize) have another configuration than rank 0: '\(found)' \
-        instead of '\(expected)'. Start every rank with the same command line, and check that all \
-        nodes see the same configuration file.
+        Ranks have different settings, \(difference.fact) first: \(difference.sentence). Start every \
+        rank with the same command line, and check that all nodes see the same files.
         """
-    case .statesDiffer(let what, let ranks, let worldSize):
+    case .ranksDiffer(let what, let difference, let remedy, _):
       return """
-        \(what) on \(Self.list(ranks)) of \(worldSize) differ from those of rank 0. They must be \
-        equal to the last bit: check that all nodes run the same program and have sound memory, \
-        then go on from the last checkpoint with --resume.
+        Ranks differ in \(what), \(difference.fact) first: \(difference.sentence). \(remedy)
         """
     case .tooManyMicroBatches(let perRank, let worldSize, let limit):
       return """
@@ -94,7 +91,7 @@ public enum MPIError: ClassifiedError, Hashable {
     }
   }
 
-  private static func list(_ ranks: [Int]) -> String {
+  static func list(_ ranks: [Int]) -> String {
     let shown = ranks.prefix(8).map(String.init).joined(separator: ", ")
     let rest = ranks.count > 8 ? " and \(ranks.count - 8) more" : ""
     return (ranks.count == 1 ? "rank " : "ranks ") + shown + rest

@@ -1,3 +1,4 @@
+import Files
 import Foundation
 import JSON
 import Model
@@ -13,8 +14,8 @@ public enum EndTokens {
     let path = decoder.directory + "/generation_config.json"
     guard FileManager.default.fileExists(atPath: path) else { return standard }
     let data: Data
-    do { data = try Data(contentsOf: URL(fileURLWithPath: path)) } catch {
-      throw .unreadableFile(path: path, reason: error.localizedDescription)
+    do throws(FileError) { data = Data(try InputFile.bytes(of: path)) } catch {
+      throw .unreadableFile(path: path, reason: error.reason)
     }
     let node: JSONValue
     do { node = try JSONValue(parsing: data) } catch {

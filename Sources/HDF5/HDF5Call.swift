@@ -15,7 +15,13 @@ enum HDF5Call {
   // Without HDF5's exit handler a file whose disk filled up cannot make the program's exit loop
   // over identifiers that no longer close; whatever is to be kept is closed explicitly before.
   // Failing here would mean only that the handler stays.
-  private static let prepared: Void = { _ = H5dont_atexit() }()
+  //
+  // Without the class of external links none is ever followed, on whatever way: a file names no
+  // other file that is then read.
+  private static let prepared: Void = {
+    _ = H5dont_atexit()
+    _ = H5Lunregister(H5L_type_t(chdf5_external_link()))
+  }()
 
   /// Runs `call`, which must be one call of `function`; a negative status is thrown as an error.
   static func check<Status: SignedInteger & Sendable>(
@@ -36,9 +42,19 @@ enum HDF5Call {
       if let frame = stack.first(where: { $0.message.hasPrefix("truncated file") }) {
         throw .truncated(file: location.file, message: frame.message)
       }
+      if let frame = stack.first(where: { $0.message.hasPrefix("bad version number for") }) {
+        throw .newerFormat(location, library: libraryVersion, message: frame.message)
+      }
       throw .callFailed(location, function: "\(function)", stack: stack)
     }
   }
+
+  /// The library that is linked, for example `1.10.8`.
+  private static let libraryVersion: String = {
+    var (major, minor, release): (CUnsignedInt, CUnsignedInt, CUnsignedInt) = (0, 0, 0)
+    return unsafe H5get_libversion(&major, &minor, &release) < 0
+      ? "of unknown version" : "\(major).\(minor).\(release)"
+  }()
 
   /// Gives an identifier back.
   ///

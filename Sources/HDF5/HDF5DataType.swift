@@ -30,9 +30,15 @@ public enum HDF5DataType: Sendable, Hashable, CustomStringConvertible {
     case .integer(let signed, let bits): "\(signed ? "int" : "uint")\(bits)"
     case .float(let bits): "float\(bits)"
     case .text: "text"
-    case .other(let number): "a type of class \(number)"
+    case .other(let number): Self.classNames[number] ?? "a type of class \(number)"
     }
   }
+
+  /// What HDF5 and h5py call the classes that are read nowhere here.
+  private static let classNames = [
+    2: "a time", 4: "a bit field", 5: "opaque bytes", 6: "a compound (records of named fields)",
+    7: "a reference", 9: "lists of variable length", 10: "an array type",
+  ]
 
   /// Whether every stored number of this type is a number of `other`.
   func isContained(in other: HDF5DataType) -> Bool {

@@ -20,6 +20,7 @@ public final class HDF5Dataset: HDF5Object {
     opened handle: consuming HDF5Handle, file: HDF5File, location: HDF5Location
   ) throws(HDF5Error) {
     let id = handle.id
+    if file.access == .reading { try HDF5Storage.requireOwn(id, at: location) }
     let space = try HDF5Handle("H5Dget_space", location) { H5Dget_space(id) }
     shape = try HDF5Dataset.extent(
       of: space.id, at: location, fileBytes: file.byteCount)
@@ -162,9 +163,17 @@ public final class HDF5Dataset: HDF5Object {
   ) throws(HDF5Error) {
     guard !buffer.isEmpty else { return }
     let memory = try select(rows)
-    _ = try HDF5Call.check("H5Dread", location) {
-      unsafe H5Dread(
-        handle.id, Element.memoryType, memory.id, space.id, chdf5_default(), buffer.baseAddress)
+    do throws(HDF5Error) {
+      _ = try HDF5Call.check("H5Dread", location) {
+        unsafe H5Dread(
+          handle.id, Element.memoryType, memory.id, space.id, chdf5_default(), buffer.baseAddress)
+      }
+    } catch {
+      // Not asked before: a filter that could not shrink a chunk may have been left out of all.
+      if let filter = try HDF5Storage.missingFilter(handle.id, at: location) {
+        throw .missingFilter(location, name: filter.name, number: filter.number)
+      }
+      throw error
     }
   }
 

@@ -1,3 +1,4 @@
+import Files
 import Tensors
 
 /// What a file was opened for; it decides whether a failure is the input's or the output's.
@@ -68,16 +69,22 @@ public enum HDF5Error: ClassifiedError, Hashable {
   case wrongShape(HDF5Location, expected: [Int], found: [Int])
   /// A dataset of more elements than a file of that many bytes can hold however compressed.
   case implausibleSize(HDF5Location, shape: [Int], fileBytes: Int)
+  /// A dataset whose data are not, or not all, in its file.
+  case foreignStorage(HDF5Location, HDF5Storage)
+  /// A link that leads nowhere or out of the file.
+  case unusableLink(HDF5Location, HDF5Link)
+  /// A dataset packed by a filter that the library lacks.
+  case missingFilter(HDF5Location, name: String, number: Int)
+  /// A file, or a part of it, in a format that came after the library that is linked.
+  case newerFormat(HDF5Location, library: String, message: String)
   /// A stored whole number that the type asked for cannot hold.
   case valueOutOfRange(HDF5Location, index: Int, value: String, expected: HDF5DataType)
   /// Text that is not UTF-8.
   case notText(HDF5Location, attribute: String)
   /// Groups nested deeper than any file of ours, probably a loop of links.
   case nestedTooDeeply(HDF5Location, limit: Int)
-  /// A system call on the way to publishing a finished file failed.
-  case cannotPublish(file: String, call: String, reason: String)
-  /// An output's name belongs to something that is no file.
-  case notReplaceable(file: String, kind: String)
+  /// The file itself cannot be made or published.
+  case file(FileError)
   /// An HDF5 function failed; `stack` is its whole error stack, innermost last.
   case callFailed(HDF5Location, function: String, stack: [HDF5ErrorFrame])
 
@@ -86,11 +93,13 @@ public enum HDF5Error: ClassifiedError, Hashable {
     switch self {
     case .cannotOpen(_, let access, _): access == .reading ? .input : .output
     case .notHDF5, .truncated: .input
-    case .cannotPublish, .notReplaceable: .output
+    case .file(let error): error.errorClass
     case .missingObject(let location), .missingAttribute(let location, _),
       .wrongKind(let location, _, _), .wrongType(let location, _, _, _),
       .wrongCount(let location, _, _), .wrongShape(let location, _, _),
-      .implausibleSize(let location, _, _),
+      .implausibleSize(let location, _, _), .foreignStorage(let location, _),
+      .unusableLink(let location, _), .missingFilter(let location, _, _),
+      .newerFormat(let location, _, _),
       .valueOutOfRange(let location, _, _, _), .notText(let location, _),
       .nestedTooDeeply(let location, _), .callFailed(let location, _, _):
       location.access == .reading ? .input : .output
@@ -125,16 +134,27 @@ public enum HDF5Error: ClassifiedError, Hashable {
     case .implausibleSize(let location, let shape, let fileBytes):
       return "\(location) says it is \(shape), but the file has only \(fileBytes) bytes: it is "
         + "damaged. Copy or write it again."
+    case .foreignStorage(let location, let storage):
+      return "\(location) \(storage). Write the numbers themselves into the file."
+    case .unusableLink(let location, let link):
+      return "\(location) is \(link). Put the dataset itself there, or a link within the file."
+    case .missingFilter(let location, let name, let number):
+      return
+        "\(location) is packed by the filter \(name) (number \(number)), which the HDF5 library "
+        + "here does not have. Write it with compression='gzip' (h5py), or run "
+        + "`h5repack -f GZIP=4 OLD NEW` where that filter is installed."
+    case .newerFormat(let location, let library, let message):
+      return "\(location) is in a newer format than HDF5 \(library), which is linked here, reads "
+        + "(\(message)). Write it with h5py.File(…, libver=('earliest', 'v110')), or run `h5repack "
+        + "--low=0 --high=2 OLD NEW` of the newer HDF5."
     case .valueOutOfRange(let location, let index, let value, let expected):
       return "Element \(index) of \(location) is \(value), which is no \(expected)."
     case .notText(let location, let attribute):
       return "Attribute '\(attribute)' of \(location) is not UTF-8 text."
     case .nestedTooDeeply(let location, let limit):
       return "\(location) lies deeper than \(limit) groups; the file's links may form a loop."
-    case .cannotPublish(let file, let call, let reason):
-      return "\(file) cannot be written: \(call): \(reason). Check space, quota and permissions."
-    case .notReplaceable(let file, let kind):
-      return "\(file) cannot be written: it is \(kind). Name a file."
+    case .file(let error):
+      return error.description
     case .callFailed(let location, let function, let stack):
       let what = location.access == .reading ? "reading" : "writing"
       let mend =

@@ -1,4 +1,5 @@
 import CHDF5
+import Files
 import Glibc
 
 /// An open HDF5 file.
@@ -26,24 +27,27 @@ public final class HDF5File {
   /// function is `H5Fopen`.
   public init(reading path: String) throws(HDF5Error) {
     let location = HDF5Location(file: path, object: "/", access: .reading)
-    // HDF5 opens a directory like a file and then fails to read it; a name says more.
-    var status = stat()
-    // Unsafe: both calls only read the path and fill `status`.
-    guard unsafe stat(path, &status) == 0, unsafe Glibc.access(path, R_OK) == 0 else {
-      throw .cannotOpen(file: path, access: .reading, reason: systemMessage(errno))
-    }
-    guard status.st_mode & S_IFMT != S_IFDIR else {
-      throw .cannotOpen(file: path, access: .reading, reason: "it is a directory")
+    // HDF5 opens a directory like a file, and waits for a pipe; the system's reason says more, too.
+    do throws(FileError) { byteCount = try InputFile.check(path) } catch {
+      throw .cannotOpen(file: path, access: .reading, reason: error.reason)
     }
     let isHDF5 = try HDF5Call.check("H5Fis_hdf5", location) { unsafe H5Fis_hdf5(path) }
     guard isHDF5 > 0 else { throw .notHDF5(file: path) }
     let properties = try HDF5File.accessProperties(location)
     self.path = path
     access = .reading
-    byteCount = Int(status.st_size)
     handle = try HDF5Handle("H5Fopen", location) {
       unsafe H5Fopen(path, chdf5_read_only(), properties.id)
     }
+  }
+
+  /// Creates a file that will be published when it is whole.
+  ///
+  /// It is the same file as ``init(creating:)`` makes. The corresponding C function is `H5Fcreate`.
+  ///
+  /// - Throws: `HDF5Error.callFailed`.
+  public convenience init(filling pending: borrowing PendingFile) throws(HDF5Error) {
+    try self.init(overwriting: pending.partialPath, named: pending.path)
   }
 
   /// Creates a file, which must not be there yet.
@@ -51,17 +55,22 @@ public final class HDF5File {
   /// Metadata is written in the format of HDF5 1.8, in which it carries checksums; every h5py reads
   /// it. No times are kept in it, so that the same content is the same file. Throws
   /// `HDF5Error.cannotOpen` or `.callFailed`. The corresponding C function is `H5Fcreate`.
-  public init(creating path: String) throws(HDF5Error) {
-    let location = HDF5Location(file: path, object: "/", access: .writing)
+  public convenience init(creating path: String) throws(HDF5Error) {
     // Created here first: the operating system's reason is clearer than HDF5's stack, and nobody
     // else's file is overwritten. HDF5 then truncates the empty file.
     let descriptor = unsafe open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
     guard descriptor >= 0 else {
-      throw .cannotOpen(file: path, access: .writing, reason: systemMessage(errno))
+      throw .cannotOpen(file: path, access: .writing, reason: systemReason(errno))
     }
     guard Glibc.close(descriptor) == 0 else {
-      throw .cannotOpen(file: path, access: .writing, reason: systemMessage(errno))
+      throw .cannotOpen(file: path, access: .writing, reason: systemReason(errno))
     }
+    try self.init(overwriting: path, named: path)
+  }
+
+  /// Overwrites an empty file; errors call it `name`.
+  private init(overwriting partialPath: String, named name: String) throws(HDF5Error) {
+    let location = HDF5Location(file: name, object: "/", access: .writing)
     let properties = try HDF5File.accessProperties(location)
     _ = try HDF5Call.check("H5Pset_libver_bounds", location) {
       H5Pset_libver_bounds(properties.id, H5F_LIBVER_V18, H5F_LIBVER_V18)
@@ -69,11 +78,11 @@ public final class HDF5File {
     let creation = try HDF5Group.timeless(location) {
       H5Pcreate(chdf5_file_create_class())
     }
-    self.path = path
+    path = name
     access = .writing
     byteCount = 0
     handle = try HDF5Handle("H5Fcreate", location) {
-      unsafe H5Fcreate(path, chdf5_truncate(), creation.id, properties.id)
+      unsafe H5Fcreate(partialPath, chdf5_truncate(), creation.id, properties.id)
     }
   }
 
@@ -106,11 +115,4 @@ public final class HDF5File {
     }
     return properties
   }
-}
-
-/// The operating system's words for an error number.
-func systemMessage(_ number: CInt) -> String {
-  // Unsafe: the message is copied at once; a race of two failing threads can only garble it.
-  guard let text = unsafe strerror(number) else { return "error \(number)" }
-  return unsafe String(cString: text)
 }

@@ -30,8 +30,41 @@ public final class HDF5Group: HDF5Object {
 
   /// What is named `name`, or nil when there is nothing; `a/b` looks into `a`.
   ///
-  /// The corresponding C functions are `H5Lexists`, `H5Oopen` and `H5Iget_type`.
+  /// A link that leads nowhere or out of the file is `other`. The corresponding C functions are
+  /// `H5Lexists`, `H5Oopen` and `H5Iget_type`.
   public func kind(of name: String) throws(HDF5Error) -> HDF5ObjectKind? {
+    try unusableLink(name) == nil ? kind(following: name) : .other
+  }
+
+  /// The link on the way to `name` that cannot be followed; nil where there is none.
+  ///
+  /// The corresponding C functions are `H5Lget_info` and `H5Oexists_by_name`.
+  func unusableLink(_ name: String) throws(HDF5Error) -> (HDF5Location, HDF5Link)? {
+    var path = ""
+    for part in name.split(separator: "/", omittingEmptySubsequences: true) {
+      path += path.isEmpty ? String(part) : "/\(part)"
+      let place = location.member(path)
+      let exists = try HDF5Call.check("H5Lexists", place) {
+        unsafe H5Lexists(handle.id, path, chdf5_default())
+      }
+      guard exists > 0 else { return nil }
+      let type = try HDF5Call.check("H5Lget_info", place) {
+        unsafe chdf5_link_type(handle.id, path)
+      }
+      if type == chdf5_external_link() { return (place, .external) }
+      if type > chdf5_external_link() { return (place, .foreign) }
+      if type == chdf5_soft_link() {
+        // Also fails where the way leads through a link out of the file, which is never followed.
+        let resolves = try? HDF5Call.check("H5Oexists_by_name", place) {
+          unsafe H5Oexists_by_name(handle.id, path, chdf5_default())
+        }
+        if resolves ?? 0 <= 0 { return (place, .dangling) }
+      }
+    }
+    return nil
+  }
+
+  private func kind(following name: String) throws(HDF5Error) -> HDF5ObjectKind? {
     var path = ""
     for part in name.split(separator: "/", omittingEmptySubsequences: true) {
       path += path.isEmpty ? String(part) : "/\(part)"
@@ -45,7 +78,7 @@ public final class HDF5Group: HDF5Object {
       }
       guard resolves > 0 else { return .other }
     }
-    return try kind(opening: path)
+    return try self.kind(opening: path)
   }
 
   /// The group named `name`.
@@ -81,7 +114,7 @@ public final class HDF5Group: HDF5Object {
     var members: [Member] = []
     for index in 0..<info.nlinks {
       let name = try memberName(index)
-      let kind = try kind(of: name) ?? .other
+      let kind = try self.kind(of: name) ?? .other
       members.append(Member(name: name, kind: kind))
     }
     return members
@@ -132,7 +165,10 @@ public final class HDF5Group: HDF5Object {
   }
 
   private func require(_ kind: HDF5ObjectKind, _ name: String) throws(HDF5Error) {
-    guard let found = try self.kind(of: name) else { throw .missingObject(location.member(name)) }
+    if let (place, link) = try unusableLink(name) { throw .unusableLink(place, link) }
+    guard let found = try self.kind(following: name) else {
+      throw .missingObject(location.member(name))
+    }
     guard found == kind else {
       throw .wrongKind(location.member(name), expected: kind, found: found)
     }

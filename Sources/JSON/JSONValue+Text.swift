@@ -51,12 +51,12 @@ extension JSONValue {
     out += close
   }
 
-  /// JSON has no infinities and no NaN; like Python's writer this uses the names that JavaScript
-  /// gives them, which Python reads back.
+  /// A number, or `null` for infinities and NaN, which JSON does not have.
+  ///
+  /// A reader that takes the text for JSON must not fail on it. Whoever writes a number that matters
+  /// checks it first.
   private static func number(_ value: Double) -> String {
-    if value.isNaN { return "NaN" }
-    if value.isInfinite { return value < 0 ? "-Infinity" : "Infinity" }
-    return value.description
+    value.isFinite ? value.description : "null"
   }
 
   private static func quote(_ value: String, into out: inout String) {

@@ -13,6 +13,10 @@ public enum ActivationFunction: String, Sendable, Hashable, CaseIterable {
   case relu
   /// Hyperbolic tangent.
   case tanh
+  /// `x / (1 + e^(-1.702 x))`, GELU by a sigmoid.
+  case quickGELU
+  /// `max(x, 0)²`.
+  case reluSquared
 
   var code: ck_activation {
     switch self {
@@ -21,6 +25,8 @@ public enum ActivationFunction: String, Sendable, Hashable, CaseIterable {
     case .geluTanh: ck_gelu_tanh
     case .relu: ck_relu
     case .tanh: ck_tanh
+    case .quickGELU: ck_quick_gelu
+    case .reluSquared: ck_relu_squared
     }
   }
 }

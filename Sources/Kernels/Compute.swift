@@ -1,5 +1,4 @@
 import CKernels
-import COpenBLAS
 import Tensors
 
 /// The threads that compute, a piece of memory for each, and the kernels this processor runs best.
@@ -11,7 +10,7 @@ import Tensors
 ///
 /// Kernels cut their work into blocks whose shapes depend on the problem only, and each block is one
 /// single-threaded computation, so that results do not depend on the number of threads to the last
-/// bit. OpenBLAS therefore runs with one thread; the threads are those of the pool here.
+/// bit.
 ///
 /// One instance belongs to one thread, the one that calls the kernels: it is not `Sendable`.
 /// Its threads run wherever the system puts them until ``bindThreads(to:)`` says otherwise.
@@ -23,81 +22,115 @@ public final class Compute {
   public let threadCount: Int
   /// The functions in C for this processor.
   let kernels: UnsafePointer<ck_kernels>
-  /// A product of f32 matrices on one thread.
-  let product: SingleProduct
+  /// A product of matrices on one thread.
+  let product: PackedProduct
   /// Attention with operands in f32.
   let float32Attention: UnsafePointer<ck_attention_kernels>
   /// Attention with operands rounded to bf16, by the processor's instruction or emulated.
   let bfloat16Attention: UnsafePointer<ck_attention_kernels>
-  /// Products with bf16 operands by oneDNN; nil where ours are faster, or they are emulated.
-  let bfloat16Engine: BFloat16Engine?
-  /// Whether products with bf16 operands are our own packed ones.
-  let packsBFloat16: Bool
-  /// The input of such a product.
-  let roundedInput = RoundedInput()
+  private let bfloat16Engine: ProductEngine
+  /// The left operand of a product in bf16.
+  let roundedInput: RoundedInput
   /// Who times the parts of a step; nobody unless a profile was asked for.
   public var profiler: StepProfiler?
   private let pool: OpaquePointer
   private let scratch: FloatBuffer
 
-  /// Starts `threads - 1` threads, which sleep while there is nothing to do.
-  ///
-  /// - Parameter instructionSet: `scalar`, `avx2`, `avx512` or `neon` instead of the best one.
-  ///   Where the processor cannot run it, the best one is taken.
-  public convenience init(threads: Int, instructionSet: String? = nil) {
-    self.init(
-      threads: threads, instructionSet: instructionSet,
-      bfloat16: Compute.hasNativeBFloat16 ? .native : .emulated)
+  /// Starts `threads - 1` threads, which sleep while there is nothing to do, for the best
+  /// instruction set that this processor has.
+  public convenience init(threads: Int) {
+    self.init(threads: threads, kernels: ck_kernels_best(), bfloat16: .native)
   }
 
-  /// Who computes products with bf16 operands.
+  /// The same for another instruction set; nil is the best one.
+  ///
+  /// A bf16 instruction belongs to its set: the others emulate it.
+  ///
+  /// - Throws: where the processor does not have it.
+  public convenience init(
+    threads: Int, instructionSet: InstructionSet?
+  ) throws(UnavailableInstructionSet) {
+    try self.init(
+      threads: threads, instructionSet: instructionSet ?? .best, bfloat16: .native)
+  }
+
+  /// Who computes products with bf16 operands, and attention in bf16.
   package enum BFloat16Products {
-    /// The kernels here, with operands rounded to bf16 and widened again.
+    /// The f32 kernels, with operands rounded to bf16 and widened again.
     case emulated
-    /// oneDNN where the processor has tiles for bf16 (AMX), else our own on its bf16 instruction;
-    /// those of attention are ours on either.
+    /// The processor's bf16 instruction, where it has one.
     case native
-    /// oneDNN.
-    case oneDNN
-    /// oneDNN with operands rounded to bf16 and widened again: its path on any processor, for tests.
-    case oneDNNWithFloat32Operands
   }
 
   /// The same, with a choice of who computes products with bf16 operands.
-  package init(threads: Int, instructionSet: String? = nil, bfloat16: BFloat16Products) {
+  package convenience init(threads: Int, bfloat16: BFloat16Products) {
+    self.init(threads: threads, kernels: ck_kernels_best(), bfloat16: bfloat16)
+  }
+
+  /// The same for an instruction set.
+  package convenience init(
+    threads: Int, instructionSet: InstructionSet, bfloat16: BFloat16Products
+  ) throws(UnavailableInstructionSet) {
+    guard let kernels = ck_kernels_named(instructionSet.rawValue) else {
+      throw UnavailableInstructionSet(asked: instructionSet)
+    }
+    self.init(threads: threads, kernels: kernels, bfloat16: bfloat16)
+  }
+
+  private init(
+    threads: Int, kernels: UnsafePointer<ck_kernels>, bfloat16: BFloat16Products
+  ) {
     precondition(threads >= 1, "\(threads) threads")
-    openblas_set_num_threads(1)
     guard let pool = ck_pool_create(CInt(threads)) else {
       preconditionFailure("the system refused to start \(threads - 1) threads")
     }
     self.pool = pool
     threadCount = threads
-    kernels = instructionSet.flatMap { ck_kernels_named($0) } ?? ck_kernels_best()
-    product = SingleProduct(kernels)
+    self.kernels = kernels
+    product = PackedProduct(kernels)
     float32Attention = ck_f32_attention(kernels)
     bfloat16Attention =
-      bfloat16 == .native || bfloat16 == .oneDNN
-      ? ck_bf16_attention(kernels) : float32Attention
+      bfloat16 == .native ? ck_bf16_attention(kernels) : float32Attention
     scratch = FloatBuffer(count: threads * Compute.scratchCount)
-    let canPack = product.packed?.multipliesBFloat16 ?? false
-    let wantsOneDNN =
-      bfloat16 == .native ? !canPack || ck_has_bf16_tiles() != 0 : bfloat16 != .emulated
-    bfloat16Engine =
-      wantsOneDNN
-      ? try? BFloat16Engine(
-        workers: threads, operandsAreFloat32: bfloat16 == .oneDNNWithFloat32Operands)
-      : nil
-    // What oneDNN refuses is packed or emulated: slower, but the same arithmetic.
-    packsBFloat16 = canPack && bfloat16 != .emulated && bfloat16Engine == nil
+    bfloat16Engine = ProductEngine(
+      .bfloat16, product, emulatesBFloat16: bfloat16 == .emulated)
+    roundedInput = RoundedInput(isWidened: bfloat16Engine == .roundedFloat32)
   }
 
   deinit { ck_pool_destroy(pool) }
 
-  /// The instruction set of the kernels: `scalar`, `avx2`, `avx512` or `neon`.
-  public var instructionSet: String { String(cString: kernels.pointee.name) }
+  /// The instruction set of the kernels.
+  public var instructionSet: InstructionSet {
+    guard let set = InstructionSet(rawValue: String(cString: kernels.pointee.name)) else {
+      preconditionFailure("kernels of an unknown instruction set")
+    }
+    return set
+  }
 
-  /// Whether oneDNN multiplies bf16 operands here, rather than refused.
-  package var usesOneDNN: Bool { bfloat16Engine != nil }
+  /// How products with bf16 operands are summed. Results of one way are not those of another.
+  ///
+  /// Emulation is as products of f32, on every processor: operands are rounded, then multiplied and
+  /// added fused. An instruction has a way of its own.
+  public var bfloat16Definition: String {
+    bfloat16Engine == .bfloat16 ? product.name : "emulation"
+  }
+
+  /// Whether products with bf16 operands are computed by the processor's own instructions.
+  public var hasNativeBFloat16: Bool { bfloat16Engine == .bfloat16 }
+
+  /// The products in an arithmetic, such as `packed avx2`, for people to read.
+  public func productName(_ arithmetic: Arithmetic) -> String {
+    switch engine(arithmetic) {
+    case .float32: product.floatName
+    case .roundedFloat32: product.floatName + ", operands rounded to bf16"
+    case .bfloat16: product.name
+    }
+  }
+
+  /// How products with a frozen weight are computed.
+  func engine(_ arithmetic: Arithmetic) -> ProductEngine {
+    arithmetic == .float32 ? .float32 : bfloat16Engine
+  }
 
   /// Whether this processor multiplies bf16 numbers natively.
   public static var hasNativeBFloat16: Bool { ck_has_native_bf16() != 0 }
@@ -146,14 +179,12 @@ public final class Compute {
   /// Makes room for products whose left operand has up to so many rows and columns, so that none of
   /// them allocates; without it the room grows with the largest seen.
   public func reserve(operandRows rows: Int, columns: Int) {
-    bfloat16Engine?.reserve(rows: rows, columns: columns)
-    if packsBFloat16 { roundedInput.reserve(rows: rows, columns: columns) }
+    roundedInput.reserve(rows: rows, columns: columns)
   }
 
   /// Bytes of the threads' memory, and of the left operand that they share.
   public var byteCount: Int {
     scratch.count * MemoryLayout<Float>.stride + roundedInput.byteCount
-      + (bfloat16Engine?.inputByteCount ?? 0)
   }
 
   /// The private memory of a worker, one row of `scratchCount` floats.

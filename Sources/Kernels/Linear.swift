@@ -4,9 +4,9 @@ import Tensors
 /// A linear layer: `y = x Wᵀ + b`, its gradients, and nothing that is not needed of them.
 ///
 /// T tokens, I = `weight.inputSize`, O = `weight.outputSize`. The weight lies in its file or in the
-/// parameter arena, in either layout, in f32, f16 or bf16, at any address. Up to eight rows, as when
-/// generating, it is read directly; above, tile by tile (`FrozenProduct`). Either way the result is
-/// the same to the last bit for any number of threads.
+/// parameter arena, in either layout, in f32, f16 or bf16, at any address; it is widened tile by tile
+/// (`WeightProduct`). The result is the same to the last bit for any number of threads and rows, and
+/// in f32 on every instruction set.
 public enum Linear {
   /// Computes `y (+)= x Wᵀ + b`, and a low-rank term besides.
   ///
@@ -29,7 +29,7 @@ public enum Linear {
       \(weight.inputSize) features to \(weight.outputSize)
       """)
     if let bias { requireVector(bias, weight.outputSize, "bias") }
-    FrozenProduct(forward: weight, arithmetic: arithmetic)
+    WeightProduct(forward: weight, arithmetic: arithmetic)
       .multiply(x, bias: bias, into: y, adding: adding, term: term, on: compute)
   }
 
@@ -50,7 +50,7 @@ public enum Linear {
       dy is [\(dy.rows), \(dy.columns)] and dx [\(dx.rows), \(dx.columns)]; the weight carries \
       \(weight.inputSize) features to \(weight.outputSize)
       """)
-    FrozenProduct(backward: weight, arithmetic: arithmetic)
+    WeightProduct(backward: weight, arithmetic: arithmetic)
       .multiply(dy, bias: nil, into: dx, adding: adding, term: term, on: compute)
   }
 

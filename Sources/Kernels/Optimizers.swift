@@ -1,14 +1,6 @@
 import CKernels
 import Tensors
 
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#elseif canImport(Darwin)
-  import Darwin
-#endif
-
 /// AdamW (Loshchilov, Hutter: "Decoupled weight decay regularization", ICLR 2019).
 ///
 /// ```
@@ -40,9 +32,9 @@ public enum AdamW {
     let factors = ck_adamw(
       gradient_scale: Float(gradientScale), decay: Float(1 - learningRate * weightDecay),
       one_minus_beta1: Float(1 - beta1), beta2: Float(beta2), one_minus_beta2: Float(1 - beta2),
-      root_of_correction2: Float((1 - pow(beta2, Double(step))).squareRoot()),
+      root_of_correction2: Float((1 - PortableMath.pow(beta2, Double(step))).squareRoot()),
       epsilon: Float(epsilon),
-      step_size: Float(learningRate / (1 - pow(beta1, Double(step)))))
+      step_size: Float(learningRate / (1 - PortableMath.pow(beta1, Double(step)))))
     compute.forEachBlock(blockCount(values.count, elementStep)) { block, _ in
       let range = blockRange(block, elementStep, values.count)
       let start = range.lowerBound

@@ -36,15 +36,6 @@ public enum Reduction {
     }
   }
 
-  /// Whether an element is infinite or not a number.
-  public static func hasNonFinite(_ x: MatrixView) -> Bool {
-    let kernels = ck_kernels_best().pointee.elementwise
-    if x.isContiguous {
-      return kernels.has_non_finite(ck_matrix(base: x.base, stride: 0), 1, x.count) != 0
-    }
-    return kernels.has_non_finite(x.from(), x.rows, x.columns) != 0
-  }
-
   /// The sum of at most `partCount` partial sums, added in order.
   @inline(__always)
   private static func sum(

@@ -1,14 +1,6 @@
 import CKernels
 import Tensors
 
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#elseif canImport(Darwin)
-  import Darwin
-#endif
-
 // T tokens, D head dimension; pair d of a head is (x[d], x[d + D/2]).
 
 /// Cosines and sines of rotary positions, computed in `Double` once and kept in f32.
@@ -34,9 +26,29 @@ public final class RotaryTable {
     for position in 0..<maxPosition {
       for (pair, frequency) in inverseFrequencies.enumerated() {
         let angle = Double(position) * frequency
-        cosines[position, pair] = Float(cos(angle) * attentionScaling)
-        sines[position, pair] = Float(sin(angle) * attentionScaling)
+        cosines[position, pair] = Float(PortableMath.cos(angle) * attentionScaling)
+        sines[position, pair] = Float(PortableMath.sin(angle) * attentionScaling)
       }
+    }
+  }
+
+  /// Writes one row again, for frequencies that depend on a sequence's length.
+  ///
+  /// - Parameters:
+  ///   - row: the row, below `maxPosition`.
+  ///   - position: the position that it stands for.
+  ///   - inverseFrequencies: angle per position of each pair, [D/2].
+  ///   - attentionScaling: factor of cosines and sines.
+  public func fill(
+    row: Int, position: Int, inverseFrequencies: [Double], attentionScaling: Double
+  ) {
+    precondition(row >= 0 && row < maxPosition, "row \(row) of a table of \(maxPosition)")
+    precondition(inverseFrequencies.count == pairCount, "\(inverseFrequencies.count) frequencies")
+    let (cosines, sines) = (self.cosines, self.sines)
+    for pair in 0..<pairCount {
+      let angle = Double(position) * inverseFrequencies[pair]
+      cosines[row, pair] = Float(PortableMath.cos(angle) * attentionScaling)
+      sines[row, pair] = Float(PortableMath.sin(angle) * attentionScaling)
     }
   }
 

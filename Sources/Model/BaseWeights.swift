@@ -12,18 +12,19 @@ final class BaseWeights {
   let files: WeightFiles
   private var asked: Set<String> = []
   private(set) var parameters: [Parameter] = []
-  private var hash = FingerprintHash()
+  private var stored: [SafetensorsTensor] = []
 
   init(_ files: WeightFiles) { self.files = files }
 
   /// A projection's weight or a table, [rows, columns] as stored.
   func matrix(
     _ name: String, outputSize: Int, inputSize: Int,
-    layout: WeightMatrix.Layout = .outputMajor, hint: (_ found: [Int]) -> String = { _ in "" }
+    layout: WeightMatrix.Layout = .outputMajor, storedAs stored: String? = nil,
+    hint: (_ found: [Int]) -> String = { _ in "" }
   ) throws(ModelError) -> Parameter {
     let shape =
       layout == .outputMajor ? [outputSize, inputSize] : [inputSize, outputSize]
-    let tensor = try self.tensor(name, shape: shape, hint: hint)
+    let tensor = try self.tensor(stored ?? name, shape: shape, hint: hint)
     let weight: WeightMatrix
     do {
       weight = try tensor.weight(
@@ -48,6 +49,40 @@ final class BaseWeights {
     let parameter = Parameter(name: name, vector: storage)
     parameters.append(parameter)
     return parameter
+  }
+
+  // MARK: Embedding table and head
+
+  /// The name of every family's head in the full model.
+  static let headName = "lm_head.weight"
+
+  /// The embedding table, [vocabulary, hidden].
+  ///
+  /// Some tools save a tied table under the head's name alone; it is taken from there.
+  func embedding(_ name: String, _ c: DecoderConfiguration) throws(ModelError) -> Parameter {
+    let isHeadAlone =
+      c.tiesEmbeddings && !files.contains(storedName(name)) && files.contains(Self.headName)
+    return try matrix(
+      name, outputSize: c.vocabularySize, inputSize: c.hiddenSize,
+      storedAs: isHeadAlone ? Self.headName : nil)
+  }
+
+  /// The head, [vocabulary, hidden]: the embedding table where the configuration ties them, unless
+  /// the files hold a head with other numbers, which is then used, as transformers 5 does.
+  func head(_ embedding: Parameter, _ c: DecoderConfiguration) throws(ModelError) -> Parameter {
+    if c.tiesEmbeddings {
+      guard files.contains(Self.headName), !asked.contains(Self.headName) else { return embedding }
+      do {
+        let head = try files.tensor(named: Self.headName)
+        if head.isIdentical(to: try files.tensor(named: storedName(embedding.name))) {
+          asked.insert(Self.headName)
+          return embedding
+        }
+      } catch {
+        throw .unreadableWeights(error)
+      }
+    }
+    return try matrix(Self.headName, outputSize: c.vocabularySize, inputSize: c.hiddenSize)
   }
 
   /// Refuses files with tensors that the architecture has no place for.
@@ -78,14 +113,19 @@ final class BaseWeights {
     }
   }
 
-  /// A hash of every tensor's name, shape, type and sampled bytes.
-  var fingerprint: String { hash.text }
+  /// Everything that was asked for, as it is stored.
+  var contents: BaseContents { BaseContents(stored, files: files) }
+
+  /// The name, or where the file lacks it the bare decoder's.
+  private func storedName(_ name: String) -> String {
+    files.contains(name)
+      ? name : name.split(separator: ".", maxSplits: 1).last.map(String.init) ?? name
+  }
 
   private func tensor(_ name: String, shape: [Int], hint: (_ found: [Int]) -> String)
     throws(ModelError) -> SafetensorsTensor
   {
-    let bare = name.split(separator: ".", maxSplits: 1).last.map(String.init) ?? name
-    let stored = files.contains(name) ? name : bare
+    let stored = storedName(name)
     guard files.contains(stored) else {
       let last = name.split(separator: ".").suffix(2).joined(separator: ".")
       let similar = files.names.filter { $0.hasSuffix(last) }.sorted().prefix(3)
@@ -102,34 +142,7 @@ final class BaseWeights {
         name: stored, file: tensor.path, found: tensor.shape, expected: shape,
         hint: hint(tensor.shape))
     }
-    if asked.insert(stored).inserted {
-      hash.add(stored)
-      hash.add("\(tensor.shape) \(tensor.storedType.rawValue)")
-      hash.add(tensor.sampledHash())
-    }
+    if asked.insert(stored).inserted { self.stored.append(tensor) }
     return tensor
-  }
-}
-
-/// A 64-bit FNV-1a hash over names and numbers.
-struct FingerprintHash {
-  private var value: UInt64 = 0xcbf2_9ce4_8422_2325
-
-  mutating func add(_ text: String) {
-    for byte in text.utf8 { add(byte) }
-    add(UInt8(0))
-  }
-
-  mutating func add(_ number: UInt64) {
-    for shift in stride(from: 0, to: 64, by: 8) { add(UInt8(truncatingIfNeeded: number >> shift)) }
-  }
-
-  private mutating func add(_ byte: UInt8) {
-    value = (value ^ UInt64(byte)) &* 0x0000_0100_0000_01b3
-  }
-
-  var text: String {
-    let hex = String(value, radix: 16)
-    return String(repeating: "0", count: 16 - hex.count) + hex
   }
 }

@@ -6,6 +6,7 @@ final class ConfigurationFields {
   let path: String
   private let members: [String: JSONValue]
   private var read: Set<String> = []
+  private var unreadMembers: [String] = []
 
   /// Fields that say where a model comes from or how text is made of it, not what it computes; and
   /// dropouts, which this program does not apply to the frozen base.
@@ -21,15 +22,27 @@ final class ConfigurationFields {
     "reorder_and_upcast_attn", "gradient_checkpointing", "transformers.js_config",
   ]
 
-  init(_ value: JSONValue, path: String) {
+  /// - Parameter aliases: other names of fields, which win over their own as in transformers.
+  init(_ value: JSONValue, path: String, aliases: [String: String] = [:]) {
     self.path = path
-    members = value.object ?? [:]
+    var members = value.object ?? [:]
+    for (alias, name) in aliases {
+      if let value = members.removeValue(forKey: alias) { members[name] = value }
+    }
+    self.members = members
   }
 
   /// Fields that nobody asked for, that are not inert and not empty.
   var unread: [String] {
-    members.filter { !read.contains($0.key) && !Self.inert.contains($0.key) && !$0.value.isEmpty }
-      .keys.sorted()
+    let fields = members.filter {
+      !read.contains($0.key) && !Self.inert.contains($0.key) && !$0.value.isEmpty
+    }
+    return (fields.keys + unreadMembers).sorted()
+  }
+
+  /// Reports members of a field's object as unread.
+  func report(members names: [String], of field: String) {
+    unreadMembers += names.map { "\(field).\($0)" }
   }
 
   /// A field's value; nil when absent or null.
@@ -39,34 +52,47 @@ final class ConfigurationFields {
     return value
   }
 
+  /// Whether a field is there, if only as null.
+  func has(_ name: String) -> Bool { members[name] != nil }
+
   func string(_ name: String) throws(ModelError) -> String {
     guard let value = value(name) else { throw .missingField(name: name, path: path) }
     guard let text = value.string else { throw wrong(name, value, "a string") }
     return text
   }
 
-  func int(_ name: String) throws(ModelError) -> Int {
-    guard let value = value(name) else { throw .missingField(name: name, path: path) }
-    guard let number = value.int else { throw wrong(name, value, "a whole number") }
-    return number
+  /// A whole number.
+  func int(_ name: String, default standard: Int) throws(ModelError) -> Int {
+    try field(name, "a whole number", \.int) ?? standard
   }
 
-  func int(_ name: String, default fallback: Int) throws(ModelError) -> Int {
-    guard let value = value(name) else { return fallback }
-    guard let number = value.int else { throw wrong(name, value, "a whole number") }
-    return number
+  /// A whole number, or null, which is a value of its own: transformers has the field as optional.
+  func int(_ name: String, default standard: Int?, null: Int?) throws(ModelError) -> Int? {
+    if members[name]?.isNull ?? false {
+      read.insert(name)
+      return null
+    }
+    return try field(name, "a whole number or null", \.int) ?? standard
   }
 
-  func double(_ name: String, default fallback: Double) throws(ModelError) -> Double {
-    guard let value = value(name) else { return fallback }
-    guard let number = value.double else { throw wrong(name, value, "a number") }
-    return number
+  func double(_ name: String, default standard: Double) throws(ModelError) -> Double {
+    try field(name, "a number", \.double) ?? standard
   }
 
-  func bool(_ name: String, default fallback: Bool) throws(ModelError) -> Bool {
-    guard let value = value(name) else { return fallback }
-    guard let truth = value.bool else { throw wrong(name, value, "true or false") }
-    return truth
+  func bool(_ name: String, default standard: Bool) throws(ModelError) -> Bool {
+    try field(name, "true or false", \.bool) ?? standard
+  }
+
+  /// A field's value; nil where it is absent.
+  ///
+  /// Null is an error, as it is to transformers.
+  private func field<Value>(
+    _ name: String, _ expected: String, _ read: (JSONValue) -> Value?
+  ) throws(ModelError) -> Value? {
+    self.read.insert(name)
+    guard let value = members[name] else { return nil }
+    guard let result = read(value) else { throw wrong(name, value, expected) }
+    return result
   }
 
   /// Refuses every value of a field but the ones that mean "not used".
@@ -78,25 +104,37 @@ final class ConfigurationFields {
     throw wrong(name, value, expected)
   }
 
-  func activation(_ name: String, default fallback: String) throws(ModelError)
+  /// A function by its name in transformers' `ACT2FN`.
+  func activation(_ name: String, default standard: String) throws(ModelError)
     -> ActivationFunction
   {
-    let text = value(name)?.string ?? fallback
+    let text = try field(name, "a name", \.string) ?? standard
     switch text {
     case "silu", "swish": return .silu
-    case "gelu": return .gelu
-    case "gelu_new", "gelu_pytorch_tanh", "gelu_fast": return .geluTanh
+    case "gelu", "gelu_python": return .gelu
+    case "gelu_new", "gelu_pytorch_tanh", "gelu_python_tanh", "gelu_fast", "gelu_accurate":
+      return .geluTanh
+    case "quick_gelu": return .quickGELU
     case "relu": return .relu
+    case "relu2": return .reluSquared
     case "tanh": return .tanh
     default:
-      throw wrong(name, .string(text), "silu, gelu, gelu_new, gelu_pytorch_tanh, relu, tanh")
+      throw wrong(
+        name, .string(text),
+        "silu, gelu, gelu_new, gelu_fast, gelu_pytorch_tanh, quick_gelu, relu, relu2, tanh")
     }
   }
 
-  /// `eos_token_id`: a number or a list.
-  func endTokens() -> [Int] {
+  /// `eos_token_id`: a number, a list or null.
+  func endTokens(default standard: [Int]) throws(ModelError) -> [Int] {
+    guard has("eos_token_id") else { return standard }
     guard let value = value("eos_token_id") else { return [] }
-    return value.array?.compactMap(\.int) ?? value.int.map { [$0] } ?? []
+    let ids = value.array?.map(\.int) ?? [value.int]
+    let known = ids.compactMap(\.self)
+    guard known.count == ids.count else {
+      throw wrong("eos_token_id", value, "a token id, a list of them, or null")
+    }
+    return known
   }
 
   func wrong(_ name: String, _ value: JSONValue, _ expected: String) -> ModelError {

@@ -16,7 +16,8 @@ extension Decoder {
     directory: String, arithmetic: Arithmetic = .float32,
     finiteCheck: (part: Int, of: Int) = (0, 1)
   ) throws(ModelError) {
-    let configuration = try DecoderConfiguration(directory: directory)
+    var configuration = try DecoderConfiguration(directory: directory)
+    var warnings: [String] = []
     let files: WeightFiles
     do {
       files = try WeightFiles(directory: directory)
@@ -24,16 +25,26 @@ extension Decoder {
       throw .unreadableWeights(error)
     }
     let weights = BaseWeights(files)
-    let parts =
-      configuration.family == .gpt2
-      ? try Self.gpt2Parts(weights, configuration, arithmetic)
-      : try Self.llamaParts(weights, configuration, arithmetic)
+    let type = configuration.family.rawValue
+    guard let family = DecoderFamily.named(type) else {
+      throw .unsupportedModelType(found: type, path: directory + "/config.json")
+    }
+    let parts = try family.build(weights, configuration, arithmetic)
     if finiteCheck.of > 0 {
       try weights.checkFinite(part: finiteCheck.part, of: finiteCheck.of)
     }
+    let isTied = parts.head === parts.embedding
+    if configuration.tiesEmbeddings && !isTied {
+      warnings = [
+        "config.json of \(directory) ties the head to the embedding table (tie_word_embeddings), "
+          + "and its weights hold a head with other numbers: that head is used, as transformers 5 "
+          + "does. Set tie_word_embeddings to false there."
+      ]
+    }
+    configuration.tiesEmbeddings = isTied
     self.init(
-      configuration: configuration, directory: directory, arithmetic: arithmetic,
-      fingerprint: weights.fingerprint, parts: parts)
+      configuration: configuration, warnings: warnings, directory: directory,
+      arithmetic: arithmetic, contents: weights.contents, parts: parts)
   }
 }
 

@@ -11,7 +11,6 @@ extension Decoder {
     guard pass.batch.targetCount > 0 else { return LossSum() }
     forward(pass, memory)
     let sum = pass.compute.part(.head) { score(pass, memory, isBackward: true) }
-    onGradientsReady?(.head)
     backward(pass, memory)
     return sum
   }
@@ -49,6 +48,7 @@ extension Decoder {
   private func forward(_ pass: Pass, _ memory: DecoderMemory) {
     let profiler = pass.compute.profiler
     profiler?.enter(.forward)
+    memory.rotary?.prepare(for: pass)
     pass.compute.part(.embedding) { embed(pass, into: memory.stream(0, rows: pass.rowCount)) }
     for (index, block) in parts.blocks.enumerated() {
       profiler?.enter(.forward, block: index)
@@ -139,12 +139,10 @@ extension Decoder {
         block.backward(
           gradient, input: x, isNeeded: index > lowestTrainedBlock || isEmbeddingTrained, pass)
       }
-      onGradientsReady?(.block(index))
     }
     profiler?.enter(.backward)
     if isEmbeddingTrained { compute.part(.embedding) { backwardEmbedding(gradient, pass) } }
     profiler?.enter(.none)
-    onGradientsReady?(.embedding)
   }
 
   private func backwardEmbedding(_ dx: MatrixView, _ pass: Pass) {

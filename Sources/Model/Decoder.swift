@@ -32,16 +32,6 @@ public enum DecoderMode: Sendable, Hashable {
   var isTraining: Bool { self != .inference }
 }
 
-/// Tensors whose gradients backward has finished.
-public enum GradientGroup: Sendable, Hashable {
-  /// Everything above the blocks: final norm and head.
-  case head
-  /// One block.
-  case block(Int)
-  /// Everything below the blocks.
-  case embedding
-}
-
 /// A decoder-only transformer with explicit forward and backward, and places for hooks.
 ///
 /// ```swift
@@ -57,17 +47,22 @@ public enum GradientGroup: Sendable, Hashable {
 public final class Decoder {
   /// What `config.json` says.
   public let configuration: DecoderConfiguration
+  /// What whoever uses the model should be told, a sentence each.
+  public let warnings: [String]
   /// Where the model was read from.
   public let directory: String
   /// Arithmetic of products with frozen weights and of attention.
   public let arithmetic: Arithmetic
-  /// A hash of the configuration and of every weight's name, shape, type and bytes sampled.
-  public let fingerprint: String
+  /// The stored tensors, for whoever reads all of them.
+  public let contents: BaseContents
+  /// What all their bytes come to; read on one thread where nobody has, see ``adopt(_:)``.
+  public private(set) lazy var digest = contents.digest(
+    hashes: (0..<contents.blockCount).map { contents.scan($0).hash })
+  /// The base's fingerprint in checkpoints.
+  public var fingerprint: String { digest.text }
 
   private(set) var parts: DecoderParts
   private(set) var embeddingHook: (any EmbeddingHook)?
-  /// Called during backward when the gradients of a group are complete for this micro-batch.
-  public var onGradientsReady: ((GradientGroup) -> Void)?
 
   /// The lowest block that backward must reach; `blockCount` if it reaches none.
   private(set) var lowestTrainedBlock = 0
@@ -77,13 +72,14 @@ public final class Decoder {
   private var owners: [AnyObject] = []
 
   init(
-    configuration: DecoderConfiguration, directory: String, arithmetic: Arithmetic,
-    fingerprint: String, parts: DecoderParts
+    configuration: DecoderConfiguration, warnings: [String], directory: String,
+    arithmetic: Arithmetic, contents: BaseContents, parts: DecoderParts
   ) {
     self.configuration = configuration
+    self.warnings = warnings
     self.directory = directory
     self.arithmetic = arithmetic
-    self.fingerprint = fingerprint
+    self.contents = contents
     self.parts = parts
   }
 
@@ -124,6 +120,9 @@ public final class Decoder {
     }
     if let hook = hooks.embedding { embeddingHook = hook }
   }
+
+  /// Takes the digest that threads and ranks made of ``contents`` together.
+  public func adopt(_ digest: BaseDigest) { self.digest = digest }
 
   /// Keeps an object alive as long as the decoder: hooks and trained parameters hold views of memory
   /// that somebody must own.
@@ -178,7 +177,7 @@ public final class Decoder {
   ) throws(ModelError) -> WorkspacePlan {
     let rows = maximumTokens + maximumSequences * virtualTokenCount
     let positions = (maximumLength ?? maximumTokens) + virtualTokenCount + positionOffset
-    if configuration.family == .gpt2 && maximumLength != nil {
+    if configuration.rotary == nil && maximumLength != nil {
       try checkPositions(tokens: maximumLength ?? maximumTokens)
     }
     findWhatTrains()
@@ -253,7 +252,7 @@ struct DecoderParts {
   /// Learned positions, [positions, hidden]; GPT-2's.
   let positions: Parameter?
   /// The blocks, lowest first.
-  let blocks: [any DecoderBlock]
+  let blocks: [DecoderBlock]
   /// The norm above them.
   let finalNorm: NormLayer
   /// The head, [vocabulary, hidden]; the embedding itself where they are tied.

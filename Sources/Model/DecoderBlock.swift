@@ -9,24 +9,30 @@ struct BlockScratch {
   let inner: WorkspaceSlot  // [tokens, intermediate]
   let dInner: WorkspaceSlot  // [tokens, intermediate]
   let dAttention: WorkspaceSlot  // [tokens, N·D]
-  let dQuery: WorkspaceSlot  // [tokens, N·D], or the fused q, k, v
+  let dQuery: WorkspaceSlot  // [tokens, N·D]
   let dKey: WorkspaceSlot  // [tokens, K·D]
   let dValue: WorkspaceSlot  // [tokens, K·D]
+  let dFused: WorkspaceSlot  // [tokens, (N + 2·K)·D]
 
-  init(_ plan: inout WorkspacePlan, _ c: DecoderConfiguration, rows: Int, isTraining: Bool) {
+  /// - Parameter isFused: whether queries, keys and values lie side by side.
+  init(
+    _ plan: inout WorkspacePlan, _ c: DecoderConfiguration, rows: Int, isTraining: Bool,
+    isFused: Bool
+  ) {
     let hidden = c.hiddenSize
     let backwardRows = isTraining ? rows : 0
     normed = plan.reserve("scratch.normed", rows: rows, columns: hidden)
-    sublayer = plan.reserve("scratch.sublayer", rows: rows, columns: hidden)
     inner = plan.reserve("scratch.inner", rows: rows, columns: c.intermediateSize)
+    sublayer = plan.reserve("scratch.sublayer", rows: backwardRows, columns: hidden)
     dNormed = plan.reserve("scratch.dNormed", rows: backwardRows, columns: hidden)
     dInner = plan.reserve("scratch.dInner", rows: backwardRows, columns: c.intermediateSize)
     dAttention = plan.reserve("scratch.dAttention", rows: backwardRows, columns: c.querySize)
-    let fused = c.family == .gpt2 ? c.querySize + 2 * c.keyValueSize : c.querySize
-    dQuery = plan.reserve("scratch.dQuery", rows: backwardRows, columns: fused)
-    let split = c.family == .gpt2 ? 0 : backwardRows
+    let (split, fused) = isFused ? (0, backwardRows) : (backwardRows, 0)
+    dQuery = plan.reserve("scratch.dQuery", rows: split, columns: c.querySize)
     dKey = plan.reserve("scratch.dKey", rows: split, columns: c.keyValueSize)
     dValue = plan.reserve("scratch.dValue", rows: split, columns: c.keyValueSize)
+    dFused = plan.reserve(
+      "scratch.dFused", rows: fused, columns: c.querySize + 2 * c.keyValueSize)
   }
 }
 
@@ -34,109 +40,101 @@ struct BlockScratch {
 struct BlockMemory {
   let workspace: Workspace
   let scratch: BlockScratch
-  /// Cosines and sines of the positions; nil where positions are learned.
-  let rotary: RotaryTable?
+  /// Rotary positions; nil where they are learned.
+  let rotary: RotaryPositions?
+
+  /// A pass's rows of a matrix; empty where none was reserved.
+  func view(_ slot: WorkspaceSlot, _ pass: Pass) -> MatrixView {
+    slot.rows == 0 ? .empty : workspace.view(slot, rows: pass.rowCount)
+  }
 }
 
-/// One block of a decoder: attention and feed-forward, each added to the residual stream.
+/// One block of a decoder: attention, then feed-forward, each added to the residual stream.
 ///
-/// The residual stream's rows belong to the decoder; what else a block keeps from forward to backward
-/// it reserves itself.
-protocol DecoderBlock: KeyValueProjecting {
-  /// Projections by their paths.
-  var linearLayers: [LinearLayer] { get }
-  /// Norms by their paths.
-  var norms: [NormLayer] { get }
-  /// The core of its attention.
-  var core: AttentionCore { get }
+///     h = x + attention(norm(x))
+///     y = h + feedForward(norm(h))
+///
+/// Families choose the norms and the bodies. The residual stream's rows between blocks belong to the
+/// decoder; what else forward keeps for backward the parts reserve themselves.
+final class DecoderBlock {
   /// Hooks on its halves.
-  var sublayerSites: SublayerSites { get }
+  let sublayerSites: SublayerSites
+  private let attentionBody: AttentionBody
+  private let attention, feedForward: ResidualHalf
+  private var middle: WorkspaceSlot?  // [tokens, hidden] the stream between the halves
+  private var workspace: Workspace?
+
+  init(
+    attentionNorm: NormLayer, attention: AttentionBody, feedForwardNorm: NormLayer,
+    feedForward: any HalfBody
+  ) {
+    attentionBody = attention
+    sublayerSites = SublayerSites(block: attention.core.block)
+    self.attention = ResidualHalf(
+      .attention, norm: attentionNorm, body: attention, sites: sublayerSites)
+    self.feedForward = ResidualHalf(
+      .feedForward, norm: feedForwardNorm, body: feedForward, sites: sublayerSites)
+  }
+
+  /// The core of its attention.
+  var core: AttentionCore { attentionBody.core }
+  /// Whether queries, keys and values lie side by side.
+  var isFused: Bool { attentionBody.isFused }
+  /// Projections, in the order of the computation.
+  var linearLayers: [LinearLayer] { attention.linearLayers + feedForward.linearLayers }
+  /// Whether anything in this block trains.
+  var isTrained: Bool { attention.isTrained || feedForward.isTrained }
 
   /// Reserves what forward keeps for backward, if there is one.
-  func reserveSaved(_ plan: inout WorkspacePlan, rows: Int, isTraining: Bool)
+  func reserveSaved(_ plan: inout WorkspacePlan, rows: Int, isTraining: Bool) {
+    attention.reserveSaved(&plan, rows: rows, isTraining: isTraining)
+    middle = plan.reserve("block.middle", rows: rows, columns: attentionBody.output.outputSize)
+    feedForward.reserveSaved(&plan, rows: rows, isTraining: isTraining)
+  }
+
   /// Takes the memory that was reserved.
-  func use(_ memory: BlockMemory)
+  func use(_ memory: BlockMemory) {
+    workspace = memory.workspace
+    attention.use(memory)
+    feedForward.use(memory)
+  }
+
   /// Computes `y` from the residual stream `x`, both [tokens, hidden], not the same memory.
-  func forward(_ x: MatrixView, into y: MatrixView, _ pass: Pass)
+  func forward(_ x: MatrixView, into y: MatrixView, _ pass: Pass) {
+    let h = middle(pass)
+    attention.forward(x, into: h, pass)
+    feedForward.forward(h, into: y, pass)
+  }
+
   /// Turns the gradient of `y` in place into that of `x`.
   ///
   /// - Parameter isNeeded: whether anything below trains; if not, `dy` is left unspecified and the
   ///   products for it are not made.
-  func backward(_ dy: MatrixView, input x: MatrixView, isNeeded: Bool, _ pass: Pass)
+  func backward(_ dy: MatrixView, input x: MatrixView, isNeeded: Bool, _ pass: Pass) {
+    let needs = needs(BackwardExtent(isReached: true, isNeeded: isNeeded))
+    feedForward.backward(dy, input: middle(pass), needs.feedForward, pass)
+    attention.backward(dy, input: x, needs.attention, pass)
+  }
+
   /// Adds this block's multiply-adds.
-  func count(into arithmetic: inout DecoderArithmetic, _ extent: BackwardExtent)
-}
-
-extension DecoderBlock {
-  /// Whether anything in this block trains.
-  var isTrained: Bool {
-    linearLayers.contains { $0.isTrained } || norms.contains { $0.isTrained } || core.hook != nil
-      || !sublayerSites.isEmpty
-  }
-}
-
-/// The two sublayer hooks of a block and their memory.
-final class SublayerSites {
-  private let block: Int
-  private var attention: (any SublayerHook)?
-  private var feedForward: (any SublayerHook)?
-  private var attentionSlot: WorkspaceSlot?
-  private var feedForwardSlot: WorkspaceSlot?
-  private var scratch: HookScratch?
-
-  init(block: Int) { self.block = block }
-
-  var isEmpty: Bool { attention == nil && feedForward == nil }
-
-  func attach(_ hook: any SublayerHook, to sublayer: Sublayer) {
-    switch sublayer {
-    case .attention: attention = hook
-    case .feedForward: feedForward = hook
-    }
+  func count(into arithmetic: inout DecoderArithmetic, _ extent: BackwardExtent) {
+    let needs = needs(extent)
+    feedForward.count(into: &arithmetic, needs.feedForward)
+    attention.count(into: &arithmetic, needs.attention)
   }
 
-  func has(_ sublayer: Sublayer) -> Bool { hook(sublayer) != nil }
-
-  var scratchColumns: Int {
-    max(attention?.scratchColumns ?? 0, feedForward?.scratchColumns ?? 0)
+  /// Attention lies below feed-forward, and what trains in it is reached through it.
+  private func needs(
+    _ extent: BackwardExtent
+  ) -> (attention: HalfNeeds, feedForward: HalfNeeds) {
+    let isReached = extent.isReached
+    let below = BackwardExtent(
+      isReached: isReached, isNeeded: isReached && (extent.isNeeded || attention.isTrained))
+    return (HalfNeeds(extent, attention), HalfNeeds(below, feedForward))
   }
 
-  func reserveSaved(_ plan: inout WorkspacePlan, rows: Int) {
-    if let attention {
-      attentionSlot = plan.reserve("hook.saved", rows: rows, columns: attention.savedColumns)
-    }
-    if let feedForward {
-      feedForwardSlot = plan.reserve("hook.saved", rows: rows, columns: feedForward.savedColumns)
-    }
-  }
-
-  func use(_ scratch: HookScratch) { self.scratch = scratch }
-
-  func forward(_ sublayer: Sublayer, _ h: MatrixView, _ pass: Pass) {
-    guard let hook = hook(sublayer) else { return }
-    pass.compute.part(.adapter) { hook.forward(h, sublayerPass(sublayer, hook, pass)) }
-  }
-
-  func backward(_ sublayer: Sublayer, _ dh: MatrixView, _ pass: Pass) {
-    guard let hook = hook(sublayer) else { return }
-    pass.compute.part(.adapter) { hook.backward(dh, sublayerPass(sublayer, hook, pass)) }
-  }
-
-  func hook(_ sublayer: Sublayer) -> (any SublayerHook)? {
-    sublayer == .attention ? attention : feedForward
-  }
-
-  private func sublayerPass(_ sublayer: Sublayer, _ hook: any SublayerHook, _ pass: Pass)
-    -> SublayerPass
-  {
-    guard let scratch, let slot = sublayer == .attention ? attentionSlot : feedForwardSlot else {
-      preconditionFailure("block \(block): no workspace was prepared")
-    }
-    // Linear sites number from 0, sublayer sites from 2^32: their random streams never meet.
-    let site = UInt64(1) << 32 | UInt64(2 * block + (sublayer == .attention ? 0 : 1))
-    return SublayerPass(
-      saved: scratch.workspace.view(slot, rows: pass.rowCount),
-      scratch: scratch.view(rows: pass.rowCount, columns: hook.scratchColumns),
-      random: pass.random.substream(site), pass: pass)
+  private func middle(_ pass: Pass) -> MatrixView {
+    guard let middle, let workspace else { preconditionFailure("no workspace was prepared") }
+    return workspace.view(middle, rows: pass.rowCount)
   }
 }

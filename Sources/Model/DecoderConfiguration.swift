@@ -1,3 +1,4 @@
+import Files
 import Foundation
 import JSON
 import Kernels
@@ -16,16 +17,6 @@ public enum ModelFamily: String, Sendable, CaseIterable {
   case gpt2
 }
 
-/// How rotary positions are stretched.
-public enum RotaryScaling: Sendable, Hashable {
-  /// As trained.
-  case none
-  /// Every frequency divided by `factor`.
-  case linear(factor: Double)
-  /// Llama 3.1's: low frequencies divided, high ones kept, a ramp between.
-  case llama3(factor: Double, lowFactor: Double, highFactor: Double, originalPositions: Int)
-}
-
 /// What `config.json` says of a decoder, in the field's words.
 ///
 /// Every field that changes what the model computes is honoured or refused by name; the frozen
@@ -33,6 +24,8 @@ public enum RotaryScaling: Sendable, Hashable {
 public struct DecoderConfiguration: Sendable {
   /// The architecture.
   public var family: ModelFamily
+  /// The paths of its modules.
+  public var names: ModuleNames
   /// Rows of the embedding table.
   public var vocabularySize: Int
   /// Width of the residual stream.
@@ -47,13 +40,13 @@ public struct DecoderConfiguration: Sendable {
   public var keyValueHeadCount: Int
   /// Features of a head.
   public var headDim: Int
-  /// Most positions.
+  /// Most positions; where rotary ones are stretched by a factor, the stretched number.
   public var maximumPositions: Int
   /// Added to the variance in norms.
   public var normEpsilon: Double
   /// The feed-forward's non-linearity.
   public var activation: ActivationFunction
-  /// Whether the head is the embedding table.
+  /// Whether the head is the embedding table; of a decoder, whether it is in fact.
   public var tiesEmbeddings: Bool
   /// Biases on q, k, v.
   public var queryKeyValueBias: Bool
@@ -65,10 +58,8 @@ public struct DecoderConfiguration: Sendable {
   public var queryKeyNorm: Bool
   /// Sliding window of each block; 0 = none.
   public var windows: [Int]
-  /// Base of the rotary frequencies.
-  public var rotaryTheta: Double
-  /// Their stretching.
-  public var rotaryScaling: RotaryScaling
+  /// Rotary positions; nil where positions are learned.
+  public var rotary: RotaryScheme?
   /// Factor on attention scores for each block.
   public var attentionScales: [Double]
   /// End tokens that the configuration names.
@@ -85,11 +76,8 @@ public struct DecoderConfiguration: Sendable {
   public init(directory: String) throws(ModelError) {
     let path = directory + "/config.json"
     let data: Data
-    do {
-      data = try Data(contentsOf: URL(fileURLWithPath: path))
-    } catch {
-      let exists = FileManager.default.fileExists(atPath: path)
-      throw .unreadableFile(path: path, reason: exists ? "it cannot be opened" : "no such file")
+    do throws(FileError) { data = Data(try InputFile.bytes(of: path)) } catch {
+      throw .unreadableFile(path: path, reason: error.reason)
     }
     let value: JSONValue
     do {
@@ -107,20 +95,19 @@ public struct DecoderConfiguration: Sendable {
     guard value.object != nil else {
       throw .malformedConfiguration(path: path, reason: "it is not an object")
     }
-    let fields = ConfigurationFields(value, path: path)
-    let type = try fields.string("model_type")
-    guard let family = ModelFamily(rawValue: type) else {
+    let type = try ConfigurationFields(value, path: path).string("model_type")
+    guard let family = DecoderFamily.named(type) else {
       throw .unsupportedModelType(found: type, path: path)
     }
-    self =
-      family == .gpt2
-      ? try Self.gpt2(fields) : try Self.llama(fields, family: family)
+    let fields = ConfigurationFields(value, path: path, aliases: family.aliases)
+    self = try family.read(fields)
     unrecognized = fields.unread
     try validate(path: path)
   }
 
-  init(family: ModelFamily) {
+  init(family: ModelFamily, names: ModuleNames) {
     self.family = family
+    self.names = names
     (vocabularySize, hiddenSize, intermediateSize, blockCount) = (0, 0, 0, 0)
     (headCount, keyValueHeadCount, headDim, maximumPositions) = (0, 0, 0, 0)
     normEpsilon = 1e-6
@@ -128,8 +115,7 @@ public struct DecoderConfiguration: Sendable {
     tiesEmbeddings = false
     (queryKeyValueBias, outputBias, feedForwardBias, queryKeyNorm) = (false, false, false, false)
     windows = []
-    rotaryTheta = 10_000
-    rotaryScaling = .none
+    rotary = nil
     attentionScales = []
     endTokens = []
     unrecognized = []
@@ -150,7 +136,7 @@ public struct DecoderConfiguration: Sendable {
         "num_attention_heads \(headCount) is not a multiple of num_key_value_heads "
           + "\(keyValueHeadCount)", path: path)
     }
-    if family != .gpt2 && headDim % 2 != 0 {
+    if rotary != nil && headDim % 2 != 0 {
       throw .unsupportedField(
         name: "head_dim", value: "\(headDim)", expected: "an even number (rotary pairs)",
         path: path)

@@ -5,6 +5,8 @@ import Tensors
 struct DecoderMemory {
   let mode: DecoderMode
   let workspace: Workspace
+  /// Rotary positions; nil where they are learned.
+  let rotary: RotaryPositions?
   private let streams: [WorkspaceSlot]  // [tokens, hidden] input of each block, and the last output
   private let gradient: WorkspaceSlot  // [tokens, hidden]
   private let scored: WorkspaceSlot  // [targets, hidden]
@@ -42,7 +44,8 @@ struct DecoderMemory {
     headScratch = plan.reserve(
       "head.scratch", rows: 1, columns: HeadLoss.scratchCount(vocabularySize: c.vocabularySize))
 
-    let blockScratch = BlockScratch(&plan, c, rows: rows, isTraining: mode.isTraining)
+    let blockScratch = BlockScratch(
+      &plan, c, rows: rows, isTraining: mode.isTraining, isFused: blocks.contains { $0.isFused })
     let hookColumns =
       blocks.map { block in
         max(
@@ -60,9 +63,7 @@ struct DecoderMemory {
 
     workspace = Workspace(plan)
     let hookScratch = HookScratch(workspace: workspace, slot: hookSlot)
-    let rotary =
-      c.family == .gpt2
-      ? nil : RotaryTable(inverseFrequencies: c.inverseFrequencies, maxPosition: positions)
+    rotary = c.rotary.map { RotaryPositions($0, positions: positions, rows: rows) }
     let blockMemory = BlockMemory(workspace: workspace, scratch: blockScratch, rotary: rotary)
     for block in blocks {
       block.core.use(workspace)
@@ -73,7 +74,7 @@ struct DecoderMemory {
   }
 
   private static func reserve(
-    _ block: any DecoderBlock, _ plan: inout WorkspacePlan, rows: Int, _ mode: DecoderMode
+    _ block: DecoderBlock, _ plan: inout WorkspacePlan, rows: Int, _ mode: DecoderMode
   ) {
     block.reserveSaved(&plan, rows: rows, isTraining: mode.isTraining)
     block.sublayerSites.reserveSaved(&plan, rows: rows)

@@ -57,8 +57,6 @@ public final class TokenBatch {
     targetBuffer = IndexBuffer(count: maximumTokens)
   }
 
-  /// Most rows.
-  public var maximumRows: Int { positionBuffer.count }
   /// Token ids, [tokens].
   public var tokens: IndexView { tokenBuffer.all.prefix(tokenCount) }
   /// Where sequences start among the tokens, [sequences + 1].

@@ -7,7 +7,7 @@ public enum FieldKind: Sendable, Hashable {
   /// `true` or `false`; on the command line the option alone.
   case flag
   /// A whole number, both ends included.
-  case integer(minimum: Int, maximum: Int = .max)
+  case integer(minimum: Int, maximum: Int = Int(Int32.max))
   /// A finite number in a range, both ends included.
   case number(minimum: Double, maximum: Double)
   /// Any text.

@@ -107,7 +107,7 @@ public final class MethodOptions {
   {
     guard let value = value(name) else { return fallback }
     guard let number = value.int, range.contains(number) else {
-      throw wrong(name, value, "a whole number from \(range.lowerBound)")
+      throw wrong(name, value, "a whole number from \(range.lowerBound) to \(range.upperBound)")
     }
     return number
   }

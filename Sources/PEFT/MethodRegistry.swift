@@ -1,6 +1,7 @@
 import Foundation
 import JSON
 import Model
+import Tensors
 
 /// A method's usual learning rate with AdamW, where the user gives none.
 ///
@@ -35,7 +36,7 @@ public struct SuggestedRate: Sendable {
 
   /// The rate on a base, rounded to two digits: it is a place to start from, not a result.
   func rate(hiddenSize: Int) -> Double? {
-    let rate = at2048 * pow(Double(max(hiddenSize, 1)) / 2048, -widthExponent)
+    let rate = at2048 * PortableMath.pow(Double(max(hiddenSize, 1)) / 2048, -widthExponent)
     // Through text: 4.4e-3 rather than 0.0044000000000000003.
     return Double(String(format: "%.1e", rate))
   }

@@ -1,11 +1,12 @@
 import JSON
 import Model
+import Patterns
 
 /// Which projections a method adapts, by Hugging Face PEFT's rules.
 ///
 /// - A *list* matches a path that equals an entry or ends with `.` + entry.
-/// - A *string* is a regular expression that must match the whole path; `all-linear` stands for every
-///   projection but the head.
+/// - A *string* is a regular expression of Python's `re` that must match the whole path; `all-linear`
+///   stands for every projection but the head.
 /// - `exclude_modules` wins. `layers_to_transform`, for lists alone, keeps the given blocks.
 public struct ModuleTargeting: Sendable, Hashable {
   /// What selects.
@@ -46,7 +47,8 @@ public struct ModuleTargeting: Sendable, Hashable {
       }
       layers = numbers.isEmpty ? nil : numbers
     }
-    layersPattern = try options.strings("layers_pattern")
+    // An empty list says nothing, as in PEFT, whose files have one.
+    layersPattern = try options.strings("layers_pattern").flatMap { $0.isEmpty ? nil : $0 }
     if layers != nil, case .expression = targets {
       throw .inconsistentFields(
         "layers_to_transform works with a list of target_modules, not with a regular expression",
@@ -109,15 +111,14 @@ public struct ModuleTargeting: Sendable, Hashable {
     if case .list(let names) = selector, names.contains(layer.path) { return true }
     guard try Self.matches(layer.path, selector) else { return false }
     guard let layers else { return true }
-    guard layers.contains(layer.block) else { return false }
-    return try patternMatches(layer.path)
+    return try blockNumber(layer.path).map(layers.contains) ?? false
   }
 
   /// Whether `exclude_modules` names a module, or `modules_to_save` names it or a module around it.
   private func isExcluded(_ path: String) throws(PEFTError) -> Bool {
     if let excluded, try Self.matches(path, excluded) { return true }
     for module in modulesToSave
-    where try Self.wholeMatch(path, "(.*\\.)?(\(module))(\\..*)?", field: "modules_to_save") {
+    where try Self.match(path, "(^|.*\\.)\(module)($|\\..*)", field: "modules_to_save") != nil {
       return true
     }
     return false
@@ -203,26 +204,45 @@ public struct ModuleTargeting: Sendable, Hashable {
     }
   }
 
-  private func patternMatches(_ path: String) throws(PEFTError) -> Bool {
-    guard let layersPattern, !layersPattern.isEmpty else { return true }
-    for pattern in layersPattern
-    where try Self.wholeMatch(path, "(.*?\\.)?(\(pattern))\\.\\d+\\..*", field: "layers_pattern") {
-      return true
+  /// The number that follows `layers_pattern` in a path, or the first number where none is given; nil
+  /// where there is none.
+  private func blockNumber(_ path: String) throws(PEFTError) -> Int? {
+    let field = "layers_pattern"
+    var expressions = [".*?\\.[^.]*\\.(?P<idx>\\d+)\\."]
+    if let layersPattern, !layersPattern.isEmpty {
+      expressions = layersPattern.map { "(?:^|.*?\\.)\($0)\\.(?P<idx>\\d+)\\." }
     }
-    return false
+    for expression in expressions {
+      guard let match = try Self.match(path, expression, field: field) else { continue }
+      return match["idx"].flatMap { Int($0) }
+    }
+    return nil
   }
 
-  /// Whether a regular expression matches a whole path, as Python's `re.fullmatch`.
+  /// Whether a regular expression matches a whole path: Python's `re.fullmatch`.
   static func wholeMatch(
     _ path: String, _ expression: String, field: String = "target_modules"
   ) throws(PEFTError) -> Bool {
-    do {
-      return try Regex(expression).wholeMatch(in: path) != nil
-    } catch {
-      throw .unsupportedField(
-        name: field, value: expression, expected: "a regular expression (\(error))",
-        source: "the configuration")
+    do throws(RegexError) { return try PythonPattern.kept(expression).matchesWhole(path) } catch {
+      throw unreadable(expression, field, error)
     }
+  }
+
+  /// The match of a regular expression at the beginning of a path: Python's `re.match`.
+  private static func match(
+    _ path: String, _ expression: String, field: String
+  ) throws(PEFTError) -> PythonPattern.Match? {
+    do throws(RegexError) { return try PythonPattern.kept(expression).match(path) } catch {
+      throw unreadable(expression, field, error)
+    }
+  }
+
+  private static func unreadable(
+    _ expression: String, _ field: String, _ error: RegexError
+  ) -> PEFTError {
+    .unsupportedField(
+      name: field, value: expression,
+      expected: "a regular expression of Python's re (\(error))", source: "the configuration")
   }
 }
 

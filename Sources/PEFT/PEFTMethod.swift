@@ -115,7 +115,7 @@ public struct AdapterExport {
 /// 7. `export` at the end.
 ///
 /// A method knows the model and never MPI: what it computes from reduced gradients is the same on
-/// every rank because its inputs are.
+/// every rank because its inputs are. The trainer compares it in every step nevertheless.
 public protocol PEFTMethod: AnyObject {
   /// The name on the command line.
   static var methodName: String { get }
@@ -164,6 +164,9 @@ public protocol PEFTMethod: AnyObject {
   func didReduceGradients(_ context: StepContext)
   /// Runs after the update, with new values and, times `gradientScale`, the update's gradients.
   func didStep(_ context: StepContext)
+  /// What else every rank keeps a copy of and changes alike, by name: views that stay where they are
+  /// from `attach` on.
+  var replicas: [(name: String, values: MatrixView)] { get }
   /// Figures of the last step for its log line, by name.
   var figures: [String: JSONValue] { get }
   /// What a checkpoint keeps besides the tensors.
@@ -207,6 +210,8 @@ extension PEFTMethod {
   public func prepareRun(totalSteps: Int) throws(PEFTError) -> [String] { [] }
   /// Most methods train everything at one rate.
   public func learningRateFactor(of slot: ParameterSlot) -> Double { 1 }
+  /// Most methods keep everything in the arena.
+  public var replicas: [(name: String, values: MatrixView)] { [] }
   /// Most methods have nothing to tell of a step.
   public var figures: [String: JSONValue] { [:] }
   /// Most methods do nothing here.

@@ -1,3 +1,4 @@
+import Files
 import Foundation
 import JSON
 import Templates
@@ -60,8 +61,8 @@ public struct ModelText: Sendable {
   ) throws {
     let directory = URL(fileURLWithPath: path).deletingLastPathComponent().path
     try self.init(
-      tokenizer: try Tokenizer(contentsOf: path), directory: directory, chatTemplate: chatTemplate,
-      endOfText: name)
+      tokenizer: try Tokenizer(contentsOf: path, configuredBy: directory), directory: directory,
+      chatTemplate: chatTemplate, endOfText: name)
   }
 
   private init(
@@ -77,7 +78,9 @@ public struct ModelText: Sendable {
     var tokens: [(name: String, value: JSONNode)] = []
     for key in ["bos", "eos", "unk", "sep", "pad", "cls", "mask"].map({ $0 + "_token" }) {
       // A token is a string, or an object that describes it.
-      let node = settings?[key] ?? map?[key]
+      // As in transformers, the map stands above the settings unless these number the tokens.
+      let isNumbered = settings?["added_tokens_decoder"] != nil
+      let node = isNumbered ? settings?[key] ?? map?[key] : map?[key] ?? settings?[key]
       if let text = node?.string ?? node?["content"]?.string { tokens.append((key, .string(text))) }
     }
     specialTokens = tokens
@@ -94,6 +97,10 @@ public struct ModelText: Sendable {
     if let name {
       end = tokenizer.id(of: name)
       if end == nil { throw PreparationError.unknownToken(name, tokenizer: tokenizer.path) }
+    } else if let configured, end == nil || tokenizer.namedOnly.contains(configured) {
+      let other = stops.min().map { "\($0) ('\(tokenizer.token(of: $0) ?? "?")')" }
+      throw PreparationError.missingEndOfText(
+        configured, directory: directory, tokenizer: tokenizer.path, configured: other)
     } else if end == nil, let only = stops.min(), stops.count == 1 {
       end = only
     }
@@ -185,18 +192,13 @@ public struct ModelText: Sendable {
   }
 
   private static func text(_ path: String) throws(PreparationError) -> String {
-    do {
-      let data = try Data(contentsOf: URL(fileURLWithPath: path))
-      guard let text = String(validating: data, as: UTF8.self) else {
-        throw PreparationError.unreadable(path: path, reason: "it is not UTF-8")
-      }
-      return text
-    } catch {
-      let isThere = FileManager.default.fileExists(atPath: path)
-      throw error as? PreparationError
-        ?? .unreadable(
-          path: path,
-          reason: isThere ? "it is no file, or permission is missing" : "there is no such file")
+    let bytes: [UInt8]
+    do throws(FileError) { bytes = try InputFile.bytes(of: path) } catch {
+      throw .unreadable(path: path, reason: error.reason)
     }
+    guard let text = String(validating: bytes, as: UTF8.self) else {
+      throw .unreadable(path: path, reason: "it is not UTF-8")
+    }
+    return text
   }
 }

@@ -183,6 +183,7 @@ public final class Preparation {
       report.forms[example.form, default: 0] += 1
       report.answers += example.answerCount
       report.unclosedAnswers += example.unclosedCount
+      if example.beginsTwice { report.doubleBegins += 1 }
       try takeByLength(example, at: row.location, for: name, writer)
     }
   }

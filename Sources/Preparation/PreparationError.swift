@@ -37,6 +37,9 @@ public enum PreparationError: ClassifiedError {
   case nothingCounts(examples: Int)
   /// An end-of-text token is to be put behind examples, and none is known.
   case noEndOfText(tokenizer: String)
+  /// The tokenizer lacks the end-of-text token that its configuration names; `configured` is the one
+  /// of the model's configuration.
+  case missingEndOfText(String, directory: String, tokenizer: String, configured: String?)
   /// The end-of-text token that was named is not in the vocabulary.
   case unknownToken(String, tokenizer: String)
 
@@ -75,6 +78,10 @@ public enum PreparationError: ClassifiedError {
     case .noEndOfText(let tokenizer):
       "The end-of-text token that goes with \(tokenizer) is not known: no tokenizer_config.json "
         + "names an eos_token. Name it with --eos-token, or leave it out with --no-append-eos."
+    case .missingEndOfText(let token, let directory, let tokenizer, let configured):
+      "The eos_token in \(directory) is '\(token)', which \(tokenizer) does not have"
+        + (configured.map { "; the model's eos_token_id is \($0)" } ?? "")
+        + ". Mend eos_token in tokenizer_config.json, or name the token with --eos-token."
     case .unknownToken(let token, let tokenizer):
       "--eos-token is '\(token)', which \(tokenizer) does not have."
     }

@@ -62,6 +62,7 @@ extension PreparationReport {
       "duplicates_removed": .int(removedDuplicates),
       "duplicates_across_splits": .int(acrossSplits), "answers": .int(answers),
       "answers_without_stop_token": .int(unclosedAnswers),
+      "double_begin_token": .int(doubleBegins),
       "forms": .object(
         Dictionary(uniqueKeysWithValues: forms.map { ($0.key.rawValue, .int($0.value)) })),
       "broken_rows": .array(

@@ -55,6 +55,8 @@ public struct PreparationReport: Sendable {
   public var answers = 0
   /// Answers that do not end with a token that stops generation.
   public var unclosedAnswers = 0
+  /// Texts that begin with the begin token, and got another one.
+  public var doubleBegins = 0
   /// How Alpaca's rows and conversations were put into words.
   public var templateName: String?
   /// The longest example that the model takes, if known.
@@ -86,6 +88,11 @@ public struct PreparationReport: Sendable {
       lines.append(
         "\(unclosedAnswers) of \(answers) answers do not end with a token that stops generation: the "
           + "model will not learn to stop; see --append-eos, or mend the chat template")
+    }
+    if doubleBegins > 0 {
+      lines.append(
+        "\(doubleBegins) \(doubleBegins == 1 ? "text begins" : "texts begin") with the begin token, which "
+          + "the tokenizer puts before each: there are two now; take it out of the rows")
     }
     if acrossSplits > 0, !removesDuplicates {
       lines.append(

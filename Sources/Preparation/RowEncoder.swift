@@ -19,6 +19,8 @@ struct RowEncoder: Sendable {
     /// Answers that do not end with a stop token.
     var unclosedCount = 0
     var answerCount = 0
+    /// Whether the text brings the begin token that is put before it.
+    var beginsTwice = false
   }
 
   init(_ text: ModelText, _ options: PreparationOptions) throws {
@@ -75,11 +77,13 @@ struct RowEncoder: Sendable {
     case .text(let text, let counted):
       guard !text.isEmpty else { throw .empty }
       var (tokens, mask) = try tokens(text, [counted])
+      let beginsTwice = !before.isEmpty && tokens.starts(with: before)
       tokens = before + tokens + after
       mask =
         [UInt8](repeating: 0, count: before.count) + mask
         + [UInt8](repeating: 1, count: after.count)
       var encoded = Encoded(tokens: tokens, mask: mask, form: form)
+      encoded.beginsTwice = beginsTwice
       if options.appendsEndOfText ?? true { try close(&encoded) }
       return encoded
     case .conversation(let messages, let tools, let documents, let first):

@@ -67,6 +67,7 @@ enum RowContent {
   ///
   /// - Parameter prefersChat: whether Alpaca's rows become conversations.
   init(_ row: JSONNode, form: RowForm, prefersChat: Bool) throws(RowProblem) {
+    let row = Self.withoutNulls(row)
     switch form {
     case .text, .plainText:
       let text = try Self.text(row, "text")
@@ -93,6 +94,25 @@ enum RowContent {
     }
   }
 
+  /// The row without members that are null, which a table has where another row has something: as
+  /// TRL leaves them out.
+  ///
+  /// A message's content stays; what becomes of it depends on the template.
+  private static func withoutNulls(_ node: JSONNode) -> JSONNode {
+    switch node {
+    case .array(let elements): return .array(elements.map(withoutNulls))
+    case .object(let object):
+      let isMessage = object["role"]?.string != nil
+      var members: [(key: String, value: JSONNode)] = []
+      for (key, value) in object.members {
+        if value.isNull, !(isMessage && key == "content") { continue }
+        members.append((key, withoutNulls(value)))
+      }
+      return .object(JSONObject(members))
+    default: return node
+    }
+  }
+
   private static func continued(_ prompt: String, by answer: String) -> RowContent {
     let start = prompt.utf8.count
     return .text(prompt + answer, counts: start..<(start + answer.utf8.count))
@@ -110,7 +130,7 @@ enum RowContent {
     guard let node = row[key], !node.isNull else { return .null }
     if node.array != nil { return node }
     if let text = node.string, let parsed = try? JSONNode(parsing: text), parsed.array != nil {
-      return parsed
+      return withoutNulls(parsed)
     }
     throw .badValue(key: key, expected: "a list", found: node.kind)
   }

@@ -38,11 +38,6 @@ public struct ReportPage: Sendable {
     return "<dl>\n\(rows.joined())</dl>\n"
   }
 
-  /// Paragraphs of plain text, for ``add(_:_:note:)``.
-  public static func paragraphs(_ texts: [String]) -> String {
-    texts.map { "<p>\(Markup.escaped($0))</p>\n" }.joined()
-  }
-
   /// The whole file.
   public var html: String {
     """

@@ -96,16 +96,6 @@ extension ReportTable {
       .map { line in String(line.reversed().drop { $0 == " " }.reversed()) + "\n" }.joined()
   }
 
-  /// The table in Markdown.
-  public var markdown: String {
-    let shown = columns.indices.filter { columns[$0].isShown }
-    func line(_ cells: [String]) -> String { "| " + cells.joined(separator: " | ") + " |\n" }
-    func cell(_ text: String) -> String { text.replacing("|", with: "\\|") }
-    return line(shown.map { cell(columns[$0].title) })
-      + line(shown.map { columns[$0].isNumeric ? "---:" : ":---" })
-      + rows.map { row in line(shown.map { cell(row[$0].shown) }) }.joined()
-  }
-
   /// The table as HTML; cells of the first column head their rows.
   public var html: String {
     let shown = columns.indices.filter { columns[$0].isShown }

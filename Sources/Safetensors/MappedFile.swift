@@ -1,10 +1,5 @@
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#elseif canImport(Darwin)
-  import Darwin
-#endif
+import Files
+import Glibc
 
 /// A whole file in memory, read-only, paged in as it is touched and shared by the ranks of a node.
 ///
@@ -13,24 +8,18 @@
 /// stands for this: the bytes stay mapped as long as the owner lives.
 @safe
 final class MappedFile: @unchecked Sendable {
-  // Sendable: both properties are constants, and the bytes are never written.
+  // Sendable: all properties are constants, and the bytes are never written.
   let path: String
   let bytes: UnsafeRawBufferPointer
+  let identity: String
 
   init(path: String) throws(SafetensorsError) {
     self.path = path
-    // The path is copied by the call, here and below.
-    let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
-    guard descriptor >= 0 else { throw .unreadable(path: path, reason: systemReason(errno)) }
+    let (descriptor, byteCount): (CInt, Int)
+    do throws(FileError) { (descriptor, byteCount) = try InputFile.descriptor(of: path) } catch {
+      throw SafetensorsError(error)
+    }
     defer { _ = close(descriptor) }
-    var status = stat()
-    guard unsafe fstat(descriptor, &status) == 0 else {
-      throw .unreadable(path: path, reason: systemReason(errno))
-    }
-    guard status.st_mode & S_IFMT == S_IFREG else {
-      throw .unreadable(path: path, reason: "it is not a file")
-    }
-    let byteCount = Int(status.st_size)
     // An empty file cannot be mapped, and is too short anyhow.
     guard byteCount >= 8 else { throw .tooShort(path: path, byteCount: byteCount) }
     let address = unsafe mmap(nil, byteCount, PROT_READ, MAP_SHARED, descriptor, 0)
@@ -38,17 +27,19 @@ final class MappedFile: @unchecked Sendable {
       throw .unreadable(path: path, reason: systemReason(errno))
     }
     unsafe bytes = UnsafeRawBufferPointer(start: address, count: byteCount)
+    var status = stat()
+    guard unsafe fstat(descriptor, &status) == 0 else {
+      throw .unreadable(path: path, reason: systemReason(errno))
+    }
+    let (modified, changed) = (status.st_mtim, status.st_ctim)
+    identity = """
+      \(status.st_dev):\(status.st_ino):\(byteCount):\(modified.tv_sec).\(modified.tv_nsec):\
+      \(changed.tv_sec).\(changed.tv_nsec)
+      """
   }
 
   deinit {
     // The address is the one that mmap gave, and nobody holds it beyond this owner.
     unsafe munmap(UnsafeMutableRawPointer(mutating: bytes.baseAddress), bytes.count)
   }
-}
-
-/// The system's words for an error number.
-func systemReason(_ number: Int32) -> String {
-  // The text is the thread's own since glibc 2.32, and is copied at once.
-  guard let text = unsafe strerror(number) else { return "error \(number)" }
-  return unsafe String(cString: text)
 }

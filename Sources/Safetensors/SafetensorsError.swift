@@ -1,3 +1,4 @@
+import Files
 import JSON
 import Tensors
 
@@ -41,6 +42,10 @@ public enum SafetensorsError: ClassifiedError, Equatable {
   case tensorInTwoShards(tensor: String, first: String, second: String)
   /// A file could not be written; `call` is what failed.
   case unwritable(path: String, call: String, reason: String)
+  /// A file's name cannot be taken.
+  case file(FileError)
+  /// The bytes are not those that the digest in the header was made of.
+  case damaged(path: String, expected: String, found: String)
   /// The tensor was given to the writer twice.
   case duplicateTensor(path: String, tensor: String)
   /// The tensor was declared to the writer and never written.
@@ -50,6 +55,7 @@ public enum SafetensorsError: ClassifiedError, Equatable {
   public var errorClass: ErrorClass {
     switch self {
     case .unwritable: .output
+    case .file(let error): error.errorClass
     case .duplicateTensor, .unwrittenTensor: .failure
     default: .input
     }
@@ -104,6 +110,11 @@ public enum SafetensorsError: ClassifiedError, Equatable {
       "Tensor '\(tensor)' is in \(first) and in \(second). Remove the file that is not the model's."
     case .unwritable(let path, let call, let reason):
       "\(path) cannot be written: \(call) failed: \(reason)."
+    case .file(let error): error.description
+    case .damaged(let path, let expected, let found):
+      "\(path) is damaged: the digest of its bytes is \(found), written was \(expected). "
+        + "\(Self.again) (A program that changed the tensors on purpose leaves "
+        + "'\(SafetensorsSeal.key)' out of the metadata.)"
     case .duplicateTensor(let path, let tensor):
       "Tensor '\(tensor)' was to be written twice to \(path)."
     case .unwrittenTensor(let path, let tensor):
@@ -112,4 +123,16 @@ public enum SafetensorsError: ClassifiedError, Equatable {
   }
 
   private static let again = "Copy or download the file again."
+}
+
+extension SafetensorsError {
+  /// The same failure in this module's words.
+  init(_ error: FileError) {
+    switch error {
+    case .cannotRead(let path, let reason): self = .unreadable(path: path, reason: reason)
+    case .cannotWrite(let path, let call, let reason):
+      self = .unwritable(path: path, call: call, reason: reason)
+    default: self = .file(error)
+    }
+  }
 }

@@ -15,7 +15,12 @@ public final class SafetensorsFile: Sendable {
   public let metadata: [String: String]
   /// The tensors in the order of their data.
   public let tensors: [SafetensorsTensor]
+  /// What is the same for two processes of one machine where they mapped the same file: its device,
+  /// number, size and times.
+  public let identity: String
   private let indexByName: [TensorName: Int]
+  private let file: MappedFile
+  private let headerEnd: Int
 
   /// Maps the file at `path` and checks its header.
   ///
@@ -24,12 +29,26 @@ public final class SafetensorsFile: Sendable {
     let file = try MappedFile(path: path)
     let header = try unsafe SafetensorsHeader(path: path, bytes: file.bytes)
     self.path = path
+    self.file = file
+    headerEnd = header.byteCount
     metadata = header.metadata
+    identity = file.identity
     tensors = header.entries.map { SafetensorsTensor($0, in: file) }
     // The header refused names that come twice.
     indexByName = Dictionary(
       header.entries.enumerated().map { (TensorName($1.name), $0) }, uniquingKeysWith: { a, _ in a }
     )
+  }
+
+  /// Whether the header has a digest of the whole file.
+  public var isSealed: Bool { metadata[SafetensorsSeal.key] != nil }
+
+  /// Compares the digest in the header with the bytes, all of which are read; a file without one
+  /// passes.
+  ///
+  /// - Throws: `damaged`.
+  public func checkSeal() throws(SafetensorsError) {
+    try SafetensorsSeal.check(file, metadata: metadata, headerEnd: headerEnd)
   }
 
   /// The tensors' names in the order of their data.

@@ -21,6 +21,8 @@ struct SafetensorsHeader: Sendable {
   static let metadataKey = "__metadata__"
 
   let metadata: [String: String]
+  /// Bytes of length and header: where the data begin.
+  let byteCount: Int
   /// In the order of their data.
   let entries: [HeaderEntry]
 
@@ -70,6 +72,7 @@ struct SafetensorsHeader: Sendable {
       throw .wrongFileSize(path: path, expected: end, found: bytes.count)
     }
     self.metadata = metadata
+    byteCount = dataStart
     self.entries = entries
   }
 

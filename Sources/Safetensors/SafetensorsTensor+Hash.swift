@@ -1,8 +1,30 @@
+import Tensors
+
 extension SafetensorsTensor {
+  /// XXH64 of some of the tensor's bytes, counted from its first.
+  public func hash(bytes range: Range<Int>) -> UInt64 {
+    // The range is checked against the tensor by the slice.
+    unsafe XXH64.hash(UnsafeRawBufferPointer(rebasing: bytes[range]))
+  }
+
+  /// The index, in row-major order, of the first element in `range` that is infinite or not a number.
+  ///
+  /// - Throws: `unsupportedType`.
+  public func firstNonFinite(in range: Range<Int>) throws(SafetensorsError) -> Int? {
+    let type = try floatType()
+    precondition(
+      range.lowerBound >= 0 && range.upperBound <= elementCount,
+      "elements \(range) of \(elementCount) in \(name)")
+    guard let base = unsafe bytes.baseAddress else { return nil }
+    let found = unsafe HalfPrecision.firstNonFinite(
+      base + range.lowerBound * type.byteCount, type, count: range.count)
+    return found.map { $0 + range.lowerBound }
+  }
+
   /// A hash of up to 1024 words spread evenly over the tensor's bytes, and of its length.
   ///
-  /// It tells one base from another without reading all of it: a model of many gigabytes is
-  /// recognised in milliseconds. It is no proof that every byte is the same.
+  /// Checkpoints of earlier versions have it in their fingerprint of the base. Nothing else should
+  /// use it: a change between the words leaves it as it is.
   public func sampledHash() -> UInt64 {
     let bytes = unsafe self.bytes
     var hash: UInt64 = 0xcbf2_9ce4_8422_2325 ^ UInt64(bytes.count)

@@ -1,13 +1,6 @@
+import Files
 import JSON
 import Tensors
-
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#elseif canImport(Darwin)
-  import Darwin
-#endif
 
 /// Writes a safetensors file, tensor after tensor, and publishes it whole.
 ///
@@ -19,9 +12,9 @@ import Tensors
 /// try writer.finish()
 /// ```
 ///
-/// The file is byte for byte what `safetensors.torch.save_file` writes for the same tensors. It grows
-/// under a temporary name beside `path`; `finish` syncs and renames it, so that a reader sees the old
-/// file or the new one. A writer that goes without `finish` removes what it wrote. All places follow
+/// The file is byte for byte what `safetensors.torch.save_file` writes for the same tensors and
+/// metadata. It grows under a temporary name beside `path`; `finish` syncs and renames it, so that a
+/// reader sees the old file or the new one. A writer that goes without `finish` removes what it wrote. All places follow
 /// from the declared shapes, so tensors may be written in any order, and memory use is one chunk.
 public struct SafetensorsWriter: ~Copyable {
   /// A tensor that will be written.
@@ -53,8 +46,9 @@ public struct SafetensorsWriter: ~Copyable {
   public let path: String
   /// The tensors in the order of their data.
   public let entries: [Entry]
-  private let temporaryPath: String
-  private var descriptor: Int32
+  private let pending: PendingFile
+  private let header: [UInt8]
+  private let isSealed: Bool
   private let offsets: [Int]
   private var isWritten: [Bool]
   private let indexByName: [TensorName: Int]
@@ -67,9 +61,12 @@ public struct SafetensorsWriter: ~Copyable {
   ///   - path: the final file, replaced if it is there.
   ///   - tensors: what will be written, in any order.
   ///   - metadata: strings kept in the header; transformers asks for `format`.
+  ///   - isSealed: whether the header gets a digest of the whole file, which
+  ///     `SafetensorsFile.checkSeal` compares and other programs do not look at.
   /// - Throws: `unwritable`; `duplicateTensor`.
   public init(
-    path: String, tensors: [Entry], metadata: [String: String] = ["format": "pt"]
+    path: String, tensors: [Entry], metadata: [String: String] = ["format": "pt"],
+    isSealed: Bool = false
   ) throws(SafetensorsError) {
     let entries = tensors.sorted {
       $0.elementType == $1.elementType
@@ -82,16 +79,15 @@ public struct SafetensorsWriter: ~Copyable {
         throw .duplicateTensor(path: path, tensor: entry.name)
       }
     }
+    var metadata = metadata
+    if isSealed { metadata[SafetensorsSeal.key] = SafetensorsSeal.placeholder }
     let header = Self.header(entries, metadata)
-    let temporaryPath = "\(path).part-\(getpid())"
-    // What an earlier process of the same number left behind is of no use to anybody.
-    _ = unsafe unlink(temporaryPath)
-    let descriptor = unsafe open(temporaryPath, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o644)
-    guard descriptor >= 0 else { throw Self.failure(path, "open") }
-    do { try Self.put(header, at: 0, descriptor, path) } catch {
-      _ = close(descriptor)
-      _ = unsafe unlink(temporaryPath)
-      throw error
+    let pending: PendingFile
+    do throws(FileError) { pending = try PendingFile(path: path) } catch {
+      throw SafetensorsError(error)
+    }
+    do throws(FileError) { try pending.write(header, at: 0) } catch {
+      throw SafetensorsError(error)
     }
     var offset = header.count
     offsets = entries.map { entry in
@@ -101,18 +97,12 @@ public struct SafetensorsWriter: ~Copyable {
     self.path = path
     self.entries = entries
     self.indexByName = indexByName
-    self.temporaryPath = temporaryPath
-    self.descriptor = descriptor
+    self.pending = pending
+    self.header = header
+    self.isSealed = isSealed
     isWritten = entries.map { $0.elementCount == 0 }
     chunk = FloatBuffer(count: Self.chunkElementCount)
     converted = FloatBuffer(count: Self.chunkElementCount)
-  }
-
-  deinit {
-    if descriptor >= 0 {
-      _ = close(descriptor)
-      _ = unsafe unlink(temporaryPath)
-    }
   }
 
   /// Writes a tensor from f32, rounded to its declared type.
@@ -188,15 +178,13 @@ public struct SafetensorsWriter: ~Copyable {
     if let index = isWritten.firstIndex(of: false) {
       throw .unwrittenTensor(path: path, tensor: entries[index].name)
     }
-    guard fsync(descriptor) == 0 else { throw failure("fsync") }
-    let closed = close(descriptor)
-    descriptor = -1
-    guard closed == 0, unsafe rename(temporaryPath, path) == 0 else {
-      let error = failure(closed == 0 ? "rename" : "close")
-      _ = unsafe unlink(temporaryPath)
-      throw error
+    if isSealed {
+      let (seal, place) = try SafetensorsSeal.seal(header: header, of: pending, path: path)
+      do throws(FileError) { try pending.write(seal, at: place) } catch {
+        throw SafetensorsError(error)
+      }
     }
-    try syncDirectory()
+    do throws(FileError) { try pending.publish() } catch { throw SafetensorsError(error) }
   }
 
   private func entry(_ name: String) throws(SafetensorsError) -> Entry {
@@ -210,57 +198,10 @@ public struct SafetensorsWriter: ~Copyable {
     return index
   }
 
-  /// Makes the new name itself survive a crash.
-  private func syncDirectory() throws(SafetensorsError) {
-    let end = path.lastIndex(of: "/")
-    let directory = end.map { $0 == path.startIndex ? "/" : String(path[..<$0]) } ?? "."
-    let handle = unsafe open(directory, O_RDONLY | O_CLOEXEC)
-    guard handle >= 0 else { throw failure("open of the directory") }
-    defer { _ = close(handle) }
-    // Some network file systems cannot sync a directory (EINVAL); the name is theirs to keep then.
-    guard fsync(handle) == 0 || errno == EINVAL else { throw failure("fsync of the directory") }
-  }
-
-  private func failure(_ call: String) -> SafetensorsError { Self.failure(path, call) }
-
-  private static func failure(_ path: String, _ call: String) -> SafetensorsError {
-    .unwritable(path: path, call: call, reason: systemReason(errno))
-  }
-
   private func put(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws(SafetensorsError) {
-    try unsafe Self.put(bytes, at: offset, descriptor, path)
-  }
-
-  /// Writes all bytes.
-  ///
-  /// The corresponding C function is `pwrite`.
-  private static func put(
-    _ bytes: UnsafeRawBufferPointer, at offset: Int, _ descriptor: Int32, _ path: String
-  ) throws(SafetensorsError) {
-    var done = 0
-    while done < bytes.count {
-      // A write may take fewer bytes than asked, and a signal may interrupt it.
-      let rest = unsafe UnsafeRawBufferPointer(rebasing: bytes[done...])
-      let written = unsafe pwrite(descriptor, rest.baseAddress, rest.count, off_t(offset + done))
-      if written < 0 {
-        if errno == EINTR { continue }
-        throw failure(path, "pwrite")
-      }
-      done += written
+    do throws(FileError) { try unsafe pending.write(bytes, at: offset) } catch {
+      throw SafetensorsError(error)
     }
-  }
-
-  private static func put(
-    _ bytes: [UInt8], at offset: Int, _ descriptor: Int32, _ path: String
-  ) throws(SafetensorsError) {
-    // The bytes are read inside the closure only; its error is carried out by hand, since
-    // `withUnsafeBytes` does not keep its type.
-    let result = unsafe bytes.withUnsafeBytes { buffer in
-      Result { () throws(SafetensorsError) in
-        try unsafe put(buffer, at: offset, descriptor, path)
-      }
-    }
-    try result.get()
   }
 
   /// Length and JSON, padded with blanks to a multiple of 8 bytes.

@@ -1,12 +1,6 @@
+import Files
+import Glibc
 import JSON
-
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#elseif canImport(Darwin)
-  import Darwin
-#endif
 
 /// The weights of a Hugging Face model directory, in one file or in shards.
 ///

@@ -3,6 +3,13 @@ struct ExpressionParser {
   let template: String
   private let tokens: [Token]
   private var position = 0
+  /// Expressions around the one that is being read.
+  private var depth = 0
+
+  /// Expressions inside each other, and operators in a row: a tree of both is walked over by
+  /// recursion.
+  private static let depthLimit = 100
+  private static let chainLimit = 128
 
   init(_ tokens: [Token], template: String) {
     self.tokens = tokens
@@ -62,17 +69,40 @@ struct ExpressionParser {
 
   // MARK: Expressions, loosest first
 
+  /// Goes a level deeper; the caller goes back by `depth -= 1`.
+  private mutating func enter() throws(TemplateError) {
+    depth += 1
+    if depth > Self.depthLimit {
+      throw .syntax(
+        template: template, line: line,
+        problem: "expressions are nested deeper than \(Self.depthLimit)")
+    }
+  }
+
+  private func lengthen(_ chain: inout Int) throws(TemplateError) {
+    chain += 1
+    if chain > Self.chainLimit {
+      throw .syntax(
+        template: template, line: line,
+        problem: "more than \(Self.chainLimit) operators stand in a row")
+    }
+  }
+
   /// An expression; without `condition`, `a if b else c` is not taken.
   mutating func expression(condition: Bool = true) throws(TemplateError) -> Expression {
-    condition ? try conditional() : try disjunction()
+    try enter()
+    defer { depth -= 1 }
+    return condition ? try conditional() : try disjunction()
   }
 
   private mutating func conditional() throws(TemplateError) -> Expression {
     let line = line
     var value = try disjunction()
+    var chain = 0
     while skipName("if") {
+      try lengthen(&chain)
       let test = try disjunction()
-      let otherwise = skipName("else") ? try conditional() : nil
+      let otherwise = skipName("else") ? try expression() : nil
       value = Expression(line: line, kind: .condition(test, then: value, otherwise: otherwise))
     }
     return value
@@ -80,7 +110,9 @@ struct ExpressionParser {
 
   private mutating func disjunction() throws(TemplateError) -> Expression {
     var left = try conjunction()
+    var chain = 0
     while isName("or") {
+      try lengthen(&chain)
       let line = next().line
       left = Expression(line: line, kind: .or(left, try conjunction()))
     }
@@ -89,7 +121,9 @@ struct ExpressionParser {
 
   private mutating func conjunction() throws(TemplateError) -> Expression {
     var left = try negation()
+    var chain = 0
     while isName("and") {
+      try lengthen(&chain)
       let line = next().line
       left = Expression(line: line, kind: .and(left, try negation()))
     }
@@ -99,6 +133,8 @@ struct ExpressionParser {
   private mutating func negation() throws(TemplateError) -> Expression {
     guard isName("not") else { return try comparison() }
     let line = next().line
+    try enter()
+    defer { depth -= 1 }
     return Expression(line: line, kind: .not(try negation()))
   }
 
@@ -126,7 +162,9 @@ struct ExpressionParser {
 
   private mutating func sum() throws(TemplateError) -> Expression {
     var left = try concatenation()
+    var chain = 0
     while case .symbol(let symbol) = current.kind, symbol == "+" || symbol == "-" {
+      try lengthen(&chain)
       let line = next().line
       left = Expression(line: line, kind: .arithmetic(symbol, left, try concatenation()))
     }
@@ -142,7 +180,9 @@ struct ExpressionParser {
 
   private mutating func product() throws(TemplateError) -> Expression {
     var left = try power()
+    var chain = 0
     while case .symbol(let symbol) = current.kind, ["*", "/", "//", "%"].contains(symbol) {
+      try lengthen(&chain)
       let line = next().line
       left = Expression(line: line, kind: .arithmetic(symbol, left, try power()))
     }
@@ -151,7 +191,9 @@ struct ExpressionParser {
 
   private mutating func power() throws(TemplateError) -> Expression {
     var left = try unary()
+    var chain = 0
     while isSymbol("**") {
+      try lengthen(&chain)
       let line = next().line
       left = Expression(line: line, kind: .arithmetic("**", left, try unary()))
     }
@@ -160,6 +202,8 @@ struct ExpressionParser {
 
   private mutating func unary(withFilters: Bool = true) throws(TemplateError) -> Expression {
     let line = line
+    try enter()
+    defer { depth -= 1 }
     var value: Expression
     if skipSymbol("-") {
       value = Expression(line: line, kind: .negative(try unary(withFilters: false)))
@@ -261,7 +305,9 @@ struct ExpressionParser {
 
   private mutating func postfix(_ start: Expression) throws(TemplateError) -> Expression {
     var value = start
+    var chain = 0
     while true {
+      try lengthen(&chain)
       let line = line
       if skipSymbol(".") {
         if case .integer(let index) = current.kind {
@@ -336,7 +382,9 @@ struct ExpressionParser {
   /// `| filter`, `is test` and calls behind them.
   private mutating func filters(_ start: Expression) throws(TemplateError) -> Expression {
     var value = start
+    var chain = 0
     while true {
+      try lengthen(&chain)
       let line = line
       if isSymbol("|") {
         value = try filter(value)
@@ -353,7 +401,9 @@ struct ExpressionParser {
   /// `| name` or `| name(arguments)`, as often as it comes.
   mutating func filter(_ start: Expression) throws(TemplateError) -> Expression {
     var value = start
+    var chain = 0
     while skipSymbol("|") {
+      try lengthen(&chain)
       let line = line
       value = try namedFilter(value, line)
     }

@@ -222,7 +222,8 @@ enum Filter {
         throw arguments.failure("'round' needs a number, not \(value.typeName)")
       }
       var scale = 1.0
-      for _ in 0..<min(15, try arguments.integer(given["precision"], "precision", default: 0)) {
+      let precision = try arguments.integer(given["precision"], "precision", default: 0)
+      for _ in 0..<min(15, max(0, precision)) {
         scale *= 10
       }
       let rule: FloatingPointRoundingRule =

@@ -8,14 +8,34 @@ extension Renderer {
     _ expression: Expression, _ scope: Scope, captured: String? = nil, caller: Value.Macro? = nil
   ) throws(TemplateError) -> Value {
     let line = expression.line
+    try budget.spend(line)
     switch expression.kind {
     case .constant(let constant): return Value(constant)
+    case .captured, .name: break
+    default:
+      try budget.enter(line)
+      defer { budget.leave() }
+      let value = try compound(expression, scope, captured: captured, caller: caller)
+      try budget.take(line, value)
+      return value
+    }
+    switch expression.kind {
     case .captured: return .string(captured ?? "")
     case .name(let name):
       if let value = scope[name] { return value }
       return Self.functions.contains(name) ? .function(name) : .undefined("'\(name)'")
-    case .list(let elements): return .list(try values(elements, scope))
-    case .tuple(let elements): return .tuple(try values(elements, scope))
+    default: preconditionFailure("an expression that compound(_:_:) takes")
+    }
+  }
+
+  /// The value of an expression that has parts.
+  private func compound(
+    _ expression: Expression, _ scope: Scope, captured: String?, caller: Value.Macro?
+  ) throws(TemplateError) -> Value {
+    let line = expression.line
+    switch expression.kind {
+    case .list(let elements): return try weighed(.list(try values(elements, scope)), line)
+    case .tuple(let elements): return try weighed(.tuple(try values(elements, scope)), line)
     case .dictionary(let members): return try dictionary(members, scope, line)
     case .attribute(let object, let name):
       let value = try evaluate(object, scope)
@@ -32,6 +52,7 @@ extension Renderer {
       return found
     case .slice(let object, let from, let to, let step):
       let value = try evaluate(object, scope)
+      try budget.spend(line, Budget.work(value))
       guard
         let part = value.slice(
           from: try optional(from, scope), to: try optional(to, scope),
@@ -47,9 +68,9 @@ extension Renderer {
       return try filter(name, value, try self.arguments(arguments, scope, line, "'\(name)'"))
     case .test(let object, let name, let arguments):
       let value = try evaluate(object, scope)
-      return .bool(
-        try ValueTest.apply(
-          name, value, try self.arguments(arguments, scope, line, "'\(name)'")))
+      let given = try self.arguments(arguments, scope, line, "'\(name)'")
+      for other in given.positional { try allowComparison(value, other, line) }
+      return .bool(try ValueTest.apply(name, value, given))
     default: return try operation(expression, scope)
     }
   }
@@ -74,6 +95,7 @@ extension Renderer {
       var left = try evaluate(first, scope)
       for (sign, operand) in operands {
         let right = try evaluate(operand, scope)
+        try allowComparison(left, right, line)
         guard let holds = Value.compare(sign, left, right) else {
           throw failure(
             line, "\(left.typeName) and \(right.typeName) cannot be compared by '\(sign)'")
@@ -83,7 +105,9 @@ extension Renderer {
       }
       return .bool(true)
     case .concatenation(let parts):
-      return .string(try values(parts, scope).map(\.text).joined())
+      let parts = try values(parts, scope)
+      try budget.allowText(line, parts.reduce(0) { Budget.saturated($0, Budget.written($1)) })
+      return .string(parts.map(\.text).joined())
     case .condition(let test, let then, let otherwise):
       if try evaluate(test, scope).isTrue { return try evaluate(then, scope) }
       return try optional(otherwise, scope) ?? .undefined("an 'if' without 'else'")
@@ -94,13 +118,39 @@ extension Renderer {
   private func arithmetic(
     _ sign: String, _ left: Value, _ right: Value, _ line: Int
   ) throws(TemplateError) -> Value {
+    if sign == "*", let count = left.integer ?? right.integer {
+      let value = left.integer == nil ? left : right
+      let size = value.string?.utf8.count ?? 16 * (value.items?.count ?? 0)
+      try budget.allowText(line, Budget.product(max(count, 0), size))
+    }
     guard let result = Value.arithmetic(sign, left, right) else {
       for case .undefined(let what) in [left, right] {
         throw failure(line, "\(what) is undefined and stands beside '\(sign)'")
       }
       throw failure(line, "\(left.typeName) \(sign) \(right.typeName) cannot be computed")
     }
-    return result
+    return result.string == nil ? try weighed(result, line) : result
+  }
+
+  /// A value of values that is not beyond measure.
+  private func weighed(_ value: Value, _ line: Int) throws(TemplateError) -> Value {
+    switch value {
+    case .list, .tuple, .dictionary: try budget.weigh(line, value)
+    default: break
+    }
+    return value
+  }
+
+  /// Counts the work of a comparison, which walks over both values.
+  private func allowComparison(
+    _ left: Value, _ right: Value, _ line: Int
+  ) throws(TemplateError) {
+    if let text = right.string, let part = left.string {
+      let work = Budget.product(text.utf8.count, part.utf8.count) / 256
+      return try budget.spend(line, min(work, Budget.steps))
+    }
+    _ = try weighed(left, line)
+    _ = try weighed(right, line)
   }
 
   private func dictionary(
@@ -119,7 +169,7 @@ extension Renderer {
         result.append((name, value))
       }
     }
-    return .dictionary(Value.Dictionary(result))
+    return try weighed(.dictionary(Value.Dictionary(result)), line)
   }
 
   private func undefined(_ value: Value, _ line: Int, _ lacks: String) -> TemplateError {
@@ -162,6 +212,7 @@ extension Renderer {
   private func filter(
     _ name: String, _ value: Value, _ arguments: CallArguments
   ) throws(TemplateError) -> Value {
+    try allow(name, value, arguments)
     switch name {
     case "map": return try map(value, arguments)
     case "select", "reject", "selectattr", "rejectattr":

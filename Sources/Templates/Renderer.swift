@@ -4,6 +4,7 @@ import Foundation
 final class Renderer {
   let template: String
   let now: Date
+  let budget: Budget
   /// Output, innermost capture last.
   private var outputs = [""]
   /// The dictionaries whose output is noted.
@@ -16,6 +17,7 @@ final class Renderer {
   init(template: String, now: Date, tracing traced: [Value.Dictionary]) {
     self.template = template
     self.now = now
+    budget = Budget(template: template)
     self.traced = traced
   }
 
@@ -48,13 +50,27 @@ final class Renderer {
     return outputs.removeLast()
   }
 
-  private func write(_ text: String) { outputs[outputs.count - 1] += text }
+  private func write(_ text: String, _ line: Int) throws(TemplateError) {
+    outputs[outputs.count - 1] += text
+    try budget.take(line, bytes: text.utf8.count)
+    try budget.allowText(line, outputs[outputs.count - 1].utf8.count)
+  }
+
+  /// How a value is printed; its size is known before it is made.
+  func printed(_ value: Value, _ line: Int) throws(TemplateError) -> String {
+    if let text = value.string { return text }
+    try budget.allowText(line, Budget.written(value))
+    return value.text
+  }
 
   private func run(_ statement: Statement, _ scope: Scope) throws(TemplateError) -> Flow {
     let line = statement.line
+    try budget.spend(line)
+    try budget.enter(line)
+    defer { budget.leave() }
     switch statement.kind {
-    case .text(let text): write(text)
-    case .print(let expression): write(try evaluate(expression, scope).text)
+    case .text(let text): try write(text, line)
+    case .print(let expression): try write(try printed(try evaluate(expression, scope), line), line)
     case .perform(let expression): _ = try evaluate(expression, scope)
     case .set(let target, let expression):
       try assign(try evaluate(expression, scope), to: target, scope, line)
@@ -70,10 +86,11 @@ final class Renderer {
       try loop(target, list, filter, body, otherwise, scope, line)
     case .macro(let syntax): scope[syntax.name] = .macro(Value.Macro(syntax, scope))
     case .call(let expression, let caller):
-      write(try evaluate(expression, scope, caller: Value.Macro(caller, scope)).text)
+      let value = try evaluate(expression, scope, caller: Value.Macro(caller, scope))
+      try write(try printed(value, line), line)
     case .filter(let body, let filter):
       let text = try captured(body, Scope(scope))
-      write(try evaluate(filter, scope, captured: text).text)
+      try write(try printed(try evaluate(filter, scope, captured: text), line), line)
     case .with(let values, let body):
       let inner = Scope(scope)
       // All values are those of the outer scope.
@@ -87,7 +104,7 @@ final class Renderer {
         let start = output.utf8.count
         generationRanges.append(start..<(start + text.utf8.count))
       }
-      write(text)
+      try write(text, line)
     case .breakLoop: return .breaksLoop
     case .continueLoop: return .continuesLoop
     }
@@ -104,6 +121,7 @@ final class Renderer {
         throw failure(line, "'\(object)' is no namespace, so '\(object).\(name)' cannot be set")
       }
       namespace.members[name] = value
+      try budget.weigh(line, .namespace(namespace))
     case .tuple(let targets):
       guard let items = value.items, items.count == targets.count else {
         throw failure(line, "\(value.typeName) does not unpack to \(targets.count) values")
@@ -120,9 +138,11 @@ final class Renderer {
     guard var items = value.items else {
       throw failure(line, "a loop needs a list, not \(value.typeName)")
     }
+    try budget.spend(line, Budget.work(value))
     if let filter {
       var kept: [Value] = []
       for item in items {
+        try budget.spend(line)
         let inner = Scope(scope)
         try assign(item, to: target, inner, line)
         if try evaluate(filter, inner).isTrue { kept.append(item) }
@@ -136,6 +156,7 @@ final class Renderer {
     let state = Value.LoopState(items: items)
     for (index, item) in items.enumerated() {
       state.index = index
+      try budget.spend(line)
       let inner = Scope(scope, ["loop": .loop(state)])
       try assign(item, to: target, inner, line)
       let start = output.utf8.count
@@ -160,7 +181,9 @@ final class Renderer {
   ) throws(TemplateError) -> Value {
     switch callee {
     case .macro(let macro): return try call(macro, arguments, caller)
-    case .method(let value, let name): return try Method.call(value, name, arguments)
+    case .method(let value, let name):
+      try allow(name, value, arguments)
+      return try Method.call(value, name, arguments)
     case .function(let name): return try call(function: name, arguments)
     case .undefined(let what): throw arguments.failure("\(what) is undefined and was called")
     default: throw arguments.failure("\(callee.typeName) cannot be called")
@@ -235,9 +258,15 @@ final class Renderer {
       var members: [(key: String, value: Value)] = []
       for value in arguments.positional { members += value.dictionary?.members ?? [] }
       members += arguments.named.map { ($0.name, $0.value) }
-      guard name == "namespace" else { return .dictionary(Value.Dictionary(members)) }
+      try budget.spend(arguments.line, min(Budget.product(members.count, 4), Budget.steps))
+      guard name == "namespace" else {
+        let dictionary = Value.dictionary(Value.Dictionary(members))
+        try budget.weigh(arguments.line, dictionary)
+        return dictionary
+      }
       let namespace = Value.Namespace()
       for (key, value) in members { namespace.members[key] = value }
+      try budget.weigh(arguments.line, .namespace(namespace))
       return .namespace(namespace)
     }
   }

@@ -12,7 +12,8 @@ import JSON
 /// are trimmed and left-stripped, `tojson` writes Python's JSON without HTML escapes, lists and
 /// dictionaries do not change. It knows the part of Jinja that published templates use; another
 /// statement, filter, test or method is refused by name and line when the template is read. It does
-/// not know inheritance, includes, recursive loops and formatting with `%`. Any number of threads
+/// not know inheritance, includes, recursive loops and formatting with `%`. What a rendering may take of
+/// steps, memory and nesting is limited (`Budget`). Any number of threads
 /// may use one template at once.
 public struct Template: Sendable {
   /// What errors call it: a path, mostly.
@@ -20,11 +21,18 @@ public struct Template: Sendable {
   /// Whether it marks what the assistant says with `{% generation %}`.
   public let marksGeneration: Bool
   private let statements: [Statement]
+  /// Bytes of a template's text: fifty times the longest that is published.
+  private static let sourceLimit = 1 << 20
 
   /// Reads a template.
   ///
   /// - Throws: `syntax`, or `unsupported` with what this program does not know of Jinja.
   public init(_ source: String, name: String) throws(TemplateError) {
+    if source.utf8.count > Self.sourceLimit {
+      throw .syntax(
+        template: name, line: 1,
+        problem: "the template has \(source.utf8.count) bytes, more than \(Self.sourceLimit)")
+    }
     var scanner = TemplateScanner(source, template: name)
     var parser = TemplateParser(try scanner.scan(), template: name)
     self.name = name
@@ -48,7 +56,10 @@ public struct Template: Sendable {
     for (name, node) in variables { values[name] = Value(node) }
     let traced = list.flatMap { values[$0]?.items }?.compactMap(\.dictionary) ?? []
     let renderer = Renderer(template: name, now: now, tracing: traced)
-    _ = try renderer.run(statements, Scope(nil, values))
+    let scope = Scope(nil, values)
+    // A macro holds the scope that holds it.
+    defer { scope.forget() }
+    _ = try renderer.run(statements, scope)
     return Rendering(
       text: renderer.output, generationRanges: renderer.generationRanges,
       itemRanges: renderer.itemRanges)

@@ -5,6 +5,11 @@ struct TemplateParser {
   private var position = 0
   /// Loops around the statement that is being read: `break` needs one.
   private var loopDepth = 0
+  /// Blocks around the statement that is being read, and targets around a target.
+  private var depth = 0
+
+  /// Python, which Jinja makes of a template, takes 20 loops inside each other.
+  private static let depthLimit = 50
 
   init(_ pieces: [TemplatePiece], template: String) {
     self.pieces = pieces
@@ -21,6 +26,9 @@ struct TemplateParser {
   private mutating func statements(
     until ends: [String], openedBy opener: String, _ openLine: Int
   ) throws(TemplateError) -> ([Statement], end: (word: String, rest: ExpressionParser)) {
+    depth += 1
+    defer { depth -= 1 }
+    try checkDepth(openLine)
     var body: [Statement] = []
     while position < pieces.count {
       let piece = pieces[position]
@@ -48,6 +56,13 @@ struct TemplateParser {
       )
     }
     return (body, ("", ExpressionParser([Token(kind: .end, line: 0)], template: template)))
+  }
+
+  private func checkDepth(_ line: Int) throws(TemplateError) {
+    if depth > Self.depthLimit {
+      throw .syntax(
+        template: template, line: line, problem: "blocks are nested deeper than \(Self.depthLimit)")
+    }
   }
 
   /// The body of a block, up to its one end.
@@ -177,7 +192,12 @@ struct TemplateParser {
     return .with(values, try body("with", line))
   }
 
-  private func target(_ parser: inout ExpressionParser) throws(TemplateError) -> Target {
+  private mutating func target(
+    _ parser: inout ExpressionParser
+  ) throws(TemplateError) -> Target {
+    depth += 1
+    defer { depth -= 1 }
+    try checkDepth(parser.line)
     var targets: [Target] = []
     var isTuple = false
     while true {

@@ -154,6 +154,9 @@ final class Scope {
     self.variables = variables
   }
 
+  /// Forgets all variables.
+  func forget() { variables.removeAll() }
+
   subscript(name: String) -> Value? {
     get {
       var scope: Scope? = self

@@ -59,7 +59,8 @@ enum ValueTest {
       guard let divisor = arguments.positional.first?.integer, divisor != 0 else {
         throw arguments.failure("'divisibleby' needs a whole number other than 0")
       }
-      return number % divisor == 0
+      // The least number has no quotient by -1.
+      return divisor == -1 || number % divisor == 0
     }
   }
 }

@@ -1,18 +1,10 @@
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#elseif canImport(Darwin)
-  import Darwin
-#endif
-
 extension CounterRandom {
   /// A standard normal number (Box-Muller on two uniforms of the same counter).
   public func normal(_ counter: UInt64) -> Double {
     let w = block(counter)
     let u1 = (Double(UInt64(w[0]) << 21 ^ UInt64(w[1] >> 11)) + 1) * 0x1p-53
     let u2 = Double(UInt64(w[2]) << 21 ^ UInt64(w[3] >> 11)) * 0x1p-53
-    return (-2 * log(u1)).squareRoot() * cos(2 * Double.pi * u2)
+    return (-2 * PortableMath.log(u1)).squareRoot() * PortableMath.cos(2 * Double.pi * u2)
   }
 
   /// Fills `view` with uniform numbers in [low, high).
@@ -33,14 +25,5 @@ extension CounterRandom {
           standardDeviation * normal(UInt64(row * view.columns + column)))
       }
     }
-  }
-
-  /// The numbers 0 ..< count in random order (Fisher-Yates).
-  public func permutation(_ count: Int) -> [Int] {
-    var order = Array(0..<count)
-    for i in stride(from: count - 1, to: 0, by: -1) {
-      order.swapAt(i, Int(integer(UInt64(i), below: UInt64(i + 1))))
-    }
-    return order
   }
 }

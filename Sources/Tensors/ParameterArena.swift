@@ -45,8 +45,7 @@ public struct ParameterSlot: Sendable, Hashable {
 
 /// Collects the trainable tensors before the arena is allocated.
 ///
-/// Whoever declares them does so last block first, the order in which backward finishes their
-/// gradients, so that a reduction can start on the front of the buffer while backward goes on.
+/// Whoever declares them does so last block first, the order in which backward reaches them.
 public struct ParameterArenaPlan {
   /// The tensors declared so far.
   public private(set) var slots: [ParameterSlot] = []
@@ -78,6 +77,8 @@ public struct ParameterArenaPlan {
   public var extent: Int { count }
   /// Floats of the fixed tensors, gaps included.
   public var fixedExtent: Int { fixedCount }
+  /// Bytes that the method will allocate besides, where they grow faster than its tensors.
+  public var scratchByteCount = 0
 }
 
 /// Values and gradients of everything that trains, each in one contiguous f32 buffer.

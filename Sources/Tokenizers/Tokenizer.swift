@@ -1,3 +1,4 @@
+import Patterns
 import Synchronization
 import Tensors
 
@@ -17,7 +18,7 @@ import Tensors
 public final class Tokenizer: Sendable {
   /// The file it was read from (`vocab.json`, where there is no `tokenizer.json`).
   public let path: String
-  /// SHA-256 of that file, in hexadecimal.
+  /// SHA-256 of that file, in hexadecimal; where the files beside it add something, of both.
   public let sha256: String
   /// Tokens of the vocabulary and added ones together, each counted once.
   public let vocabularySize: Int
@@ -25,6 +26,9 @@ public final class Tokenizer: Sendable {
   public let idLimit: Int
   /// The added tokens, by id.
   public let addedTokens: [AddedToken]
+  /// Special tokens that a configuration names and that neither the vocabulary nor a list of added
+  /// tokens has: their ids are new, as in transformers, and no model has rows for them.
+  public let namedOnly: Set<String>
 
   private let model: BPEModel
   private let normalizer: Normalizer?
@@ -43,9 +47,10 @@ public final class Tokenizer: Sendable {
   private let joinsBytes: Bool
   private let pool = Mutex<[EncodingScratch]>([])
 
-  init(_ parts: TokenizerParts) {
+  init(_ parts: TokenizerParts) throws(TokenizerError) {
     path = parts.path
     sha256 = parts.sha256
+    namedOnly = parts.namedOnly
     model = parts.model
     normalizer = parts.normalizer
     preTokenizer = parts.preTokenizer
@@ -67,7 +72,11 @@ public final class Tokenizer: Sendable {
     for token in addedTokens {
       let text = Array(token.content.utf8)
       // The reference decodes a normalised token as its normalised text.
-      content[token.id] = token.isNormalized ? parts.normalizer?(text) ?? text : text
+      do throws(RegexError) {
+        content[token.id] = token.isNormalized ? try parts.normalizer?(text) ?? text : text
+      } catch {
+        throw .limit(path: parts.path, field: "normalizer", problem: error.problem)
+      }
     }
     addedContent = content
     addedID = ids
@@ -111,7 +120,9 @@ public final class Tokenizer: Sendable {
     _ bytes: [UInt8], beginsAtStart: Bool, _ scratch: EncodingScratch, _ ids: inout [UInt32]
   ) throws(TokenizerError) {
     var text = Normalizer.Text(bytes: bytes, beginsAtStart: beginsAtStart)
-    normalizer?.apply(&text)
+    do throws(RegexError) { try normalizer?.apply(&text) } catch {
+      throw .limit(path: path, field: "normalizer", problem: error.problem)
+    }
     let normalized = text
     try normalizedFinder.forEachPart(normalized.bytes) { (range, token) throws(TokenizerError) in
       if let token {
@@ -131,11 +142,13 @@ public final class Tokenizer: Sendable {
     _ text: Normalizer.Text, _ scratch: EncodingScratch, _ ids: inout [UInt32]
   ) throws(TokenizerError) {
     var cut = CutText(text)
-    if usesRawBytes {
-      preTokenizer?.applyLeavingBytes(&cut)
-    } else {
-      preTokenizer?.apply(&cut)
-    }
+    do throws(RegexError) {
+      if usesRawBytes {
+        try preTokenizer?.applyLeavingBytes(&cut)
+      } else {
+        try preTokenizer?.apply(&cut)
+      }
+    } catch { throw .limit(path: path, field: "pre_tokenizer", problem: error.problem) }
     ids.reserveCapacity(ids.count + cut.words.count)
     for word in cut.words {
       try scratch.encode(cut.bytes, word, isRaw: usesRawBytes, model, into: &ids)
@@ -236,9 +249,9 @@ extension PreTokenizer {
   }
 
   /// Cuts as `apply` does, but leaves the bytes as they are for a model that takes them so.
-  func applyLeavingBytes(_ text: inout CutText) {
-    guard case .sequence(let parts) = self else { return cutForByteLevel(&text) }
-    for part in parts.dropLast() { part.apply(&text) }
-    parts.last?.applyLeavingBytes(&text)
+  func applyLeavingBytes(_ text: inout CutText) throws(RegexError) {
+    guard case .sequence(let parts) = self else { return try cutForByteLevel(&text) }
+    for part in parts.dropLast() { try part.apply(&text) }
+    try parts.last?.applyLeavingBytes(&text)
   }
 }

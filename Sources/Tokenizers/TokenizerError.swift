@@ -15,6 +15,8 @@ public enum TokenizerError: ClassifiedError, Equatable {
   case mergeOutsideVocabulary(path: String, merge: Int, token: String)
   /// A regular expression that this program cannot read.
   case badPattern(path: String, field: String, pattern: String, problem: String)
+  /// Following the file would take more time or memory than any sane file asks for.
+  case limit(path: String, field: String, problem: String)
   /// Neither `tokenizer.json` nor `vocab.json` with `merges.txt` is there.
   case noTokenizer(directory: String)
   /// The text has a character without a token, and the unknown token is not in the vocabulary.
@@ -37,6 +39,9 @@ public enum TokenizerError: ClassifiedError, Equatable {
       "Merge \(merge) of \(path) needs the token '\(token)', which the vocabulary does not have."
     case .badPattern(let path, let field, let pattern, let problem):
       "In \(path), \(field), this program cannot read the regular expression '\(pattern)': \(problem)."
+    case .limit(let path, let field, let problem):
+      "In \(path), \(field): \(problem). No published tokenizer does so; compare the file with that of "
+        + "the model's page."
     case .noTokenizer(let directory):
       "\(directory) has neither tokenizer.json nor vocab.json with merges.txt. Copy tokenizer.json "
         + "from the model's page."

@@ -1,4 +1,5 @@
 import JSON
+import Patterns
 
 /// Fields of a part: there, of the right kind, and known.
 extension TokenizerReader {
@@ -75,13 +76,18 @@ extension TokenizerReader {
       guard !text.isEmpty else {
         throw .unsupported(path: path, field: field, found: "an empty string")
       }
+      // It is compared at every place of a text.
+      if text.utf8.count > 1 << 10 {
+        throw .limit(
+          path: path, field: field, problem: "a string of \(text.utf8.count) bytes, more than 1024")
+      }
       return .literal(Array(text.utf8))
     }
     return .regex(try program(try string(value, "Regex", field), field))
   }
 
   func program(_ pattern: String, _ field: String) throws(TokenizerError) -> RegexProgram {
-    do { return try RegexProgram(pattern) } catch {
+    do { return try RegexProgram(oniguruma: pattern) } catch {
       throw .badPattern(path: path, field: field, pattern: pattern, problem: error.problem)
     }
   }

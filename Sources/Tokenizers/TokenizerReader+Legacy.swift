@@ -60,7 +60,7 @@ extension TokenizerReader {
     var map: JSONNode?
     if let described = node["added_tokens_decoder"]?.object {
       for (key, value) in described.members.sorted(by: { Int($0.key) ?? 0 < Int($1.key) ?? 0 }) {
-        let token = try configuration.legacyToken(value, isSpecial: false)
+        let token = try configuration.besideToken(value, isSpecial: false)
         list.append(token)
         stored.append((token.content, Int(key) ?? -1, configuration.path))
       }
@@ -76,7 +76,7 @@ extension TokenizerReader {
     var first = endOfText
     for key in ["bos", "eos", "unk", "sep", "pad", "cls", "mask"].map({ $0 + "_token" }) {
       guard let value = map?[key] ?? node[key], !value.isNull else { continue }
-      let token = try configuration.legacyToken(value, isSpecial: true)
+      let token = try configuration.besideToken(value, isSpecial: true)
       if key == "bos_token" { first = token.content }
       if !list.contains(where: { $0.content == token.content }) { list.append(token) }
     }
@@ -86,7 +86,7 @@ extension TokenizerReader {
     for value in (map?["additional_special_tokens"] ?? node["additional_special_tokens"])?.array
       ?? []
     {
-      let token = try configuration.legacyToken(value, isSpecial: true)
+      let token = try configuration.besideToken(value, isSpecial: true)
       guard list.contains(where: { $0.content == token.content }) else {
         throw .unsupported(
           path: configuration.path, field: "additional_special_tokens",
@@ -105,7 +105,7 @@ extension TokenizerReader {
   }
 
   /// A token that is a string, or an object that describes it.
-  private func legacyToken(
+  func besideToken(
     _ node: JSONNode, isSpecial: Bool
   ) throws(TokenizerError) -> AddedTokenSpecification {
     if let content = node.string {

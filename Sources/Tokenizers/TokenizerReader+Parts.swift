@@ -1,4 +1,5 @@
 import JSON
+import Patterns
 
 /// Normalisers, pre-tokenizers, decoders and post-processors by their types.
 extension TokenizerReader {
@@ -214,6 +215,12 @@ extension TokenizerReader {
         }
         pieces.append(.special(ids))
       }
+    }
+    let added = pieces.reduce(0) { if case .special(let ids) = $1 { $0 + ids.count } else { $0 } }
+    let texts = pieces.count { if case .text = $0 { true } else { false } }
+    if added > 1000 || texts > 8 {
+      throw .limit(
+        path: path, field: "\(field).single", problem: "\(added) tokens and \(texts) texts in one")
     }
     return .template(pieces)
   }

@@ -1,3 +1,4 @@
+import Files
 import Foundation
 import JSON
 import Tensors
@@ -12,34 +13,42 @@ struct TokenizerParts {
   var postProcessor: PostProcessor?
   var decoder: TokenDecoder?
   var addedTokens: [AddedToken]
+  /// Special tokens that no file numbers.
+  var namedOnly: Set<String> = []
 }
 
 extension Tokenizer {
   /// Reads a `tokenizer.json`.
   ///
+  /// - Parameter directory: where `tokenizer_config.json`, `special_tokens_map.json` and
+  ///   `added_tokens.json` lie, which may add tokens as in transformers; nil: the file alone is read.
   /// - Throws: what is wrong with it or not known to this reader, class `input`.
-  public convenience init(contentsOf path: String) throws(TokenizerError) {
+  public convenience init(
+    contentsOf path: String, configuredBy directory: String? = nil
+  ) throws(TokenizerError) {
     let bytes = try Self.contents(path)
     let document: JSONNode
     do { document = try JSONNode(parsing: bytes) } catch {
       throw .syntax(path: path, error: error)
     }
     let reader = TokenizerReader(path: path)
-    self.init(try reader.parts(document, sha256: SHA256.hexadecimal(of: bytes)))
+    var parts = try reader.parts(document, sha256: SHA256.hexadecimal(of: bytes))
+    if let directory { parts.add(try BesideFiles(directory: directory)) }
+    try self.init(parts)
   }
 
-  /// Reads the tokenizer of a model directory: `tokenizer.json`, else GPT-2's `vocab.json` with
-  /// `merges.txt`.
+  /// Reads the tokenizer of a model directory: `tokenizer.json` with what the files beside it add to
+  /// it, else GPT-2's `vocab.json` with `merges.txt`.
   ///
   /// - Throws: `noTokenizer`; what is wrong with the files or not known to this reader.
   public convenience init(directory: String) throws(TokenizerError) {
     let manager = FileManager.default
     if manager.fileExists(atPath: directory + "/tokenizer.json") {
-      try self.init(contentsOf: directory + "/tokenizer.json")
+      try self.init(contentsOf: directory + "/tokenizer.json", configuredBy: directory)
     } else if manager.fileExists(atPath: directory + "/vocab.json"),
       manager.fileExists(atPath: directory + "/merges.txt")
     {
-      self.init(try TokenizerReader.legacyParts(directory: directory))
+      try self.init(try TokenizerReader.legacyParts(directory: directory))
     } else {
       throw .noTokenizer(directory: directory)
     }
@@ -47,8 +56,8 @@ extension Tokenizer {
 
   /// The bytes of a file.
   static func contents(_ path: String) throws(TokenizerError) -> [UInt8] {
-    do { return [UInt8](try Data(contentsOf: URL(fileURLWithPath: path))) } catch {
-      throw .unreadable(path: path, reason: error.localizedDescription)
+    do throws(FileError) { return try InputFile.bytes(of: path) } catch {
+      throw .unreadable(path: path, reason: error.reason)
     }
   }
 }
@@ -59,6 +68,8 @@ extension Tokenizer {
 /// not known here is refused, since leaving it out would change tokens in silence.
 struct TokenizerReader {
   let path: String
+  /// Bytes of an added token, which is looked for at every place of a text.
+  private static let tokenLength = 1 << 10
 
   func parts(_ document: JSONNode, sha256: String) throws(TokenizerError) -> TokenizerParts {
     try check(
@@ -70,13 +81,16 @@ struct TokenizerReader {
     if let version = document["version"], version.string != "1.0" {
       throw .unsupported(path: path, field: "version", found: "'\(version.string ?? version.kind)'")
     }
+    for part in ["normalizer", "pre_tokenizer", "post_processor", "decoder"] {
+      try checkSize(document[part] ?? .null, part)
+    }
     let model = try model(document["model"] ?? .null)
     let normalizer = try part(document["normalizer"], "normalizer", normalizer)
     return TokenizerParts(
       path: path, sha256: sha256, model: model, normalizer: normalizer,
       preTokenizer: try part(document["pre_tokenizer"], "pre_tokenizer", preTokenizer),
       postProcessor: try part(document["post_processor"], "post_processor", postProcessor),
-      decoder: try part(document["decoder"], "decoder", decoder),
+      decoder: try checked(try part(document["decoder"], "decoder", decoder)),
       addedTokens: try addedTokens(document["added_tokens"], model))
   }
 
@@ -86,6 +100,52 @@ struct TokenizerReader {
   ) throws(TokenizerError) -> Part? {
     guard let node, !node.isNull else { return nil }
     return try read(node, field)
+  }
+
+  /// Refuses parts of so many parts that a text would go through them for minutes, and ByteLevels
+  /// that write each other's bytes as characters.
+  private func checkSize(_ node: JSONNode, _ field: String) throws(TokenizerError) {
+    let (parts, byteLevels) = Self.count(node)
+    if parts > 1000 {
+      throw .limit(path: path, field: field, problem: "it has \(parts) parts, more than 1000")
+    }
+    if byteLevels > 4 {
+      throw .limit(path: path, field: field, problem: "it has \(byteLevels) of ByteLevel")
+    }
+  }
+
+  private static func count(_ node: JSONNode) -> (parts: Int, byteLevels: Int) {
+    var sum = (parts: 0, byteLevels: 0)
+    switch node {
+    case .object(let object):
+      sum.parts = 1
+      if object["type"]?.string == "ByteLevel" { sum.byteLevels = 1 }
+      for (_, value) in object.members {
+        let more = count(value)
+        sum = (sum.parts + more.parts, sum.byteLevels + more.byteLevels)
+      }
+    case .array(let elements):
+      for element in elements {
+        let more = count(element)
+        sum = (sum.parts + more.parts, sum.byteLevels + more.byteLevels)
+      }
+    default: break
+    }
+    return sum
+  }
+
+  /// A decoder that makes texts of a sane length in a sane time.
+  private func checked(_ decoder: TokenDecoder?) throws(TokenizerError) -> TokenDecoder? {
+    guard let decoder else { return nil }
+    if decoder.growth > 256 {
+      throw .limit(
+        path: path, field: "decoder", problem: "a token becomes more than 256 times as long")
+    }
+    if decoder.hasLoops {
+      throw .unsupported(
+        path: path, field: "decoder", found: "a regular expression that repeats a group")
+    }
+    return decoder
   }
 
   // MARK: The model
@@ -126,7 +186,9 @@ struct TokenizerReader {
     result.reserveCapacity(members.count)
     for (token, value) in members {
       // Above this a list by id would be mostly holes.
-      guard let id = value.integer, id >= 0, id < 1 << 28 else {
+      guard let id = value.integer, id >= 0, id < max(1 << 20, 16 * members.count),
+        id < 1 << 28
+      else {
         throw .badField(
           path: path, field: "\(field).\(token)",
           found: value.integer.map { "\($0)" } ?? value.kind, expected: "a token id")
@@ -196,6 +258,11 @@ struct TokenizerReader {
     var specifications: [AddedTokenSpecification] = []
     for (index, element) in elements.enumerated() {
       let field = "added_tokens[\(index)]"
+      if let length = element["content"]?.string?.utf8.count, length > Self.tokenLength {
+        throw .limit(
+          path: path, field: field,
+          problem: "a token of \(length) bytes, more than \(Self.tokenLength)")
+      }
       try check(
         element, field,
         known: ["id", "content", "single_word", "lstrip", "rstrip", "normalized", "special"])

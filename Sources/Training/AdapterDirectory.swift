@@ -1,4 +1,5 @@
 import Checkpointing
+import Files
 import Foundation
 import JSON
 import PEFT
@@ -30,8 +31,8 @@ public struct AdapterDirectory: Sendable {
   /// - Throws: `PEFTError.unreadableFile` where it is missing or no JSON object.
   public static func readConfiguration(_ path: String) throws(PEFTError) -> JSONValue {
     let data: Data
-    do { data = try Data(contentsOf: URL(fileURLWithPath: path)) } catch {
-      throw .unreadableFile(path: path, reason: reason(error))
+    do throws(FileError) { data = Data(try InputFile.bytes(of: path)) } catch {
+      throw .unreadableFile(path: path, reason: error.reason)
     }
     let value: JSONValue
     do { value = try JSONValue(parsing: data) } catch {
@@ -60,11 +61,12 @@ public struct AdapterDirectory: Sendable {
         : "no such file")
   }
 
-  /// Every tensor of the weight file, in f32.
+  /// Every tensor of the weight file, in f32; a file that carries a digest is compared with it.
   ///
   /// - Throws: `PEFTError` or `SafetensorsError`, naming file and tensor.
   public func tensors() throws -> [NamedTensor] {
     let file = try SafetensorsFile(path: weightsPath())
+    try file.checkSeal()
     return try file.tensors.map { tensor in
       if let index = try tensor.firstNonFinite() {
         throw PEFTError.unreadableFile(
@@ -76,12 +78,15 @@ public struct AdapterDirectory: Sendable {
 
   /// Writes an adapter's files into the directory, which must be there.
   ///
-  /// - Throws: `SafetensorsError` or `TrainingError.cannotWrite`.
+  /// The weight file carries a digest of itself, which other programs do not look at.
+  ///
+  /// - Throws: `SafetensorsError` or `FileError`.
   public func write(_ export: AdapterExport, base: String) throws {
     let entries = export.tensors.map {
       SafetensorsWriter.Entry($0.name, .float32, shape: $0.shape)
     }
-    var writer = try SafetensorsWriter(path: "\(path)/\(export.weightFileName)", tensors: entries)
+    var writer = try SafetensorsWriter(
+      path: "\(path)/\(export.weightFileName)", tensors: entries, isSealed: true)
     for tensor in export.tensors where tensor.count > 0 {
       let values = tensor.values
       try writer.write(tensor.name) { start, target in
@@ -93,11 +98,8 @@ public struct AdapterDirectory: Sendable {
     try write(AdapterDirectory.readme(export, base: base), to: "README.md")
   }
 
-  private func write(_ text: String, to name: String) throws(TrainingError) {
-    let file = "\(path)/\(name)"
-    do { try Data(text.utf8).write(to: URL(fileURLWithPath: file), options: .atomic) } catch {
-      throw .cannotWrite(path: file, reason: reason(error))
-    }
+  private func write(_ text: String, to name: String) throws(FileError) {
+    try PendingFile.write(text, to: "\(path)/\(name)")
   }
 
   private static func readme(_ export: AdapterExport, base: String) -> String {
@@ -153,8 +155,10 @@ public struct AdapterDirectory: Sendable {
 
   /// Writes a checkpoint's adapter as a directory; the base is not needed.
   ///
-  /// - Throws: `CheckpointError`, `TrainingError`.
+  /// - Throws: `FileError` before anything is read where the place cannot be written,
+  ///   `CheckpointError`, `TrainingError`.
   public static func export(checkpoint path: String, to directory: String) throws {
+    let pending = try PendingDirectory(OutputPlace(directory: directory))
     let checkpoint = try StoredCheckpoint(path: path)
     guard let configuration = checkpoint.adapterConfiguration else {
       throw TrainingError.noAdapter(
@@ -162,9 +166,8 @@ public struct AdapterDirectory: Sendable {
     }
     let export = try PEFTMethods.export(
       try checkpoint.tensors(), configuration: configuration, notes: checkpoint.exportNotes)
-    try publishDirectory(directory, replacing: false) {
-      try AdapterDirectory(path: $0).write(
-        export, base: configuration["base_model_name_or_path"]?.string ?? "base")
-    }
+    try AdapterDirectory(path: pending.partialPath).write(
+      export, base: configuration["base_model_name_or_path"]?.string ?? "base")
+    try pending.publish()
   }
 }

@@ -9,24 +9,45 @@ public struct AttachedMethod {
   public let method: any PEFTMethod
   /// What it trains.
   public let arena: ParameterArena
+  /// Whether its tensors come from a file rather than from the seed.
+  let isLoaded: Bool
   /// What the user should know of how tensors were taken over, each a sentence.
   public let notes: [String]
 
   /// Makes a method, attaches it to the decoder, and gives its tensors their first values.
   ///
+  /// From here on the decoder keeps the arena alive.
   /// - Throws: `PEFTError` where options, base and tensors do not fit together.
   public init(_ source: AdapterSource, decoder: Decoder, seed: UInt64) throws(PEFTError) {
     method = try PEFTMethods.make(
       source.methodName, options: MethodOptions(source.fields, source: source.description))
+    isLoaded = source.tensors != nil
     notes =
       try source.tensors == nil
       ? [] : method.prepareToLoad((source.tensors ?? []).map(\.name))
     var plan = ParameterArenaPlan()
     try method.declare(in: &plan, for: decoder)
+    try Self.checkMemory(plan, source)
     arena = ParameterArena(plan)
     try method.attach(to: decoder, arena: arena)
     try method.initialize(seed: seed, decoder: decoder)
     if let tensors = source.tensors { try method.load(tensors) }
+    // Hooks and trained parameters hold bare views of the arena.
+    decoder.retain(arena)
+  }
+
+  /// Refuses values and gradients that no memory of this machine holds.
+  private static func checkMemory(
+    _ plan: ParameterArenaPlan, _ source: AdapterSource
+  ) throws(PEFTError) {
+    let available = machineMemoryBytes()
+    let (arena, overflows) = plan.extent.multipliedReportingOverflow(by: 8)
+    let (needed, sumOverflows) = arena.addingReportingOverflow(
+      plan.fixedExtent * 4 + plan.scratchByteCount)
+    guard overflows || sumOverflows || needed > available else { return }
+    throw .inconsistentFields(
+      "\(source.methodName) would train \(grouped(plan.extent)) parameters, which with gradients and the method's own matrices take \(megabytes(needed)); this machine has \(megabytes(available))",
+      source: source.description)
   }
 
   /// Trainable parameters, and all parameters of base and adapter together.

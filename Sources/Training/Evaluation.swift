@@ -22,6 +22,8 @@ public final class Evaluation {
     public let examples: Int
     /// Share of the counted tokens that the model ranks first.
     public let accuracy: Double
+    /// The first examples, of one micro-batch, whose loss is not finite; nil where all are.
+    public let nonFiniteExamples: ClosedRange<Int>?
 
     /// The exponential of the loss.
     public var perplexity: Double { exp(loss) }
@@ -56,17 +58,28 @@ public final class Evaluation {
   ) throws -> Figures {
     let all = batches.batch(step: 1)
     totals.reset()
+    var firstNonFinite = Int64.max
     for index in dealer.microBatches(of: all, from: split, rank: communicator.rank) {
       try split.load(all.microBatch(index), into: examples)
       batch.fill(from: examples)
       let sum = decoder.evaluate(Pass(batch: batch, compute: compute, isTraining: false))
+      if !sum.loss.isFinite { firstNonFinite = min(firstNonFinite, Int64(index)) }
       totals.loss.add(sum.loss)
       totals.correctTokens += Int64(sum.correctCount)
     }
     try totals.reduce(over: communicator)
+    firstNonFinite = try communicator.allReduce(firstNonFinite, .minimum)
     let counted = split.countedTokenCount
     return Figures(
       loss: totals.loss.value / Double(counted), tokens: counted, examples: split.exampleCount,
-      accuracy: Double(totals.correctTokens) / Double(counted))
+      accuracy: Double(totals.correctTokens) / Double(counted),
+      nonFiniteExamples: firstNonFinite == .max
+        ? nil : Self.range(of: all.microBatch(Int(firstNonFinite))))
+  }
+
+  /// The examples of a micro-batch, which follow each other in the file.
+  private static func range(of examples: ArraySlice<Int>) -> ClosedRange<Int> {
+    let first = examples.first ?? 0
+    return first...(examples.last ?? first)
   }
 }

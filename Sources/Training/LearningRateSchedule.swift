@@ -1,4 +1,4 @@
-import Foundation
+import Tensors
 
 /// The learning rate of each update: transformers' schedules, to the last step.
 ///
@@ -56,7 +56,7 @@ public struct LearningRateSchedule: Sendable {
     case .linear: return max(0, Double(totalSteps - done) / decayLength)
     case .cosine:
       let progress = Double(done - warmupSteps) / decayLength
-      return max(0, 0.5 * (1 + cos(Double.pi * progress)))
+      return max(0, 0.5 * (1 + PortableMath.cos(Double.pi * progress)))
     }
   }
 

@@ -1,3 +1,4 @@
+import Files
 import Foundation
 import JSON
 
@@ -10,50 +11,46 @@ public final class MetricsWriter {
 
   /// The file.
   public let path: String
-  private let handle: FileHandle
+  private let file: LineFile
 
   /// Starts a new file, or goes on with one.
   ///
   /// - Parameter lastStep: when a run is resumed, the checkpoint's step: what was written after it
   ///   happens again and is dropped. Nil starts an empty file.
-  /// - Throws: `TrainingError.cannotWrite`.
-  public init(path: String, resumingAfter lastStep: Int?) throws(TrainingError) {
+  /// - Throws: `FileError`, also where what is to be kept cannot be read.
+  public init(path: String, resumingAfter lastStep: Int?) throws(FileError) {
     self.path = path
-    let kept = lastStep.map { MetricsWriter.lines(of: path, upTo: $0) } ?? []
-    do {
-      let text = kept.map { $0 + "\n" }.joined()
-      try Data(text.utf8).write(to: URL(fileURLWithPath: path), options: .atomic)
-      handle = try FileHandle(forWritingTo: URL(fileURLWithPath: path))
-      try handle.seekToEnd()
-    } catch { throw .cannotWrite(path: path, reason: reason(error)) }
+    try OutputPlace.requireNoLink(path)
+    var kept: [String] = []
+    if let lastStep, FileManager.default.fileExists(atPath: path) {
+      kept = MetricsWriter.lines(try InputFile.bytes(of: path), upTo: lastStep)
+    }
+    file = try LineFile(path: path, lines: kept)
   }
 
   /// Writes one line, with null for numbers that JSON cannot say.
   ///
   /// - Parameter more: members behind the line's own, by name.
-  /// - Throws: `TrainingError.cannotWrite`.
-  public func write(_ line: Line, and more: [String: JSONValue] = [:]) throws(TrainingError) {
-    let text = MetricsWriter.text(line, and: more) + "\n"
-    do { try handle.write(contentsOf: Data(text.utf8)) } catch {
-      throw .cannotWrite(path: path, reason: reason(error))
-    }
+  /// - Throws: `FileError.cannotWrite`; the file then ends in the line before.
+  public func write(_ line: Line, and more: [String: JSONValue] = [:]) throws(FileError) {
+    try file.append(MetricsWriter.text(line, and: more))
   }
+
+  /// Makes sure that all lines are on disk, for a checkpoint that comes after them.
+  ///
+  /// - Throws: `FileError.cannotWrite`.
+  public func synchronize() throws(FileError) { try file.synchronize() }
 
   /// A line as text.
   public static func text(_ line: Line, and more: [String: JSONValue] = [:]) -> String {
     let all = Array(line) + more.sorted { $0.key < $1.key }
-    let members = all.map { key, value in
-      if case .double(let number) = value, !number.isFinite { return "\"\(key)\": null" }
-      return "\"\(key)\": \(value.text())"
-    }
+    let members = all.map { key, value in "\"\(key)\": \(value.text())" }
     return "{\(members.joined(separator: ", "))}"
   }
 
   /// The lines that a run resumed after `step` keeps: whole ones about steps up to it.
-  static func lines(of path: String, upTo step: Int) -> [String] {
-    guard let text = try? String(contentsOf: URL(fileURLWithPath: path), encoding: .utf8) else {
-      return []
-    }
+  static func lines(_ bytes: [UInt8], upTo step: Int) -> [String] {
+    let text = String(decoding: bytes, as: UTF8.self)
     return text.split(separator: "\n").map(String.init).filter { line in
       guard let value = try? JSONValue(parsing: Data(line.utf8)), let event = value["event"]?.string
       else { return false }

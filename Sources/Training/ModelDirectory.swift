@@ -1,3 +1,4 @@
+import Files
 import Foundation
 import JSON
 import Model
@@ -20,29 +21,37 @@ public enum ModelDirectory {
   /// Makes the directory at once or not at all.
   ///
   /// - Parameters:
-  ///   - path: the new directory.
+  ///   - path: the new directory; an earlier one of that name goes.
+  ///   - base: the base, with the method attached.
+  /// - Throws: `FileError` and what ``write(to:base:method:elementType:)`` throws.
+  public static func publish(
+    _ path: String, base: Decoder, method: any PEFTMethod
+  ) throws {
+    try publishDirectory(path, replacing: true) {
+      _ = try write(to: $0, base: base, method: method, elementType: nil)
+    }
+  }
+
+  /// Writes all files of the model into a directory, which must be there.
+  ///
+  /// - Parameters:
   ///   - base: the base, with the method attached.
   ///   - elementType: how weights are stored; as the base's where nil.
-  ///   - replacing: whether an earlier directory of that name goes.
-  ///   - check: looks at the finished directory before it gets its name, told the coarsest type that
-  ///     weights are stored in; what it throws undoes all.
-  /// - Throws: `PEFTError.cannotMerge` with the method's reason, `SafetensorsError`,
-  ///   `TrainingError`, and what `check` throws.
-  public static func publish(
-    _ path: String, base: Decoder, method: any PEFTMethod, elementType: ElementType?,
-    replacing: Bool = false,
-    check: (_ directory: String, _ coarsest: ElementType) throws -> Void = { _, _ in }
-  ) throws {
+  /// - Returns: the coarsest type that weights are stored in.
+  /// - Throws: `PEFTError.cannotMerge` with the method's reason, `SafetensorsError`, `FileError`.
+  public static func write(
+    to directory: String, base: Decoder, method: any PEFTMethod, elementType: ElementType?
+  ) throws -> ElementType {
     if let reason = method.mergeRefusal {
       throw PEFTError.cannotMerge(method: method.name, reason: reason)
     }
-    try publishDirectory(path, replacing: replacing) { directory in
-      let (untied, coarsest) = try writeWeights(
-        directory + "/model.safetensors", base: base, method: method, elementType: elementType)
-      try writeConfiguration(directory, base: base, elementType: elementType, untied: untied)
-      for name in companions { try copy(name, from: base.directory, to: directory) }
-      try check(directory, coarsest)
-    }
+    let (untied, coarsest) = try writeWeights(
+      directory + "/model.safetensors", base: base, method: method, elementType: elementType)
+    // Untied by the method, or by weights that contradict the configuration.
+    let ties = base.configuration.tiesEmbeddings && !untied
+    try writeConfiguration(directory, base: base, elementType: elementType, ties: ties)
+    for name in companions { try copy(name, from: base.directory, to: directory) }
+    return coarsest
   }
 
   /// Writes every tensor.
@@ -98,9 +107,10 @@ public enum ModelDirectory {
   private static func stored(
     _ name: String, in files: WeightFiles
   ) throws(SafetensorsError) -> SafetensorsTensor {
-    if files.contains(name) { return try files.tensor(named: name) }
     let bare = name.split(separator: ".", maxSplits: 1).last.map(String.init) ?? name
-    return try files.tensor(named: files.contains(bare) ? bare : name)
+    // The base was read, so all are there; a tied table may be so under the head's name alone.
+    let place = [name, bare, "lm_head.weight"].first { files.contains($0) }
+    return try files.tensor(named: place ?? name)
   }
 
   private static func view(_ buffer: borrowing FloatBuffer, _ tensor: SafetensorsTensor)
@@ -112,35 +122,30 @@ public enum ModelDirectory {
 
   /// The base's own configuration, changed where the weights are.
   private static func writeConfiguration(
-    _ directory: String, base: Decoder, elementType: ElementType?, untied: Bool
+    _ directory: String, base: Decoder, elementType: ElementType?, ties: Bool
   ) throws {
     let source = base.directory + "/config.json"
-    guard elementType != nil || untied else {
+    let isChanged = try DecoderConfiguration(directory: base.directory).tiesEmbeddings != ties
+    guard elementType != nil || isChanged else {
       return try copy("config.json", from: base.directory, to: directory)
     }
-    let target = directory + "/config.json"
-    do {
-      let data = try Data(contentsOf: URL(fileURLWithPath: source))
-      var members = try JSONValue(parsing: data).object ?? [:]
-      if let elementType {
-        let key = members["dtype"] == nil ? "torch_dtype" : "dtype"
-        members[key] = .string(elementType.torchName)
-      }
-      if untied { members["tie_word_embeddings"] = false }
-      try Data(JSONValue.object(members).text(indentation: 2).utf8)
-        .write(to: URL(fileURLWithPath: target))
-    } catch { throw TrainingError.cannotCopy(from: source, to: target, reason: reason(error)) }
+    var members = try JSONValue(parsing: Data(try InputFile.bytes(of: source))).object ?? [:]
+    if let elementType {
+      let key = members["dtype"] == nil ? "torch_dtype" : "dtype"
+      members[key] = .string(elementType.torchName)
+    }
+    if isChanged { members["tie_word_embeddings"] = .bool(ties) }
+    try PendingFile.write(
+      JSONValue.object(members).text(indentation: 2), to: directory + "/config.json")
   }
 
   private static func copy(
     _ name: String, from base: String, to directory: String
-  ) throws(TrainingError) {
-    let (source, target) = ("\(base)/\(name)", "\(directory)/\(name)")
+  ) throws(FileError) {
+    let source = "\(base)/\(name)"
     guard FileManager.default.fileExists(atPath: source) else { return }
-    // Not FileManager's copy: a base in a cache is often a link, and the file is what is wanted.
-    do {
-      try Data(contentsOf: URL(fileURLWithPath: source)).write(to: URL(fileURLWithPath: target))
-    } catch { throw .cannotCopy(from: source, to: target, reason: reason(error)) }
+    // A base in a cache is often a link, and the file is what is wanted.
+    try PendingFile.write(try InputFile.bytes(of: source), to: "\(directory)/\(name)")
   }
 }
 

@@ -49,6 +49,11 @@ public final class OptimizerState {
   /// Bytes of both moments.
   public var byteCount: Int { (firstMoments.count + secondMoments.count) * 4 }
 
+  /// All first moments as one row, gaps included; no columns for SGD.
+  var allFirstMoments: MatrixView { firstMoments.all }
+  /// All second moments, likewise.
+  var allSecondMoments: MatrixView { secondMoments.all }
+
   /// The tensors with moments; none for SGD.
   public var slots: [ParameterSlot] { rule.kind == .adamw ? optimized : [] }
 

@@ -1,4 +1,5 @@
 import Checkpointing
+import Files
 import Foundation
 
 /// The directory that a run writes: names of its files, and the lock that keeps other runs out.
@@ -12,7 +13,7 @@ import Foundation
 public final class OutputDirectory {
   /// The directory.
   public let path: String
-  private let lock: FileHandle
+  private let lock: DirectoryLock
 
   /// The resolved configuration.
   public var configurationPath: String { path + "/config.yaml" }
@@ -38,72 +39,54 @@ public final class OutputDirectory {
     return "runs/\(method)-\(formatter.string(from: now))"
   }
 
-  /// Makes the directory where it is missing, and locks it.
+  /// Everything inside that belongs to a run.
+  private static let members = [
+    "metrics.jsonl", "config.yaml", "checkpoints", "adapter", "profile.json",
+  ]
+
+  /// Makes the directory where it is missing, locks it, and clears away what a dead run left half
+  /// written.
   ///
   /// - Parameter mayContinue: whether files of an earlier run are welcome (`--resume`).
-  /// - Throws: `TrainingError` where it cannot be written, is in use, or holds another run.
-  public init(path: String, mayContinue: Bool) throws(TrainingError) {
-    self.path = path
-    let manager = FileManager.default
-    let lockPath = path + "/.lock"
-    do {
-      try manager.createDirectory(atPath: path, withIntermediateDirectories: true)
-      if !manager.fileExists(atPath: lockPath) {
-        try Data().write(to: URL(fileURLWithPath: lockPath))
-      }
-      lock = try FileHandle(forUpdating: URL(fileURLWithPath: lockPath))
-    } catch { throw .cannotWrite(path: path, reason: reason(error)) }
-    // EWOULDBLOCK: somebody has it. A file system without locks (some network ones) is let pass.
-    if flock(lock.fileDescriptor, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK {
-      throw .outputLocked(path: path)
+  /// - Throws: `TrainingError` where it is in use or holds another run, `FileError` where it cannot be
+  ///   written or something inside is a link.
+  public init(path: String, mayContinue: Bool) throws {
+    let place = try OutputPlace(directory: path)
+    self.path = place.path
+    try place.create()
+    for name in Self.members { try place.requireNoLink(name) }
+    guard let lock = try DirectoryLock(place) else { throw TrainingError.outputLocked(path: path) }
+    self.lock = lock
+    if !mayContinue,
+      let found = Self.members.first(where: {
+        FileManager.default.fileExists(atPath: place.member($0))
+      })
+    {
+      throw TrainingError.outputInUse(path: path, found: found)
     }
-    if !mayContinue {
-      let ours = ["metrics.jsonl", "config.yaml", "checkpoints", "adapter"]
-      if let found = ours.first(where: { manager.fileExists(atPath: path + "/" + $0) }) {
-        throw .outputInUse(path: path, found: found)
-      }
-    }
+    PartialName.removeLeftovers(ofAllIn: place)
+    PendingDirectory.recover(try OutputPlace(directory: adapterPath))
   }
 
-  /// Writes a text file under a temporary name and renames it.
+  /// Writes a text file, whole or not at all.
   ///
-  /// - Throws: `TrainingError.cannotWrite`.
-  public func write(_ text: String, to path: String) throws(TrainingError) {
-    do { try Data(text.utf8).write(to: URL(fileURLWithPath: path), options: .atomic) } catch {
-      throw .cannotWrite(path: path, reason: reason(error))
-    }
+  /// - Throws: `FileError`.
+  public func write(_ text: String, to path: String) throws(FileError) {
+    try OutputPlace.requireNoLink(path)
+    try PendingFile.write(text, to: path)
   }
 }
 
 /// Fills a directory aside and gives it its name when it is complete.
 ///
-/// - Parameter replacing: whether an earlier one goes; else it must be missing or empty.
-/// - Throws: `TrainingError`, or what `fill` throws; nothing is then left behind.
+/// - Parameter replacing: whether an earlier one goes; else it must be missing or empty. A
+///   directory that is replaced lies inside an output directory, so it must not be a link.
+/// - Throws: `FileError`, or what `fill` throws; nothing is then left behind.
 public func publishDirectory(
   _ path: String, replacing: Bool, _ fill: (_ temporaryPath: String) throws -> Void
 ) throws {
-  let manager = FileManager.default
-  let temporary = path + ".partial"
-  if manager.fileExists(atPath: path) {
-    guard let contents = try? manager.contentsOfDirectory(atPath: path) else {
-      throw TrainingError.cannotWrite(path: path, reason: "it is there and no directory")
-    }
-    if !replacing, let found = contents.first {
-      throw TrainingError.notEmpty(path: path, found: found)
-    }
-  }
-  do {
-    try? manager.removeItem(atPath: temporary)
-    try manager.createDirectory(atPath: temporary, withIntermediateDirectories: true)
-  } catch { throw TrainingError.cannotWrite(path: temporary, reason: reason(error)) }
-  do {
-    try fill(temporary)
-  } catch {
-    try? manager.removeItem(atPath: temporary)
-    throw error
-  }
-  do {
-    if manager.fileExists(atPath: path) { try manager.removeItem(atPath: path) }
-    try manager.moveItem(atPath: temporary, toPath: path)
-  } catch { throw TrainingError.cannotWrite(path: path, reason: reason(error)) }
+  if replacing { try OutputPlace.requireNoLink(path) }
+  let pending = try PendingDirectory(OutputPlace(directory: path), replacing: replacing)
+  try fill(pending.partialPath)
+  try pending.publish()
 }

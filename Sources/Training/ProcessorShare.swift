@@ -7,9 +7,12 @@ import Tensors
 ///
 /// ```swift
 /// let share = try ProcessorShare(communicator: communicator)
-/// let compute = share.compute(threads: nil, binds: true)
+/// let compute = try share.compute(threads: nil, binds: true).compute
 /// ```
 public struct ProcessorShare: Sendable {
+  /// Threads that a rank may have: more than any node has processors.
+  public static let mostThreads = 1024
+
   /// Physical cores that the ranks of this node may use, all of them together.
   public let nodeCores: Int
   /// Ranks on this node.
@@ -63,10 +66,22 @@ public struct ProcessorShare: Sendable {
   ///
   /// - Parameters:
   ///   - threads: how many; nil for this rank's share.
+  ///   - instructionSet: the kernels that they run.
   ///   - binds: whether each may run on the rank's own cores only.
   /// - Returns: the threads, and whether they are bound.
-  public func compute(threads: Int?, binds: Bool) -> (compute: Compute, isBound: Bool) {
-    let compute = Compute(threads: threads ?? self.threads)
+  /// - Throws: `UnavailableInstructionSet` where the processor lacks it, `ConfigurationError` where
+  ///   the system does not let this process start so many threads.
+  public func compute(
+    threads: Int?, instructionSet: InstructionSetChoice = .auto, binds: Bool
+  ) throws -> (compute: Compute, isBound: Bool) {
+    let count = threads ?? self.threads
+    // A share of the cores is no more than what runs anyway.
+    if count > nodeCores && !Compute.canStart(threads: count) {
+      throw ConfigurationError.conflict(
+        "The system does not let this process start \(count) threads",
+        remedy: "Lower --threads, or raise the limit on processes (ulimit -u, or the container's)")
+    }
+    let compute = try Compute(threads: count, instructionSet: instructionSet.set)
     // A container with less time than processors is one of several that want the same ones.
     guard binds, !isLimited, let places = cores.places(threads: compute.threadCount) else {
       return (compute, false)

@@ -1,4 +1,5 @@
 import JSON
+import Kernels
 
 /// The arithmetic that the user asks for.
 public enum PrecisionChoice: String, Sendable, CaseIterable {
@@ -8,6 +9,23 @@ public enum PrecisionChoice: String, Sendable, CaseIterable {
   case float32 = "f32"
   /// Operands rounded to bf16, sums in single precision.
   case bfloat16 = "bf16"
+}
+
+/// The kernels that the user asks for.
+public enum InstructionSetChoice: String, Sendable, CaseIterable {
+  /// The best that the processor has.
+  case auto
+  /// One number at a time.
+  case scalar
+  /// AVX2 with FMA.
+  case avx2
+  /// AVX-512.
+  case avx512
+  /// NEON.
+  case neon
+
+  /// The set; nil for the best one.
+  public var set: InstructionSet? { InstructionSet(rawValue: rawValue) }
 }
 
 /// Which update rule moves the parameters.
@@ -86,6 +104,8 @@ public struct RunConfiguration: Sendable {
   public let precision: PrecisionChoice
   /// Compute threads of a rank; nil for a share of the cores allowed.
   public let threads: Int?
+  /// Kernels that a rank computes with.
+  public let instructionSet: InstructionSetChoice
   /// Whether threads may run on the rank's own cores only.
   public let bindsThreads: Bool
   /// Whether backward computes activations again.
@@ -143,6 +163,8 @@ public struct RunConfiguration: Sendable {
     shuffles = !flag("no_shuffle")
     precision = path("precision").flatMap(PrecisionChoice.init) ?? .auto
     threads = settings["threads"]?.int
+    instructionSet =
+      path("instruction_set").flatMap(InstructionSetChoice.init) ?? .auto
     bindsThreads = path("bind_threads") != "none"
     recomputesActivations = flag("gradient_checkpointing")
     loggingSteps = integer("logging_steps")

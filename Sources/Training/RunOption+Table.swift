@@ -11,6 +11,12 @@ extension RunOption {
   /// Arithmetic of the frozen base, by name.
   public static let precisions = PrecisionChoice.allCases.map(\.rawValue)
 
+  /// Instruction sets of the kernels, by name.
+  public static let instructionSets = InstructionSetChoice.allCases.map(\.rawValue)
+
+  /// Settings that each rank may have of its own: they touch speed, not results.
+  static let ofRank: Set = ["threads", "instruction_set"]
+
   private static let run: [RunOption] = [
     RunOption("model", .path, "DIR", "Hugging Face model directory (default: the demo base)"),
     RunOption("data", .path, "FILE", "HDF5 dataset (default: the demo task)"),
@@ -75,7 +81,8 @@ extension RunOption {
       "warmup_ratio", .number(minimum: 0, maximum: 1), default: 0.0, "X",
       "the same as a share of all steps, rounded up", resumption: .mustMatch),
     RunOption(
-      "seed", .integer(minimum: 0), default: 42, "N", "everything random follows from it",
+      "seed", .integer(minimum: 0, maximum: .max), default: 42, "N",
+      "everything random follows from it",
       resumption: .mustMatch),
     RunOption(
       "no_shuffle", .flag, default: false, "", "take examples in file order, epoch after epoch",
@@ -84,8 +91,11 @@ extension RunOption {
       "precision", .choice(precisions), default: "auto", "P",
       "arithmetic of the frozen base: f32, bf16, or auto", resumption: .mustMatch),
     RunOption(
-      "threads", .integer(minimum: 1), "N",
+      "threads", .integer(minimum: 1, maximum: ProcessorShare.mostThreads), "N",
       "compute threads of a rank (default: cores allowed / local ranks)"),
+    RunOption(
+      "instruction_set", .choice(instructionSets), default: "auto", "SET",
+      "kernels: auto (the best that the processor has), scalar, avx2, avx512 or neon"),
     RunOption(
       "bind_threads", .choice(["auto", "none"]), default: "auto", "HOW",
       "auto: each thread stays on a core of the rank's own; none: the system places them"),

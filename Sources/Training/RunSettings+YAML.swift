@@ -65,6 +65,11 @@ extension RunSettings {
       }
       if let scalar = valueNode.scalar {
         if RunSettings.isNull(scalar) { continue }
+        // `resume: true` is --resume, and `false` is none; quoted they are paths.
+        if case .optionalPath = option.kind, let flag = RunSettings.flag(scalar) {
+          if flag { try set(key, value: .bool(true), source: source) } else { remove(key) }
+          continue
+        }
         // Kinds decide what a scalar means, not YAML's guesses: 2e-4 is a number here.
         if case .object = option.kind {
           try set(key, value: RunSettings.value(valueNode), source: source)
@@ -81,6 +86,16 @@ extension RunSettings {
     scalar.style == .plain && ["", "~", "null", "Null", "NULL"].contains(scalar.string)
   }
 
+  /// `true` or `false` as YAML has them; nil for other texts, quoted ones among them.
+  private static func flag(_ scalar: Node.Scalar) -> Bool? {
+    guard scalar.style == .plain || scalar.style == .any else { return nil }
+    return switch scalar.string {
+    case "true", "True", "TRUE": true
+    case "false", "False", "FALSE": false
+    default: nil
+    }
+  }
+
   private static func value(_ node: Node) -> JSONValue {
     switch node {
     case .mapping(let mapping):
@@ -93,11 +108,7 @@ extension RunSettings {
       if isNull(scalar) { return .null }
       if let whole = Int(scalar.string) { return .int(whole) }
       if let number = Double(scalar.string) { return .double(number) }
-      switch scalar.string {
-      case "true", "True", "TRUE": return .bool(true)
-      case "false", "False", "FALSE": return .bool(false)
-      default: return .string(scalar.string)
-      }
+      return flag(scalar).map { .bool($0) } ?? .string(scalar.string)
     case .alias: return .null
     }
   }

@@ -1,4 +1,5 @@
 import Checkpointing
+import DataParallel
 import Foundation
 import JSON
 import PEFT
@@ -55,10 +56,24 @@ public struct StoredCheckpoint {
   public func restore(
     method: any PEFTMethod, arena: ParameterArena, optimizer: OptimizerState
   ) throws {
-    try reader.restore(.adapter, into: StoredCheckpoint.values(arena))
+    try restoreValues(arena)
     try reader.restore(.firstMoments, into: optimizer.slots.map { optimizer.stored($0, \.first) })
     try reader.restore(
       .secondMoments, into: optimizer.slots.map { optimizer.stored($0, \.second) })
+    try method.restore(methodState())
+  }
+
+  /// Puts the trained tensors back, and nothing else.
+  ///
+  /// - Throws: `CheckpointError` where one is missing or misshapen.
+  func restoreValues(_ arena: ParameterArena) throws(CheckpointError) {
+    try reader.restore(.adapter, into: StoredCheckpoint.values(arena))
+  }
+
+  /// What the method kept.
+  ///
+  /// - Throws: `CheckpointError`.
+  func methodState() throws(CheckpointError) -> MethodState {
     var state = MethodState()
     state.tensors = try tensors(in: .method)
     if case .text(let text) = reader.methodAttributes["fields"],
@@ -66,7 +81,7 @@ public struct StoredCheckpoint {
     {
       state.fields = fields.object ?? [:]
     }
-    try method.restore(state)
+    return state
   }
 
   /// Every tensor of an arena, where it lies: also a prompt that an encoder makes, which is what an
@@ -118,5 +133,31 @@ extension OptimizerState {
     let moments = Moments(first: firstMoment(slot), second: secondMoment(slot))
     return CheckpointTensor(
       name: slot.name, shape: slot.shape, values: moments[keyPath: moment])
+  }
+}
+
+extension Communicator {
+  /// A method's state as rank 0 has it; what the others give is ignored.
+  func broadcast(_ state: MethodState) throws(MPIError) -> MethodState {
+    let header = JSONValue.object([
+      "fields": .object(state.fields), "names": .array(state.tensors.map { .string($0.name) }),
+      "shapes": .array(state.tensors.map { .array($0.shape.map { .int($0) }) }),
+    ])
+    let text = try broadcast(header.text(), from: 0)
+    guard let stored = try? JSONValue(parsing: Data(text.utf8)) else {
+      preconditionFailure("a method's state cannot be read back: \(text.prefix(80))")
+    }
+    var result = MethodState()
+    result.fields = stored["fields"]?.object ?? [:]
+    let names = (stored["names"]?.array ?? []).compactMap(\.string)
+    let shapes = (stored["shapes"]?.array ?? []).map { $0.array?.compactMap(\.int) ?? [] }
+    for (index, (name, shape)) in zip(names, shapes).enumerated() {
+      var values =
+        rank == 0
+        ? state.tensors[index].values : [Float](repeating: 0, count: shape.reduce(1, *))
+      try broadcast(&values, from: 0)
+      result.tensors.append(NamedTensor(name: name, shape: shape, values: values))
+    }
+    return result
   }
 }

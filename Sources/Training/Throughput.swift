@@ -20,7 +20,7 @@ struct Throughput {
     var operationsPerSecond: Double { seconds > 0 ? operations / seconds : 0 }
   }
 
-  /// Operations a second of all ranks in plain products of the run's precision.
+  /// Operations a second of all ranks where they multiply and add in registers alone.
   let peak: Double
   /// Since the last line of metrics.
   private(set) var recent = Tally()
@@ -53,60 +53,15 @@ struct Throughput {
 extension TrainingRun {
   /// The peak of all ranks together, measured on each at the same time; called by all ranks.
   ///
-  /// Each multiplies with all of its threads in the shapes of its projections, in the type and
-  /// arithmetic of the run, on memory that is freed again. Ranks of a node share clocks and caches as
-  /// they do in a step.
+  /// Each thread multiplies and adds in its registers, in the arithmetic of the run: what the
+  /// processor can do, not what products make of it. Ranks of a node share clocks as they do in a step.
   func measurePeak() throws -> Double {
-    let split = dataset.train
-    let mean = Double(split.tokenCount) / Double(max(split.exampleCount, 1))
-    let rows = Int(mean * Double(configuration.microBatchSize))
-    // The widest projection from each number of features.
-    let layers = decoder.linearLayers
-    let widest = Dictionary(layers.map { ($0.inputSize, $0.outputSize) }, uniquingKeysWith: max)
-    let shapes = widest.map { inputSize, outputSize in
-      ProductPeak.Shape(
-        rows: min(max(rows, 64), 1024), inputSize: inputSize, outputSize: outputSize)
-    }.sorted { $0.inputSize < $1.inputSize }
-    let isTrained = layers.first?.weight.isTrainable ?? false
+    let isTrained = decoder.linearLayers.first?.weight.isTrainable ?? false
     try communicator.barrier()
-    let own = ProductPeak.measure(
-      shapes: shapes, arithmetic: isTrained ? .float32 : decoder.arithmetic, on: compute)
-    // The best of some products was made while a thread had a processor; a step has no such choice.
+    let own = ProductPeak.measure(isTrained ? .float32 : decoder.arithmetic, on: compute)
+    // The best of some rounds was made while a thread had a processor; a step has no such choice.
     let time = processors.processorTime(threads: compute.threadCount)
     return try communicator.allReduce(own * time, .sum)
-  }
-}
-
-/// What a rank's memory was planned to be.
-struct MemoryPlan {
-  /// The program and its libraries, as they were before the run opened anything.
-  let program: Int
-  /// The base, mapped: one physical copy a node, yet it counts for each rank that reads it.
-  let base: Int
-  /// Weights rounded to bf16, likewise one copy a node.
-  let rounded: Int
-  /// Activations, gradients of them, and scratch.
-  let workspace: Int
-  /// Trained values and gradients, what the method holds besides, the optimiser's moments, the
-  /// reduction's sums.
-  let training: Int
-  /// The threads' own memory and the rounded operand that they share.
-  let threads: Int
-
-  /// All of it, in bytes.
-  var total: Int { program + base + rounded + workspace + training + threads }
-
-  init(_ run: TrainingRun, workspaceBytes: Int, reducerBytes: Int) {
-    program = run.memoryAtStart
-    base = run.decoder.parameters.reduce(0) {
-      $0 + $1.shape.reduce(1, *) * $1.storedType.byteCount
-    }
-    rounded = run.roundedBytes
-    workspace = workspaceBytes
-    training =
-      run.attached.arena.byteCount + run.attached.method.byteCount + run.optimizer.byteCount
-      + reducerBytes
-    threads = run.compute.byteCount
   }
 }
 

@@ -1,4 +1,5 @@
 import Datasets
+import Files
 import Foundation
 import Tensors
 import Tokenizers
@@ -23,11 +24,16 @@ enum TokenizerAgreement {
     let paths = ["/tokenizer.json", "/vocab.json"].map { modelDirectory + $0 }
     guard let made = dataset.tokenizerSHA256,
       let path = paths.first(where: { FileManager.default.fileExists(atPath: $0) }),
-      let bytes = try? Data(contentsOf: URL(fileURLWithPath: path))
+      let bytes = try? InputFile.bytes(of: path)
     else { return nil }
-    if SHA256.hexadecimal(of: bytes) == made.lowercased() { return nil }
+    // Files beside it may add tokens: then the digest is of them too.
+    let isAlone = !["/tokenizer_config.json", "/special_tokens_map.json", "/added_tokens.json"]
+      .contains { FileManager.default.fileExists(atPath: modelDirectory + $0) }
+    let isSameFile = SHA256.hexadecimal(of: bytes) == made.lowercased()
+    if isSameFile, isAlone { return nil }
     // A tokenizer that this program cannot read says nothing about its ids.
     let tokenizer = try? Tokenizer(directory: modelDirectory)
+    if tokenizer.map({ $0.sha256 == made.lowercased() }) ?? isSameFile { return nil }
     let size = tokenizer?.idLimit ?? modelVocabularySize
     let tokens = tokenizer?.vocabularySHA256
     if let tokens, let others = dataset.vocabularySHA256, tokens != others {

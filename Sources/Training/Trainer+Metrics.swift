@@ -27,9 +27,10 @@ extension Trainer {
       "nodes": .int(run.communicator.nodeCount), "method": .string(run.attached.method.name),
       "trainable_parameters": .int(counts.trainable), "total_parameters": .int(counts.total),
       "total_steps": .int(learningRates.totalSteps),
-      "resumed_from_step": .int(run.completedSteps), "seed": .int(Int(run.configuration.seed)),
+      "resumed_from_step": .int(run.start.completedSteps),
+      "seed": .int(Int(run.configuration.seed)),
       "precision": .string(run.decoder.precisionName), "threads": .int(run.compute.threadCount),
-      "instruction_set": .string(run.compute.instructionSet),
+      "instruction_set": .string(run.compute.instructionSet.rawValue),
       "workspace_bytes": .int(workspaceBytes), "planned_memory_bytes": .int(memoryPlan.total),
       "peak_flops_per_second": .double(throughput.peak),
       "versions": [
@@ -95,9 +96,3 @@ extension Trainer {
 
 /// A share in whole percent.
 func percent(_ share: Double) -> String { String(format: "%.0f %%", 100 * share) }
-
-/// What `--version` says and the run line of the metrics keeps.
-public enum ProgramVersion {
-  /// The version.
-  public static let text = "0.1.0"
-}

@@ -14,17 +14,10 @@ extension Trainer {
       try validation.run(run.decoder, batch: batch, examples: examples, compute: run.compute)
     }
     let seconds = (clock.now - start) / .seconds(1)
-    run.lastEvalLoss = figures.loss
-    if figures.loss < run.bestLoss {
-      run.bestLoss = figures.loss
-      run.bestStep = step
-      run.staleEvaluations = 0
-    } else {
-      run.staleEvaluations += 1
-    }
+    best.take(loss: figures.loss, step: step)
     let (loss, perplexity) = (figures.loss, figures.perplexity)
     run.logger.info(
-      "step \(step)/\(learningRates.totalSteps)  eval loss \(String(format: "%.4f", loss))  perplexity \(String(format: "%.3f", perplexity))\(run.bestStep == step ? "  (best)" : "")"
+      "step \(step)/\(learningRates.totalSteps)  eval loss \(String(format: "%.4f", loss))  perplexity \(String(format: "%.3f", perplexity))\(best.step == step ? "  (best)" : "")"
     )
     try writeOnAllRanks([
       "event": "eval", "step": .int(step),
@@ -34,13 +27,13 @@ extension Trainer {
       "eval_seconds": .double(seconds),
     ])
     // The best step must still be there at the end, whatever the rotation removes.
-    if run.configuration.loadsBestModelAtEnd && run.bestStep == step { try save(step: step) }
+    if run.configuration.loadsBestModelAtEnd && best.step == step { try save(step: step) }
   }
 
   /// Whether the evaluation loss has not fallen for as long as the configuration allows.
   var shouldStopEarly: Bool {
     let patience = run.configuration.earlyStoppingPatience
-    return patience > 0 && run.staleEvaluations >= patience
+    return patience > 0 && best.staleEvaluations >= patience
   }
 
   /// Writes the whole state, so that a run resumed from it goes on to the last bit.
@@ -53,16 +46,15 @@ extension Trainer {
   private func write(step: Int) throws {
     try run.communicator.together {
       guard let output = run.output else { return }
+      // What a checkpoint says was done must be in the metrics too when both are found again.
+      try metrics?.synchronize()
       var configuration = run.resolved
       // A method that prunes says in its configuration what is left.
       let export = run.attached.method.export(baseName: run.basePath)
       configuration["adapter_config"] = export?.configuration
-      configuration["training_state"] = .object([
-        "best_step": run.bestStep.map { .int($0) } ?? .null,
-        "best_eval_loss": run.bestLoss.isFinite ? .double(run.bestLoss) : .null,
-        "stale_evaluations": .int(run.staleEvaluations),
-        "export_notes": .array(export?.notes.map { .string($0) } ?? []),
-      ])
+      var kept = best.stored
+      kept["export_notes"] = .array(export?.notes.map { .string($0) } ?? [])
+      configuration["training_state"] = .object(kept)
       let metadata = CheckpointMetadata(
         step: step, epoch: run.schedule.epoch(afterStep: step),
         samplesSeen: run.schedule.samplesSeen(afterStep: step),
@@ -72,7 +64,7 @@ extension Trainer {
       let contents = CheckpointContents(
         metadata: metadata, method: run.attached.method, arena: run.attached.arena,
         optimizer: run.optimizer, storage: &storage)
-      let protected = run.configuration.loadsBestModelAtEnd ? run.bestStep : nil
+      let protected = run.configuration.loadsBestModelAtEnd ? best.step : nil
       let path = try withExtendedLifetime(storage) {
         try output.checkpoints.save(
           contents, keeping: run.configuration.saveTotalLimit,
@@ -100,7 +92,7 @@ extension Trainer {
     try writeOnAllRanks([
       "event": "end", "status": .string(status.rawValue), "step": .int(step),
       "exported_step": exportedStep.map { .int($0) } ?? .null,
-      "eval_loss": run.lastEvalLoss.map { .double($0) } ?? .null,
+      "eval_loss": best.lastLoss.map { .double($0) } ?? .null,
       "seconds": .double(duration / .seconds(1)), "peak_memory_bytes": .int(peakMemory),
       "planned_memory_bytes": .int(memoryPlan.total),
       "tokens_per_second": .double(throughput.whole.tokensPerSecond),
@@ -113,22 +105,34 @@ extension Trainer {
     _ status: RunOutcome.Status, step: Int, exportedStep: Int
   ) -> RunOutcome {
     RunOutcome(
-      status: status, step: step, evalLoss: run.lastEvalLoss, exportedStep: exportedStep,
+      status: status, step: step, evalLoss: best.lastLoss, exportedStep: exportedStep,
       stepSeconds: stepSeconds, adapterPath: run.outputPath + "/adapter",
       metricsPath: run.outputPath + "/metrics.jsonl")
+  }
+
+  /// Gives all ranks the adapter of an earlier step, from the checkpoint that rank 0 wrote.
+  ///
+  /// The moments stay those of the last step: nothing is trained after it.
+  private func goBack(to step: Int) throws {
+    let (communicator, arena, method) = (run.communicator, run.attached.arena, run.attached.method)
+    let stored = try communicator.together { () throws -> StoredCheckpoint? in
+      guard let output = run.output else { return nil }
+      let checkpoint = try StoredCheckpoint(path: output.checkpoints.path(step: step))
+      try checkpoint.restoreValues(arena)
+      return checkpoint
+    }
+    try communicator.broadcast(arena.allValues, from: 0)
+    let kept = try communicator.together { try stored?.methodState() ?? MethodState() }
+    let state = try communicator.broadcast(kept)
+    try communicator.together { try method.restore(state) }
+    try self.state.verify("of step \(step), which is the best")
   }
 
   /// Writes the adapter (or model) of the best or the last step, and the last line.
   func finish(_ status: RunOutcome.Status, step: Int, duration: Duration) throws -> RunOutcome {
     var exportedStep = step
-    if run.configuration.loadsBestModelAtEnd, let best = run.bestStep, best != step {
-      try run.communicator.together {
-        if let output = run.output {
-          let stored = try StoredCheckpoint(path: output.checkpoints.path(step: best))
-          try stored.restore(
-            method: run.attached.method, arena: run.attached.arena, optimizer: run.optimizer)
-        }
-      }
+    if run.configuration.loadsBestModelAtEnd, let best = best.step, best != step {
+      try goBack(to: best)
       exportedStep = best
     }
     let path = run.outputPath + "/adapter"
@@ -139,8 +143,7 @@ extension Trainer {
           try AdapterDirectory(path: $0).write(export, base: run.basePath)
         }
       } else {
-        try ModelDirectory.publish(
-          path, base: run.decoder, method: run.attached.method, elementType: nil, replacing: true)
+        try ModelDirectory.publish(path, base: run.decoder, method: run.attached.method)
       }
     }
     try writeEnd(status, step: step, exportedStep: exportedStep, duration: duration)

@@ -16,11 +16,14 @@ import Tensors
 ///
 /// The same global batch gives the same update to the last bit whatever the number of ranks and
 /// threads: a micro-batch's gradient depends on the micro-batch alone, the reduction is exact, and
-/// everything after it is computed by every rank from the same numbers.
+/// everything after it is computed by every rank from the same numbers. Ranks compare what they hold
+/// in every step (``ReplicatedState``).
 public final class Trainer {
   /// What the run is.
   let run: TrainingRun
   let reducer: GradientReducer
+  /// What ranks compare in each step.
+  let state: ReplicatedState
   let dealer: MicroBatchDealer
   let batch: TokenBatch
   let examples: ExampleBuffer
@@ -36,8 +39,10 @@ public final class Trainer {
   /// How fast the steps are.
   var throughput: Throughput
   let arithmetic: DecoderArithmetic
-  let memoryPlan: MemoryPlan
+  package let memoryPlan: MemoryPlan
   let profile: RunProfile?
+  /// The best evaluation, of earlier starts too.
+  var best: BestSoFar
   /// Seconds of each step of this start.
   var stepSeconds: [Double] = []
   var lastSavedStep: Int?
@@ -48,7 +53,8 @@ public final class Trainer {
   ///
   /// - Parameter step: the step's number, from 1.
   /// - Returns: figures of the step, equal on all ranks.
-  /// - Throws: where MPI or a file fails, and `TrainingError.nonFiniteGradient` on all ranks.
+  /// - Throws: where MPI or a file fails, and on all ranks `MPIError.ranksDiffer` where their states
+  ///   do and `TrainingError.nonFiniteGradient`.
   func step(_ step: Int) throws -> StepReport {
     let (arena, method, compute) = (run.attached.arena, run.attached.method, run.compute)
     var context = StepContext(
@@ -78,6 +84,10 @@ public final class Trainer {
       totals.loss.add(run.decoder.forwardBackward(pass).loss)
       compute.part(.reduction) { reducer.accumulate(arena) }
     }
+    if run.communicator.worldSize > 1 {
+      // What the last update left and this step's passes used.
+      totals.stateHash = compute.part(.reduction) { state.hash() }
+    }
     try waitForRanks()
 
     // Gradients and losses are sums over tokens; the division comes last, once, and exactly alike.
@@ -92,6 +102,7 @@ public final class Trainer {
     report.loss = totals.loss.value * scale
     report.isStopRequested = totals.stopRequests > 0
     report.reducedBytes = run.communicator.reducedBytes - bytesBefore
+    if !totals.statesAgree { throw try state.difference("before the update of step \(step)") }
     if let index = reduction.nonFiniteTensor {
       throw TrainingError.nonFiniteGradient(tensor: arena.slots[index].name, step: step)
     }
@@ -118,7 +129,7 @@ public final class Trainer {
     let clock = ContinuousClock()
     let start = clock.now
     var status = RunOutcome.Status.completed
-    var step = run.completedSteps
+    var step = run.start.completedSteps
     stepSeconds.reserveCapacity(min(learningRates.totalSteps - step, 1 << 20))
     while step < learningRates.totalSteps {
       step += 1
@@ -133,14 +144,18 @@ public final class Trainer {
 
       let isLast = step == learningRates.totalSteps
       if report.isStopRequested && !isLast {
+        try verifyState(step: step)
         return try stop(step: step, duration: clock.now - start)
       }
       if isLast || isDue(configuration.loggingSteps, step) || report.countedTokens == 0 {
         try log(report)
       }
-      if run.dataset.validation != nil && (isLast || isDue(configuration.evalSteps, step)) {
-        try evaluateAndCompare(step: step)
+      let evaluates =
+        run.dataset.validation != nil && (isLast || isDue(configuration.evalSteps, step))
+      if isLast || evaluates || isDue(configuration.saveSteps, step) {
+        try verifyState(step: step)
       }
+      if evaluates { try evaluateAndCompare(step: step) }
       let isStopping = shouldStopEarly && !isLast
       if isLast || isStopping || isDue(configuration.saveSteps, step) { try save(step: step) }
       if isStopping {
@@ -150,6 +165,9 @@ public final class Trainer {
     }
     return try finish(status, step: step, duration: clock.now - start)
   }
+
+  /// Compares what this step's update left, before it is evaluated, saved or published.
+  private func verifyState(step: Int) throws { try state.verify("after step \(step)") }
 
   private func isDue(_ interval: Int, _ step: Int) -> Bool {
     interval > 0 && step.isMultiple(of: interval)
@@ -165,7 +183,9 @@ public final class Trainer {
     learningRates = run.learningRates
     random = CounterRandom(seed: configuration.seed, purpose: "training")
     let splits = [run.dataset.train, run.dataset.validation].compactMap(\.self)
-    let sequences = configuration.microBatchSize
+    // A micro-batch never has more than all examples.
+    let sequences = min(
+      configuration.microBatchSize, splits.map(\.exampleCount).max() ?? 1)
     let tokens = splits.map { $0.maximumTokenCount(ofExamples: sequences) }.max() ?? 0
     let length = splits.map { $0.maximumTokenCount(ofExamples: 1) }.max() ?? 0
     let decoder = run.decoder
@@ -186,6 +206,10 @@ public final class Trainer {
     reducer = GradientReducer(
       arena: run.attached.arena, communicator: run.communicator,
       microBatches: dealer.mostMicroBatches(of: run.schedule.mostMicroBatches))
+    state = ReplicatedState(
+      arena: run.attached.arena, optimizer: run.optimizer, method: run.attached.method,
+      communicator: run.communicator, compute: run.compute)
+    best = run.start.best
     memoryPlan = MemoryPlan(
       run, workspaceBytes: plan.byteCount, reducerBytes: reducer.byteCount)
     metrics = try run.communicator.together {
@@ -193,7 +217,7 @@ public final class Trainer {
         try output.write(RunSettings.yaml(run.resolved), to: output.configurationPath)
         return try MetricsWriter(
           path: output.metricsPath,
-          resumingAfter: run.completedSteps > 0 ? run.completedSteps : nil)
+          resumingAfter: run.start.completedSteps > 0 ? run.start.completedSteps : nil)
       }
     }
     validation = run.dataset.validation.map {
@@ -203,16 +227,17 @@ public final class Trainer {
       run.configuration.profiledSteps == 0
       ? nil
       : try RunProfile(
-        count: run.configuration.profiledSteps, after: run.completedSteps,
+        count: run.configuration.profiledSteps, after: run.start.completedSteps,
         totalSteps: learningRates.totalSteps, arithmetic: arithmetic, compute: run.compute,
         communicator: run.communicator)
     countCompletedSteps()
+    try state.verify("before step \(run.start.completedSteps + 1)")
     try begin()
   }
 
   /// What earlier starts of this run have seen, from the schedule alone.
   private func countCompletedSteps() {
-    for step in 0..<run.completedSteps {
+    for step in 0..<run.start.completedSteps {
       let report = StepReport(
         run.schedule.batch(step: step + 1), of: run.dataset.train, arithmetic: arithmetic)
       tokensSeen += report.tokens

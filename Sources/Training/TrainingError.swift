@@ -2,78 +2,54 @@ import Tensors
 
 /// What can go wrong with a run besides its settings and input files.
 public enum TrainingError: ClassifiedError {
-  /// The output directory or a file in it cannot be made.
-  case cannotWrite(path: String, reason: String)
   /// The output directory holds another run.
   case outputInUse(path: String, found: String)
-  /// A directory that is to be made is there and holds something.
-  case notEmpty(path: String, found: String)
   /// A checkpoint of full fine-tuning holds a model's weights, not an adapter.
   case noAdapter(path: String, method: String)
   /// Another process writes to the output directory.
   case outputLocked(path: String)
-  /// `--resume PATH` names no checkpoint, or one that is damaged.
-  case unusableCheckpoint(path: String, reason: String)
   /// The checkpoint belongs to another run.
   case resumeMismatch(path: String, what: String, stored: String, given: String)
   /// A gradient is NaN or infinite.
   case nonFiniteGradient(tensor: String, step: Int)
-  /// The loss is NaN or infinite.
-  case nonFiniteLoss(step: Int)
-  /// An example does not fit into the model's positions.
-  case tooLong(needed: Int, available: Int)
   /// The dataset was made with a tokenizer that is not the model's.
   case otherTokenizer(data: String, found: Int, tokenizer: String, size: Int)
   /// A dataset was made with a tokenizer of other tokens.
   case otherTokens(data: String, tokenizer: String)
   /// Two settings that come from different places do not fit together.
   case methodMismatch(given: String, adapter: String, path: String)
-  /// A file that belongs to the base cannot be copied into the new model directory.
-  case cannotCopy(from: String, to: String, reason: String)
+  /// The loss of an evaluation is NaN or infinite.
+  case nonFiniteEvaluation(data: String, split: String, examples: ClosedRange<Int>)
   /// A merged model does not compute what base and adapter do.
   case mergeDiffers(error: Double, limit: Double)
-  /// bf16 was asked for and there is no kernel for it.
-  case precisionUnavailable(String)
 
   /// Outputs, checkpoints, and the run itself.
   public var errorClass: ErrorClass {
     switch self {
-    case .cannotWrite, .outputInUse, .outputLocked, .notEmpty, .cannotCopy: .output
-    case .unusableCheckpoint, .noAdapter, .otherTokenizer, .otherTokens: .input
-    case .nonFiniteGradient, .nonFiniteLoss, .mergeDiffers: .failure
-    case .resumeMismatch, .tooLong, .methodMismatch, .precisionUnavailable: .usage
+    case .outputInUse, .outputLocked: .output
+    case .noAdapter, .otherTokenizer, .otherTokens: .input
+    case .nonFiniteGradient, .nonFiniteEvaluation, .mergeDiffers: .failure
+    case .resumeMismatch, .methodMismatch: .usage
     }
   }
 
   /// What, where, expected and found, how to mend.
   public var description: String {
     switch self {
-    case .cannotWrite(let path, let reason):
-      "Cannot write \(path): \(reason). Choose another --output-dir or make room for it."
     case .outputInUse(let path, let found):
       "The output directory \(path) already holds a run (\(found)). Give another --output-dir, or "
         + "--resume to go on with that run."
-    case .notEmpty(let path, let found):
-      "The directory \(path) is not empty (\(found)). Give another --output-dir."
     case .noAdapter(let path, let method):
       "\(path) is a checkpoint of '\(method)' and holds no adapter. 'swift-peft-train merge --model BASE "
         + "--adapter \(path) --output-dir DIR' makes a model directory of it."
     case .outputLocked(let path):
       "Another run is writing to \(path). Wait for it, or give another --output-dir."
-    case .unusableCheckpoint(let path, let reason):
-      "Cannot resume from \(path): \(reason). Give another checkpoint, or --resume without a path for "
-        + "the newest sound one."
     case .resumeMismatch(let path, let what, let stored, let given):
       "Cannot resume from \(path): it was trained with \(what) \(stored), this run has \(given). Use "
         + "the same, or start a new run (with --adapter \(path) to begin from these weights)."
     case .nonFiniteGradient(let tensor, let step):
       "The gradient of '\(tensor)' is not finite in step \(step). Lower --learning-rate, raise "
         + "--warmup-steps, or resume from the last checkpoint with other data."
-    case .nonFiniteLoss(let step):
-      "The loss is not finite in step \(step). Lower --learning-rate, or raise --warmup-steps."
-    case .tooLong(let needed, let available):
-      "An example takes \(needed) positions with the method's virtual tokens, the model has "
-        + "\(available). Lower --max-length."
     case .otherTokenizer(let data, let found, let tokenizer, let size):
       "\(data) was made with another tokenizer, of \(found) ids; \(tokenizer) has \(size). Make the "
         + "dataset again with the model's own tokenizer ('swift-peft-train prepare --model DIR …')."
@@ -83,14 +59,15 @@ public enum TrainingError: ClassifiedError {
     case .methodMismatch(let given, let adapter, let path):
       "--method is \(given), but the adapter \(path) is one of \(adapter). Leave --method out, or "
         + "give another --adapter."
-    case .cannotCopy(let from, let to, let reason):
-      "Cannot copy \(from) to \(to): \(reason)."
+    case .nonFiniteEvaluation(let data, let split, let examples):
+      "The loss is not a finite number. The first examples with such a loss are \(examples.lowerBound) "
+        + "to \(examples.upperBound) of '\(split)' in \(data), counted from 0: base or adapter overflow "
+        + "there or hold numbers that are not finite. 'swift-peft-train inspect' looks for those; "
+        + "--precision f32 overflows later."
     case .mergeDiffers(let error, let limit):
       "The merged model's logits are off by \(error) of their norm from base plus adapter, and "
         + "rounding explains \(limit) at most. Nothing was written. With --dtype f32 there is no "
         + "rounding; where that fails too, use the base together with the adapter."
-    case .precisionUnavailable(let reason):
-      "--precision bf16 is not possible here: \(reason). Use f32 or auto."
     }
   }
 }

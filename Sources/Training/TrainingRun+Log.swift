@@ -15,6 +15,7 @@ extension TrainingRun {
     logger.info(
       "base \(basePath): \(base.family.rawValue), \(grouped(decoder.parameterCount)) parameters, \(megabytes(bytes))"
     )
+    for warning in decoder.warnings { logger.warning("\(warning)") }
     if roundedBytes > 0 {
       logger.info(
         "the base's weights are not stored in bf16: \(megabytes(roundedBytes)) of them rounded once a node"
@@ -40,8 +41,11 @@ extension TrainingRun {
       )
     }
     logger.info(
-      "precision \(decoder.precisionName), \(threads) thread\(threads == 1 ? "" : "s") a rank (\(processors.nodeCores) cores allowed\(isBound ? ", bound to \(processors.coreList)" : "")), \(compute.instructionSet) kernels"
+      "precision \(decoder.precisionName), \(threads) thread\(threads == 1 ? "" : "s") a rank (\(processors.nodeCores) cores allowed\(isBound ? ", bound to \(processors.coreList)" : "")), \(compute.instructionSet) kernels, \(compute.productName(decoder.arithmetic)) products"
     )
+    if Set(instructionSets).count > 1 {
+      logger.info("kernels: \(Communicator.ranks(by: instructionSets))")
+    }
     if configuration.schedule == .constant
       && (configuration.warmupSteps > 0 || configuration.warmupRatio > 0)
     {

@@ -1,6 +1,7 @@
 import Checkpointing
 import DataParallel
 import Datasets
+import Files
 import Foundation
 import JSON
 import Kernels
@@ -40,8 +41,8 @@ public final class TrainingRun {
   public let optimizer: OptimizerState
   /// Directory of everything that is written, known on all ranks.
   public let outputPath: String
-  /// Steps that an earlier start of this run has done.
-  public private(set) var completedSteps = 0
+  /// Where this start begins: after the steps of an earlier one, where it resumes.
+  let start: RunStart
   /// Where to say what happens.
   public let logger: Logger
 
@@ -50,14 +51,15 @@ public final class TrainingRun {
   let basePath: String
   /// The cores of this rank.
   let processors: ProcessorShare
+  /// The instruction set of each rank, by name.
+  let instructionSets: [String]
   /// Bytes of weights that the ranks of a node rounded to bf16 together.
   let roundedBytes: Int
   /// What the process held before it opened anything, in bytes.
   let memoryAtStart = residentMemoryBytes()
-  var bestStep: Int?
-  var bestLoss = Double.infinity
-  var staleEvaluations = 0
-  var lastEvalLoss: Double?
+
+  /// Steps that an earlier start of this run has done.
+  public var completedSteps: Int { start.completedSteps }
 
   /// Opens everything.
   ///
@@ -73,16 +75,22 @@ public final class TrainingRun {
     self.communicator = communicator
     self.logger = logger
     basePath = model
-    try communicator.agreeOnConfiguration(RunSettings.yaml(configuration.given))
+    try communicator.agreeOnConfiguration(configuration.shared.mapValues { $0.text() })
+    try RankAgreement.program(communicator)
     let share = try ProcessorShare(communicator: communicator)
     processors = share
     let isBound: Bool
-    (compute, isBound) = share.compute(
-      threads: configuration.threads, binds: configuration.bindsThreads)
+    (compute, isBound) = try communicator.together {
+      try share.compute(
+        threads: configuration.threads, instructionSet: configuration.instructionSet,
+        binds: configuration.bindsThreads)
+    }
+    instructionSets = try communicator.allGather(compute.instructionSet.rawValue)
     try communicator.warn(logger, share.warning(threads: configuration.threads))
 
     let decoder = try BaseModel.open(
-      model, precision: configuration.precision, communicator: communicator)
+      model, precision: configuration.precision, communicator: communicator, on: compute,
+      needsDigest: true)
     self.decoder = decoder
     attached = try communicator.together {
       try AttachedMethod(
@@ -91,6 +99,7 @@ public final class TrainingRun {
     }
     roundedBytes = try decoder.roundFrozenWeights(among: communicator, on: compute)
     dataset = try communicator.together { try Self.dataset(data, configuration, decoder) }
+    try RankAgreement.dataset(dataset, communicator)
     let (dataset, vocabularySize) = (self.dataset, decoder.configuration.vocabularySize)
     let tokenizerWarning = try communicator.together {
       try TokenizerAgreement.warning(
@@ -112,17 +121,31 @@ public final class TrainingRun {
       rateFactor: method.learningRateFactor(of:))
     resolved = configuration.resolved(
       method: attached.method, precision: decoder.precisionName, model: model, data: data)
+    // Files of settings, an adapter's for one, may be others on other nodes.
+    var fields = resolved["adapter_config"]?.object ?? [:]
+    // The base's path is no part of it: its bytes were compared.
+    fields["base_model_name_or_path"] = nil
+    try communicator.agreeOnConfiguration(fields.mapValues { $0.text() })
+    try attached.agree(among: communicator)
 
     // Only rank 0 names and makes the directory; the others may not even see its file system.
     let isWriter = communicator.rank == 0
     let path =
       configuration.outputDirectory ?? OutputDirectory.defaultPath(method: attached.method.name)
-    outputPath = try communicator.broadcast(path, from: 0)
+    outputPath = try communicator.broadcast(OutputPlace.withoutSlashes(path), from: 0)
     output = try communicator.together {
       isWriter
         ? try OutputDirectory(path: path, mayContinue: configuration.resume != .no) : nil
     }
-    try resumeIfAsked()
+    start = try RunStart(
+      configuration, outputPath: outputPath, communicator: communicator, logger: logger
+    ) { [attached, dataset, optimizer, resolved] checkpoint in
+      try checkpoint.checkResumption(
+        decoder: decoder, method: attached.method, dataset: dataset, resolved: resolved,
+        logger: logger)
+      try checkpoint.restore(
+        method: attached.method, arena: attached.arena, optimizer: optimizer)
+    }
     logOpening(processors: share, isBound: isBound)
   }
 
@@ -149,77 +172,6 @@ public final class TrainingRun {
         totalSteps: schedule.totalSteps),
       totalSteps: schedule.totalSteps)
   }
-
-  /// Finds the checkpoint on rank 0 and reads it on all ranks.
-  private func resumeIfAsked() throws {
-    let (communicator, logger) = (self.communicator, self.logger)
-    var path = ""
-    switch configuration.resume {
-    case .no: return
-    case .checkpoint(let given): path = given
-    case .newest:
-      let found = try communicator.together { () throws -> String in
-        guard communicator.rank == 0 else { return "" }
-        let search = try OutputDirectory.checkpoints(of: outputPath).newestSound()
-        for damaged in search.damaged {
-          logger.warning("passing over \(damaged.path): \(damaged.reason)")
-        }
-        return search.newest?.path ?? ""
-      }
-      path = try communicator.broadcast(found, from: 0)
-    }
-    if path.isEmpty {
-      logger.notice("no checkpoint in \(outputPath): starting afresh")
-      return
-    }
-    try communicator.together {
-      let checkpoint = try StoredCheckpoint(path: path)
-      try checkResumption(checkpoint)
-      try checkpoint.restore(
-        method: attached.method, arena: attached.arena, optimizer: optimizer)
-      completedSteps = checkpoint.reader.metadata.step
-      let state = checkpoint.configuration["training_state"]
-      bestStep = state?["best_step"]?.int
-      bestLoss = state?["best_eval_loss"]?.double ?? .infinity
-      staleEvaluations = state?["stale_evaluations"]?.int ?? 0
-    }
-    logger.notice("resuming from \(path) after step \(completedSteps)")
-  }
-
-  /// Refuses a checkpoint of another run, by what would change the result.
-  private func checkResumption(_ checkpoint: StoredCheckpoint) throws {
-    let metadata = checkpoint.reader.metadata
-    func check(_ what: String, _ stored: String, _ given: String) throws(TrainingError) {
-      if stored != given {
-        throw .resumeMismatch(
-          path: checkpoint.reader.path, what: what, stored: stored, given: given)
-      }
-    }
-    try check("the method", metadata.method, attached.method.name)
-    try check("the base (fingerprint)", metadata.baseFingerprint, decoder.fingerprint)
-    try check("the dataset (fingerprint)", metadata.datasetFingerprint, dataset.fingerprint)
-    func text(_ value: JSONValue?) -> String { value?.text() ?? "unset" }
-    for option in RunOption.all where option.group == .run {
-      let (stored, given) = (checkpoint.configuration[option.key], resolved[option.key])
-      if text(stored) == text(given) { continue }
-      switch option.resumption {
-      case .free: continue
-      case .mustMatch: try check(option.key, text(stored), text(given))
-      case .warns:
-        logger.warning(
-          "\(option.key) was \(text(stored)) and is now \(text(given)): the learning rate's course changes"
-        )
-      }
-    }
-    var informative: Set = ["base_model_name_or_path", "peft_version", "revision"]
-    // AdaLoRA's own result, not what was asked for.
-    if metadata.method == "adalora" { informative.insert("rank_pattern") }
-    let stored = checkpoint.adapterConfiguration?.object ?? [:]
-    let given = resolved["adapter_config"]?.object ?? [:]
-    for key in Set(stored.keys).union(given.keys).subtracting(informative).sorted() {
-      try check(key, text(stored[key]), text(given[key]))
-    }
-  }
 }
 
 extension RunConfiguration {
@@ -233,8 +185,11 @@ extension RunConfiguration {
     return rule
   }
 
-  /// Everything that was set, by key: what all ranks must have been given alike.
+  /// Everything that was set, by key.
   var given: [String: JSONValue] { settings.entries.mapValues(\.value) }
+
+  /// What all ranks must have been given alike.
+  var shared: [String: JSONValue] { given.filter { !RunOption.ofRank.contains($0.key) } }
 
   /// The settings with defaults and decisions filled in, as the checkpoint keeps them.
   ///

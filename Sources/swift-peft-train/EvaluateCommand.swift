@@ -29,24 +29,36 @@ struct EvaluateCommand: ParsableCommand {
 
   func run() throws {
     Job.run(logsAllRanks: logAllRanks) { communicator, logger in
+      try communicator.agreeOnConfiguration([
+        "model": model.model, "adapter": model.adapter ?? "none", "data": data,
+        "split": split.rawValue, "precision": model.precision.rawValue, "generate": "\(generate)",
+      ])
+      try RankAgreement.program(communicator)
       let share = try ProcessorShare(communicator: communicator)
-      let compute = share.compute(threads: model.threads, binds: true).compute
-      try model.withModel(communicator, on: compute) { decoder in
-        let split = try communicator.together { try readSplit(decoder) }
+      let compute = try model.compute(share, communicator)
+      try model.withModel(communicator, on: compute, warn: { logger.warning("\($0)") }) { decoder in
+        let dataset = try communicator.together { try read(decoder) }
+        try RankAgreement.dataset(dataset, communicator)
+        let split = try communicator.together { try dataset.split(self.split) }
         let figures = try evaluate(decoder, split, compute, communicator, logger)
         let score =
           generate ? try answers(decoder, split, compute, communicator, logger) : nil
         if communicator.rank == 0 { report(figures, score) }
+        if let examples = figures.nonFiniteExamples {
+          try communicator.together {
+            throw TrainingError.nonFiniteEvaluation(
+              data: data, split: split.name.rawValue, examples: examples)
+          }
+        }
       }
     }
   }
 
-  private func readSplit(_ decoder: Decoder) throws -> TokenSplit {
+  private func read(_ decoder: Decoder) throws -> TokenDataset {
     try TokenDataset(
       path: data, modelVocabularySize: decoder.configuration.vocabularySize,
       maxLength: decoder.configuration.maximumPositions - decoder.virtualTokenCount
-        - decoder.positionOffset
-    ).split(split)
+        - decoder.positionOffset)
   }
 
   private func evaluate(

@@ -44,9 +44,10 @@ struct GenerateCommand: ParsableCommand {
   func run() throws {
     // One process: a prompt's tokens come one after the other, so ranks have nothing to share.
     let communicator = Communicator(alone: ())
-    let compute = try ProcessorShare(communicator: communicator)
-      .compute(threads: model.threads, binds: true).compute
-    try model.withModel(communicator, on: compute) { decoder in
+    let compute = try model.compute(
+      ProcessorShare(communicator: communicator), communicator)
+    let warn = { (text: String) in Failure.write("warning: \(text)") }
+    try model.withModel(communicator, on: compute, warn: warn) { decoder in
       let prompt = try prompt(decoder)
       let length = try prompt.length(maximumNewTokens: maxNewTokens, decoder: decoder)
       if length - prompt.tokens.count < maxNewTokens {

@@ -1,5 +1,6 @@
 import Checkpointing
 import Datasets
+import Files
 import Foundation
 import HDF5
 import JSON
@@ -28,6 +29,8 @@ struct Inspection {
     self.path = path
     let manager = FileManager.default
     guard manager.fileExists(atPath: path) else { throw InspectionError.notFound(path: path) }
+    // A pipe would be waited for, and a device read for ever.
+    if (try? manager.contentsOfDirectory(atPath: path)) == nil { try InputFile.check(path) }
     do {
       if let names = try? manager.contentsOfDirectory(atPath: path) {
         try readDirectory(Set(names))
@@ -80,6 +83,9 @@ struct Inspection {
     tell("vocabulary", .int(configuration.vocabularySize))
     tell("positions", .int(configuration.maximumPositions))
     tell("tied_embeddings", .bool(configuration.tiesEmbeddings))
+    if !decoder.warnings.isEmpty {
+      tell("warnings", .array(decoder.warnings.map { .string($0) }))
+    }
     // Vectors are held as f32 copies; matrices lie as they are stored.
     let matrices = decoder.parameters.filter { $0.shape.count == 2 }
     let types = Set(matrices.map(\.weight.elementType.rawValue))
@@ -222,6 +228,7 @@ struct Inspection {
   private mutating func readSafetensors() throws {
     kind = "safetensors file"
     let file = try SafetensorsFile(path: path)
+    try file.checkSeal()
     tellTensors(file.tensors.map { ($0.name, $0.shape) })
     let types = Set(file.tensors.map(\.storedType.rawValue))
     tell("types", .array(types.sorted().map { .string($0) }))

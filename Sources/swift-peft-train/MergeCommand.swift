@@ -1,4 +1,5 @@
 import ArgumentParser
+import Files
 import Foundation
 import Kernels
 import Model
@@ -22,20 +23,20 @@ struct MergeCommand: ParsableCommand {
   var dtype: StoredType?
 
   func run() throws {
+    // Before anything is computed: where the result cannot be written, that is said at once.
+    let pending = try PendingDirectory(OutputPlace(directory: outputDir))
     let decoder = try Decoder(directory: model)
+    for warning in decoder.warnings { Failure.write("warning: \(warning)") }
     let attached = try AttachedMethod(AdapterSource(path: adapter), decoder: decoder, seed: 0)
-    var difference = 0.0
-    try withExtendedLifetime(attached) {
-      if let reason = attached.method.mergeRefusal {
-        throw PEFTError.cannotMerge(method: attached.method.name, reason: reason)
-      }
-      let check = try MergeCheck(base: decoder, compute: Compute(threads: 1))
-      try ModelDirectory.publish(
-        outputDir, base: decoder, method: attached.method, elementType: dtype?.elementType
-      ) { directory, coarsest in
-        difference = try check.error(of: directory, roundedTo: coarsest)
-      }
+    if let reason = attached.method.mergeRefusal {
+      throw PEFTError.cannotMerge(method: attached.method.name, reason: reason)
     }
+    let check = try MergeCheck(base: decoder, compute: Compute(threads: 1))
+    let coarsest = try ModelDirectory.write(
+      to: pending.partialPath, base: decoder, method: attached.method,
+      elementType: dtype?.elementType)
+    let difference = try check.error(of: pending.partialPath, roundedTo: coarsest)
+    try pending.publish()
     let share = String(format: "%.2g", difference)
     Failure.write(
       "merged model in \(outputDir); its logits differ from base plus adapter by \(share) of their norm"

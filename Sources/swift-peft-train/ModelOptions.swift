@@ -13,28 +13,46 @@ struct ModelOptions: ParsableArguments {
   @Option(help: ArgumentHelp("Arithmetic of the base: f32, bf16, auto", valueName: "P"))
   var precision: PrecisionChoice = .auto
   @Option(help: ArgumentHelp("Compute threads of a rank", valueName: "N")) var threads: Int?
+  @Option(
+    help: ArgumentHelp("Kernels: auto, scalar, avx2, avx512 or neon", valueName: "SET"))
+  var instructionSet: InstructionSetChoice = .auto
 
   func validate() throws {
-    if let threads, threads < 1 {
-      throw ValidationError("--threads is \(threads); give 1 or more.")
+    if let threads, !(1...ProcessorShare.mostThreads).contains(threads) {
+      throw ValidationError(
+        "--threads is \(threads); give a number from 1 to \(ProcessorShare.mostThreads).")
     }
   }
 
-  /// Reads both on all ranks and runs `body` with the adapter attached.
+  /// The threads of this rank.
   ///
-  /// Hooks look into the adapter's arena without owning it; it lives as long as `body` runs.
+  /// - Throws: on all ranks where any lacks the instruction set.
+  func compute(_ share: ProcessorShare, _ communicator: Communicator) throws -> Compute {
+    try communicator.together {
+      try share.compute(threads: threads, instructionSet: instructionSet, binds: true).compute
+    }
+  }
+
+  /// Reads both on all ranks, which must find the same, and runs `body` with the adapter attached.
+  ///
+  /// What should be known of the base goes to `warn`, on rank 0.
   func withModel(
-    _ communicator: Communicator, on compute: Compute, _ body: (_ decoder: Decoder) throws -> Void
+    _ communicator: Communicator, on compute: Compute, warn: (_ text: String) -> Void,
+    _ body: (_ decoder: Decoder) throws -> Void
   ) throws {
-    let decoder = try BaseModel.open(model, precision: precision, communicator: communicator)
+    let decoder = try BaseModel.open(
+      model, precision: precision, communicator: communicator, on: compute)
+    if communicator.rank == 0 { decoder.warnings.forEach(warn) }
     let attached = try communicator.together {
       try adapter.map { path in
         try AttachedMethod(AdapterSource(path: path), decoder: decoder, seed: 0)
       }
     }
+    if let attached { try attached.agree(among: communicator) }
     try decoder.roundFrozenWeights(among: communicator, on: compute)
-    try withExtendedLifetime(attached) { try body(decoder) }
+    try body(decoder)
   }
 }
 
 extension PrecisionChoice: ExpressibleByArgument {}
+extension InstructionSetChoice: ExpressibleByArgument {}

@@ -81,8 +81,9 @@ struct PrepareCommand: ParsableCommand {
       throw ValidationError("--excess-length needs --max-length.")
     }
     if show < 0 { throw ValidationError("--show is \(show); give 0 or more.") }
-    if let threads, threads < 1 {
-      throw ValidationError("--threads is \(threads); give 1 or more.")
+    if let threads, !(1...ProcessorShare.mostThreads).contains(threads) {
+      throw ValidationError(
+        "--threads is \(threads); give a number from 1 to \(ProcessorShare.mostThreads).")
     }
     let target = Self.place(output)
     if let same = (input + validation).first(where: { Self.place($0) == target }) {

@@ -34,6 +34,7 @@ struct TrainOptions: ParsableArguments {
   @Flag(inversion: .prefixedNo, help: RunOption.argumentHelp("no_shuffle")) var shuffle: Bool?
   @Option(help: RunOption.argumentHelp("precision")) var precision: String?
   @Option(help: RunOption.argumentHelp("threads")) var threads: String?
+  @Option(help: RunOption.argumentHelp("instruction_set")) var instructionSet: String?
   @Option(help: RunOption.argumentHelp("bind_threads")) var bindThreads: String?
   @Flag(inversion: .prefixedNo, help: RunOption.argumentHelp("gradient_checkpointing"))
   var gradientCheckpointing: Bool?

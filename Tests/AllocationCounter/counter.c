@@ -31,8 +31,7 @@ static const struct {
     {"libmpi", AC_MPI},        {"libopen-", AC_MPI},      {"/openmpi", AC_MPI},
     {"libpmix", AC_MPI},       {"/pmix", AC_MPI},         {"libevent", AC_MPI},
     {"libhwloc", AC_MPI},      {"libucp", AC_MPI},        {"libucs", AC_MPI},
-    {"libuct", AC_MPI},        {"libfabric", AC_MPI},     {"libdnnl", AC_ONEDNN},
-    {"libopenblas", AC_OPENBLAS}, {"libblas", AC_OPENBLAS}, {"libhdf5", AC_HDF5},
+    {"libuct", AC_MPI},        {"libfabric", AC_MPI},     {"libhdf5", AC_HDF5},
 };
 
 static ac_owner owner_of(void *const *frames, int depth) {

@@ -59,8 +59,7 @@ enum AllocationProbe {
 
   private static func report(_ name: String) {
     let owners: [(String, ac_owner)] = [
-      ("program", AC_PROGRAM), ("mpi", AC_MPI), ("onednn", AC_ONEDNN), ("openblas", AC_OPENBLAS),
-      ("hdf5", AC_HDF5),
+      ("program", AC_PROGRAM), ("mpi", AC_MPI), ("hdf5", AC_HDF5),
     ]
     let counts = owners.map { "\($0.0)=\(ac_count($0.1))" }.joined(separator: " ")
     // One write a line, so that ranks do not mix theirs.

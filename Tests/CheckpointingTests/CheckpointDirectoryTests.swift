@@ -1,4 +1,5 @@
 import Checkpointing
+import Files
 import HDF5
 import Tensors
 import TestSupport
@@ -86,7 +87,7 @@ struct CheckpointDirectoryTests {
     try directory.save(contents(step: 1))
     let before = try bytes(of: directory.path(step: 1))
     // The partial file cannot be created where something else has its name.
-    let pending = PendingFile(path: directory.path(step: 1))
+    let pending = try PendingFile(path: directory.path(step: 1))
     let partialPath = pending.partialPath
     try write([], to: partialPath + "x")
     do throws(CheckpointError) {

@@ -16,11 +16,19 @@ struct ProcessRunnerTests {
     #expect(!result.timedOut)
   }
 
-  @Test("A program that does not end is killed")
+  @Test("A program that does not end is killed, which is an error even where it answers with 0")
   func endlessProgram() throws {
-    let result = try ProcessRunner.run(shell, ["-c", "exec sleep 60"], timeoutSeconds: 0.2)
+    let script = "trap 'exit 0' TERM; echo began; while :; do sleep 0.01; done"
+    let process = try ProcessRunner.start(shell, ["-c", script])
+    let result = try process.wait(timeoutSeconds: 0.2)
     #expect(result.timedOut)
-    #expect(result.status == 128 + 15)
+    #expect(result.status == 0)
+    let error = #expect(throws: TimeoutError.self) { try result.requireFinished() }
+    let text = try #require(error?.description)
+    #expect(text.contains("sh was killed after 0 s") && text.contains("began"), "\(text)")
+    #expect(throws: TimeoutError.self) {
+      try ProcessRunner.run(shell, ["-c", "exec sleep 60"], timeoutSeconds: 0.2)
+    }
   }
 
   @Test("A program runs in the directory given and can be sent a signal")

@@ -247,4 +247,22 @@ struct BrokenDatasetTests {
       #expect(error.description.contains("No such file"))
     }
   }
+
+  @Test(
+    "A dataset whose numbers are not all in its file is refused",
+    arguments: [
+      "unwritten", "unwritten_chunk", "unwritten_packed_chunk", "external", "virtual",
+      "external_link", "link_through_external", "dangling", "null", "scalar", "compound", "real",
+      "lzf",
+    ])
+  func foreignStorage(name: String) throws {
+    let path = fixturePath("hdf5/refused/\(name).h5")
+    do throws(DatasetError) {
+      _ = try TokenDataset(path: path)
+      Issue.record("\(name) was opened")
+    } catch {
+      #expect(error.errorClass == .input)
+      #expect(error.description.contains("/train/tokens") && error.description.contains(path))
+    }
+  }
 }

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 from transformers import (
-    GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM,
+    AutoConfig, GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM,
     Qwen2Config, Qwen2ForCausalLM, Qwen3Config, Qwen3ForCausalLM)
 
 VOCABULARY = 53
@@ -32,32 +32,38 @@ LLAMA3 = dict(factor=4.0, low_freq_factor=1.0, high_freq_factor=4.0,
               original_max_position_embeddings=64)
 
 
+# At theta 50 and D 8 the ramp runs from pair 0.2 to pair 2.4, or from 0 to 3 where it is truncated.
+YARN = dict(factor=3.0, original_max_position_embeddings=16, beta_fast=2.0, beta_slow=0.25)
+# Two of the three sequences are longer than this.
+SHORT = dict(max_position_embeddings=6)
+
+
 def llama(**fields):
     fields.setdefault("rope_parameters", rope())
     return LlamaForCausalLM(LlamaConfig(**(SIZES | dict(tie_word_embeddings=False) | fields)))
 
 
 def mistral(**fields):
-    return MistralForCausalLM(MistralConfig(
-        **SIZES, sliding_window=4, rope_parameters=rope(theta=1000.0), rms_norm_eps=1e-5, **fields))
+    own = dict(sliding_window=4, rope_parameters=rope(theta=1000.0), rms_norm_eps=1e-5)
+    return MistralForCausalLM(MistralConfig(**(SIZES | own | fields)))
 
 
 def qwen2(**fields):
-    return Qwen2ForCausalLM(Qwen2Config(
-        **SIZES, rope_parameters=rope(theta=1000000.0), tie_word_embeddings=True, **fields))
+    own = dict(rope_parameters=rope(theta=1000000.0), tie_word_embeddings=True)
+    return Qwen2ForCausalLM(Qwen2Config(**(SIZES | own | fields)))
 
 
 def qwen3(**fields):
     # head_dim 16: N*D = 64 is not H.
-    return Qwen3ForCausalLM(Qwen3Config(
-        **(SIZES | dict(num_hidden_layers=3)), head_dim=16, rope_parameters=rope(theta=5000.0),
-        tie_word_embeddings=False, **fields))
+    own = dict(num_hidden_layers=3, head_dim=16, rope_parameters=rope(theta=5000.0),
+               tie_word_embeddings=False)
+    return Qwen3ForCausalLM(Qwen3Config(**(SIZES | own | fields)))
 
 
 def gpt2(**fields):
-    return GPT2LMHeadModel(GPT2Config(
-        vocab_size=VOCABULARY, n_positions=48, n_embd=32, n_layer=2, n_head=4, n_inner=None,
-        bos_token_id=1, eos_token_id=2, **fields))
+    sizes = dict(vocab_size=VOCABULARY, n_positions=48, n_embd=32, n_layer=2, n_head=4,
+                 n_inner=None, bos_token_id=1, eos_token_id=2)
+    return GPT2LMHeadModel(GPT2Config(**(sizes | fields)))
 
 
 def old_spelling(theta, scaling):
@@ -68,6 +74,34 @@ def old_spelling(theta, scaling):
         config.update(rope_theta=theta, rope_scaling=scaling, transformers_version="4.44.2",
                       torch_dtype=config.pop("dtype"))
     return edit
+
+
+def sparse(config):
+    """Leaves out of config.json what is the family's default."""
+    defaults = AutoConfig.for_model(config["model_type"])
+    for name in list(config):
+        if name != "model_type" and getattr(defaults, name, None) == config[name]:
+            del config[name]
+    if config["model_type"] == "llama":  # whose default is the number of heads
+        config.pop("num_key_value_heads")
+    for name in ("rope_parameters", "layer_types", "head_dim", "n_inner"):
+        config.pop(name, None)
+
+
+def tied_in_words(config):
+    """Says of a model with a head of its own that it has none."""
+    config["tie_word_embeddings"] = True
+
+
+def copied_head(tensors):
+    """A head in the file that is the embedding table again."""
+    return tensors | {"lm_head.weight": tensors["model.embed_tokens.weight"].clone()}
+
+
+def head_alone(tensors):
+    """The tied tensor under the head's name alone."""
+    tensors = dict(tensors)
+    return tensors | {"lm_head.weight": tensors.pop("model.embed_tokens.weight")}
 
 
 def hub_gpt2(tensors):
@@ -105,6 +139,41 @@ BASES = {
     "qwen3": dict(make=qwen3),
     "gpt2": dict(make=gpt2),
     "gpt2-hub-names": dict(make=gpt2, dtype=torch.float16, tensors=hub_gpt2),
+    # Stretched positions, and every other constant unlike its default.
+    "llama-yarn": dict(make=lambda: llama(
+        rope_parameters=rope("yarn", 50.0, mscale=0.7, mscale_all_dim=0.4, truncate=False, **YARN),
+        hidden_act="quick_gelu", rms_norm_eps=1e-3, head_dim=8)),
+    "qwen2-yarn-old-config": dict(
+        make=lambda: qwen2(rope_parameters=rope("yarn", 50.0, attention_factor=1.3, **YARN),
+                           use_sliding_window=True, sliding_window=3, max_window_layers=1),
+        config=lambda config: (config.pop("rope_parameters"), config.update(
+            rope_theta=50.0, rope_scaling=dict(type="yarn", attention_factor=1.3, **YARN)))),
+    "llama-dynamic": dict(cached=True, make=lambda: llama(
+        rope_parameters=rope("dynamic", 50.0, factor=2.5), hidden_act="relu2", rms_norm_eps=2e-3,
+        **SHORT)),
+    "qwen3-dynamic": dict(cached=True, make=lambda: qwen3(
+        rope_parameters=rope("dynamic", 90.0, factor=1.5), attention_bias=True, **SHORT)),
+    "gpt2-quick-gelu": dict(make=lambda: gpt2(
+        n_inner=40, activation_function="quick_gelu", layer_norm_epsilon=1e-3,
+        scale_attn_weights=False, scale_attn_by_inverse_layer_idx=True,
+        tie_word_embeddings=False)),
+    # A configuration that leaves to transformers what it can.
+    "llama-sparse-config": dict(make=lambda: llama(num_key_value_heads=4), config=sparse),
+    "mistral-sparse-config": dict(
+        make=lambda: MistralForCausalLM(MistralConfig(**(SIZES | dict(
+            num_attention_heads=16, num_key_value_heads=8)))), config=sparse),
+    "qwen3-sparse-config": dict(
+        make=lambda: qwen3(head_dim=128, num_hidden_layers=1, num_attention_heads=2,
+                           rope_parameters=rope()), config=sparse),
+    "gpt2-sparse-config": dict(make=gpt2, config=sparse),
+    # Files that contradict what the configuration says of the head.
+    "llama-other-head": dict(make=llama, config=tied_in_words),
+    "llama-other-head-sharded": dict(make=llama, config=tied_in_words, max_shard_size="24KB"),
+    "gpt2-other-head": dict(make=lambda: gpt2(tie_word_embeddings=False), config=tied_in_words),
+    "gpt2-hub-names-other-head": dict(
+        make=lambda: gpt2(tie_word_embeddings=False), config=tied_in_words, tensors=hub_gpt2),
+    "llama-copied-head": dict(make=lambda: llama(tie_word_embeddings=True), tensors=copied_head),
+    "llama-head-alone": dict(make=lambda: llama(tie_word_embeddings=True), tensors=head_alone),
 }
 
 

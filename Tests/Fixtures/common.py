@@ -54,10 +54,31 @@ def copy(tensor):
     return tensor.detach().clone().contiguous()
 
 
+def forget_lengths(model):
+    """Dynamic rotary positions go on with the longest sequence seen: this makes the model new."""
+    for module in model.modules():
+        if getattr(module, "rope_type", None) == "dynamic":
+            module.inv_freq = module.original_inv_freq
+            module.max_seq_len_cached = module.original_max_seq_len
+
+
 def sequence_logits(model, tokens):
     """Logits of one sequence alone, [sequence, vocabulary]; rows of virtual tokens are left out."""
+    forget_lengths(model)
     logits = model(input_ids=torch.tensor([tokens])).logits[0]
     return logits[logits.shape[0] - len(tokens):]
+
+
+def cached_logits(model, tokens, first):
+    """Logits of a sequence whose first tokens are read at once and the others one by one."""
+    forget_lengths(model)
+    result = model(input_ids=torch.tensor([tokens[:first]]), use_cache=True)
+    every = [result.logits[0]]
+    for token in tokens[first:]:
+        result = model(input_ids=torch.tensor([[token]]), use_cache=True,
+                       past_key_values=result.past_key_values)
+        every.append(result.logits[0])
+    return torch.cat(every)
 
 
 def batch_loss(model):

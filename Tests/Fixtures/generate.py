@@ -129,9 +129,14 @@ def write_case(name, case):
 def write_model(name):
     directory = common.empty_directory(HERE / "model" / name)
     write_base(name, directory)
+    model = load(name)
     with torch.no_grad():
-        loss, logits = common.batch_loss(load(name))
-    save_file({"logits": common.copy(logits)}, directory / "golden.safetensors")
+        loss, logits = common.batch_loss(model)
+        tensors = {"logits": common.copy(logits)}
+        if BASES[name].get("cached"):
+            tensors["cached_logits"] = common.copy(
+                common.cached_logits(model, common.TOKENS[0], 4))
+    save_file(tensors, directory / "golden.safetensors")
     common.write_json(directory / "golden.json", {"loss": float(loss)})
 
 

@@ -114,6 +114,9 @@ CASES["ia3-llama-feedforward"] = ia3(
 CASES["ia3-llama-biases"] = ia3("llama-biases")
 CASES |= {f"prompt-tuning-{base}": prompt(base) for base in FAMILIES}
 CASES |= {f"prefix-tuning-{base}": prefix(base) for base in FAMILIES}
+# Virtual tokens lengthen a sequence, by which these positions are stretched.
+CASES |= {"prompt-tuning-llama-dynamic": prompt("llama-dynamic"),
+          "prefix-tuning-llama-dynamic": prefix("llama-dynamic")}
 CASES |= {f"prefix-tuning-{base}-projection": prefix(
     base, prefix_projection=True, encoder_hidden_size=12) for base in ["llama", "qwen3", "gpt2"]}
 CASES |= {f"p-tuning-{base}-mlp": p_tuning(base, "MLP") for base in FAMILIES}

@@ -1,4 +1,6 @@
+import Foundation
 import JSON
+import TestSupport
 import Testing
 
 @Suite("JSON text")
@@ -64,5 +66,46 @@ struct JSONNodeTests {
     let text = "a\"\\/\u{8}\u{c}\n\r\t\u{1}\u{1f}\u{7f}é😀"
     #expect(try JSONNode(parsing: JSONText.quoted(text)).string == text)
     #expect(JSONText.quoted("\u{1}/é") == "\"\\u0001/é\"")
+  }
+}
+
+@Suite("JSON that would take all time or memory")
+struct HostileJSONTests {
+  @Test(
+    "Nesting without measure is an error",
+    arguments: ["[", "{\"a\":", "[{\"a\":[", "[[],"])
+  func nesting(text: String) {
+    let source = String(repeating: text, count: 500_000)
+    #expect(throws: JSONError.self) { _ = try JSONNode(parsing: source) }
+  }
+
+  @Test("A great object, text and number are read or refused soon")
+  func greatness() throws {
+    let clock = ContinuousClock()
+    let time = try clock.measure {
+      let members = (0..<100_000).map { "\"k\($0)\":\($0)" }.joined(separator: ",")
+      let object = try JSONNode(parsing: "{\(members)}").object
+      #expect(object?.count == 100_000)
+      let digits = String(repeating: "9", count: 1_000_000)
+      _ = try? JSONNode(parsing: digits)
+      _ = try? JSONNode(parsing: "1e" + digits)
+      _ = try? JSONNode(parsing: "\"" + String(repeating: "\\u0041", count: 300_000) + "\"")
+    }
+    #expect(time < .seconds(60))
+  }
+
+  @Test("Changed texts are read or refused")
+  func mutations() throws {
+    let count = Int(ProcessInfo.processInfo.environment["MUTATIONS"] ?? "") ?? 3000
+    let source = Array(
+      #"{"a": [1, -2.5e3, true, null, "é\u00e9\ud83d\ude00\n"], "b": {"c": {}, "d": [[], [0]]}}"#
+        .utf8)
+    var mutation = Mutation(seed: 9)
+    for _ in 0..<count {
+      let bytes = mutation.changed(source)
+      do throws(JSONError) { _ = try JSONNode(parsing: bytes) } catch {
+        #expect(error.line > 0 && error.column > 0)
+      }
+    }
   }
 }

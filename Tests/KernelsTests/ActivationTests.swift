@@ -11,6 +11,8 @@ private func reference(_ kind: ActivationFunction, _ x: Double) -> Double {
   case .geluTanh: 0.5 * x * (1 + tanh((2 / Double.pi).squareRoot() * (x + 0.044715 * x * x * x)))
   case .relu: max(x, 0)
   case .tanh: tanh(x)
+  case .quickGELU: x / (1 + exp(-1.702 * x))
+  case .reluSquared: max(x, 0) * max(x, 0)
   }
 }
 
@@ -32,9 +34,9 @@ private func inputs(_ rows: Int, _ columns: Int) -> TestMatrix {
 struct ActivationTests {
   @Test(
     "Values and slopes match the reference", arguments: ActivationFunction.allCases,
-    [nil, "scalar"])
-  func matches(kind: ActivationFunction, instructionSet: String?) {
-    let compute = Compute(threads: 2, instructionSet: instructionSet)
+    InstructionSet.available)
+  func matches(kind: ActivationFunction, instructionSet: InstructionSet) throws {
+    let compute = try Compute(threads: 2, instructionSet: instructionSet)
     let (rows, columns) = (70, 301)
     let x = inputs(rows, columns)
     let dy = SeededRandom(6).matrix(rows, columns, rowStride: columns + 2)
@@ -46,12 +48,15 @@ struct ActivationTests {
     // Φ and tanh are within a few units in the last place of 1.
     let allowed = 16 * Tolerance.unitRoundoff
     for (i, value) in x.doubles.enumerated()
-    where abs(results[i] - reference(kind, value)) > allowed * max(1, abs(value)) {
+    where abs(results[i] - reference(kind, value))
+      > allowed * max(1, abs(value), abs(reference(kind, value)))
+    {
       Issue.record("\(kind)(\(value)) is \(results[i])")
     }
     let gradients = dx.doubles
     for (i, (value, d)) in zip(x.doubles, dy.doubles).enumerated() {
-      if abs(gradients[i] - d * slope(kind, value)) > 4e-6 * max(1, abs(d)) {
+      let expected = d * slope(kind, value)
+      if abs(gradients[i] - expected) > 4e-6 * max(1, abs(d), abs(expected)) {
         Issue.record("the slope of \(kind) at \(value) is \(gradients[i] / d)")
       }
     }
@@ -64,9 +69,9 @@ struct ActivationTests {
     #expect(dy.gapsAreUntouched && y.gapsAreUntouched)
   }
 
-  @Test("A gated unit is the product, forward and backward", arguments: [nil, "scalar"])
-  func gated(instructionSet: String?) {
-    let compute = Compute(threads: 2, instructionSet: instructionSet)
+  @Test("A gated unit is the product, forward and backward", arguments: InstructionSet.available)
+  func gated(instructionSet: InstructionSet) throws {
+    let compute = try Compute(threads: 2, instructionSet: instructionSet)
     for kind in ActivationFunction.allCases {
       let (rows, columns) = (30, 33)
       let gate = inputs(rows, columns)
@@ -117,9 +122,9 @@ struct ActivationTests {
 
   @Test(
     "Kept rounded, an activation is what it was and its gradient that of the rounded input",
-    arguments: [nil, "scalar", "avx2", "avx512", "neon"], [1, 33, 48])
-  func kept(instructionSet: String?, columns: Int) {
-    let compute = Compute(threads: 2, instructionSet: instructionSet)
+    arguments: InstructionSet.available, [1, 33, 48])
+  func kept(instructionSet: InstructionSet, columns: Int) throws {
+    let compute = try Compute(threads: 2, instructionSet: instructionSet)
     let rows = 700  // several blocks of rows
     for kind in ActivationFunction.allCases {
       let x = inputs(rows, columns)
@@ -149,9 +154,9 @@ struct ActivationTests {
 
   @Test(
     "Kept rounded, a gated unit is what it was and its gradients those of rounded operands",
-    arguments: [nil, "scalar", "avx2", "avx512", "neon"], [1, 33, 48])
-  func gatedKept(instructionSet: String?, columns: Int) {
-    let compute = Compute(threads: 2, instructionSet: instructionSet)
+    arguments: InstructionSet.available, [1, 33, 48])
+  func gatedKept(instructionSet: InstructionSet, columns: Int) throws {
+    let compute = try Compute(threads: 2, instructionSet: instructionSet)
     let rows = 700
     for kind in ActivationFunction.allCases {
       let gate = inputs(rows, columns)
@@ -181,13 +186,13 @@ struct ActivationTests {
   }
 
   @Test("A vector of any width gives the scalar reference's bits")
-  func bits() {
+  func bits() throws {
     let x = inputs(40, 37)
     for kind in ActivationFunction.allCases {
-      let results = ["scalar", "avx2", "avx512", "neon"].map { name in
+      let results = try InstructionSet.available.map { name in
         let y = TestMatrix(40, 37)
         Activation.forward(
-          kind, x.view, into: y.view, on: Compute(threads: 1, instructionSet: name))
+          kind, x.view, into: y.view, on: try Compute(threads: 1, instructionSet: name))
         return y.bits
       }
       #expect(results.allSatisfy { $0 == results[0] }, "\(kind)")

@@ -155,9 +155,9 @@ struct AttentionTests {
     }
   }
 
-  @Test("Forward and backward match the reference", arguments: cases, [nil, "scalar"])
-  private func matches(_ c: AttentionCase, instructionSet: String?) {
-    let compute = Compute(threads: 2, instructionSet: instructionSet)
+  @Test("Forward and backward match the reference", arguments: cases, InstructionSet.available)
+  private func matches(_ c: AttentionCase, instructionSet: InstructionSet) throws {
+    let compute = try Compute(threads: 2, instructionSet: instructionSet)
     let run = AttentionRun(c)
     run.run(on: compute)
     let (x, reference) = (run.inputs, c.reference)

@@ -80,11 +80,28 @@ import Testing
     }
   }
 
-  @Test("An instruction set is taken when the processor has it")
-  func instructionSets() {
-    #expect(Compute(threads: 1, instructionSet: "scalar").instructionSet == "scalar")
-    let best = Compute(threads: 1).instructionSet
-    #expect(Compute(threads: 1, instructionSet: "none").instructionSet == best)
+  @Test("An instruction set that the processor has is taken, and another is an error")
+  func instructionSets() throws {
+    for set in InstructionSet.allCases {
+      guard InstructionSet.available.contains(set) else {
+        let error = #expect(throws: UnavailableInstructionSet.self) {
+          try Compute(threads: 1, instructionSet: set)
+        }
+        #expect(error?.description.contains("has no \(set.rawValue) instructions") == true)
+        continue
+      }
+      #expect(try Compute(threads: 1, instructionSet: set).instructionSet == set)
+    }
+    #expect(Compute(threads: 1).instructionSet == .best)
+    #expect(InstructionSet.available.last == .scalar)
+  }
+
+  @Test("bf16 is emulated by every set but the best")
+  func bfloat16() throws {
+    for set in InstructionSet.available where set != .best {
+      #expect(try Compute(threads: 1, instructionSet: set).bfloat16Definition == "emulation")
+    }
+    #expect(Compute(threads: 1).hasNativeBFloat16 == Compute.hasNativeBFloat16)
   }
 }
 

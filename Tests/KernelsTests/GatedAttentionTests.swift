@@ -59,9 +59,9 @@ struct GatedAttentionTests {
     GatedCase(heads: 4, keyValueHeads: 4, dim: 20, tokens: 200, rows: 130),
   ]
 
-  @Test("Forward and backward match the reference", arguments: cases, [nil, "scalar"])
-  func matches(c: GatedCase, instructionSet: String?) {
-    let run = GatedRun(c, on: Compute(threads: 2, instructionSet: instructionSet))
+  @Test("Forward and backward match the reference", arguments: cases, InstructionSet.available)
+  func matches(c: GatedCase, instructionSet: InstructionSet) throws {
+    let run = try GatedRun(c, on: Compute(threads: 2, instructionSet: instructionSet))
     // A prefix in front of sequences without keys of their own is attention over the prompt alone;
     // every query is a sequence.
     let reference = ReferenceAttention(

@@ -3,10 +3,10 @@ import Tensors
 import TestSupport
 import Testing
 
-/// A frozen product with a low-rank term, whoever adds the term: packed products along with the
-/// rest, others by a product of its own.
+/// A frozen product with a low-rank term, which is added along with the rest or, where its rank is
+/// high, by a product of its own.
 @Suite("Low-rank terms of a frozen product") struct LowRankTermTests {
-  /// Few rows, which are multiplied by other means; parts of tiles; more than is packed together.
+  /// Few rows, whose panels are wider; parts of tiles; more than is packed together.
   static let shapes = [
     LinearShape(tokens: 3, input: 50, output: 20), LinearShape(tokens: 9, input: 7, output: 5),
     LinearShape(tokens: 37, input: 130, output: 70),
@@ -15,17 +15,9 @@ import Testing
   /// Around the highest rank that packed products add along.
   static let ranks = [1, 3, 16, 64, 65]
 
-  /// The ways a product is computed on this processor.
-  static let ways = ["scalar", "avx2", "avx512", "neon", "oneDNN"]
-
-  static func compute(_ way: String, threads: Int) -> Compute {
-    way == "oneDNN"
-      ? Compute(threads: threads, bfloat16: .oneDNNWithFloat32Operands)
-      : Compute(threads: threads, instructionSet: way)
-  }
 
   @Test("Both directions match the reference", arguments: shapes, ranks)
-  func bothDirections(shape: LinearShape, rank: Int) {
+  func bothDirections(shape: LinearShape, rank: Int) throws {
     let random = SeededRandom(81)
     let (t, i, o) = (shape.tokens, shape.input, shape.output)
     let weight = TestWeight(random, input: i, output: o, type: .bfloat16)
@@ -43,8 +35,8 @@ import Testing
       let forward = referenceProduct(
         inputs[0], weight.values, m: t, k: i, n: o, bTransposed: true)
       let backward = referenceProduct(inputs[1], weight.values, m: t, k: o, n: i)
-      for name in Self.ways {
-        let compute = Self.compute(name, threads: 2)
+      for set in InstructionSet.available {
+        let compute = try Compute(threads: 2, instructionSet: set)
         let y = TestMatrix(t, o, rowStride: o + 5, filled: .nan)
         let dx = TestMatrix(t, i, rowStride: i + 1, filled: 0.5)
         Linear.forward(
@@ -59,9 +51,9 @@ import Testing
         let expectedGradient = zip(backward, dBranch).map { 0.5 + $0 + $1 }
         let terms = i + o + rank + 3
         let allowed = Tolerance.sum(terms: terms, norms: 6 * Double(terms).squareRoot() + 4)
-        #expect(firstDifference(y.view, expected, allowed: allowed) == nil, "\(name)")
-        #expect(firstDifference(dx.view, expectedGradient, allowed: allowed) == nil, "\(name)")
-        #expect(y.gapsAreUntouched && dx.gapsAreUntouched, "\(name)")
+        #expect(firstDifference(y.view, expected, allowed: allowed) == nil, "\(set)")
+        #expect(firstDifference(dx.view, expectedGradient, allowed: allowed) == nil, "\(set)")
+        #expect(y.gapsAreUntouched && dx.gapsAreUntouched, "\(set)")
       }
     }
   }

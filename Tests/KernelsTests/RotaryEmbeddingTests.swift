@@ -8,15 +8,15 @@ import Testing
 struct RotaryEmbeddingTests {
   @Test(
     "Heads turn by position times frequency, and turn back", arguments: [2, 8, 10, 64, 80],
-    [nil, "scalar"])
-  func rotates(dim: Int, instructionSet: String?) {
+    InstructionSet.available)
+  func rotates(dim: Int, instructionSet: InstructionSet) throws {
     let (rows, heads, half) = (9, 3, dim / 2)
     let frequencies = (0..<half).map { pow(10000, -Double($0) / Double(half)) }
     let table = RotaryTable(
       inverseFrequencies: frequencies, attentionScaling: 1.25, maxPosition: 500)
     let x = SeededRandom(3).matrix(rows, heads * dim, rowStride: heads * dim + 3)
     let positions = IndexBuffer((0..<rows).map { $0 * 61 })
-    let compute = Compute(threads: 2, instructionSet: instructionSet)
+    let compute = try Compute(threads: 2, instructionSet: instructionSet)
     let before = x.doubles
     RotaryEmbedding.apply(
       x.view, headCount: heads, positions: positions.all, table: table, on: compute)

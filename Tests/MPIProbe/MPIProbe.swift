@@ -37,7 +37,7 @@ enum MPIProbe {
     switch check {
     case "place": place(communicator)
     case "collectives": try Collectives.check(communicator)
-    case "pending": try Collectives.checkPending(communicator)
+    case "sums": try Collectives.checkSums(communicator)
     case "shared": try SharedMemory.check(communicator)
     case "reduce": try Reduction.check(communicator)
     case "totals": try Reduction.checkTotals(communicator)
@@ -45,7 +45,7 @@ enum MPIProbe {
       try Failures.agreement(communicator, failing: Set(rest.compactMap { Int($0) }))
     case "step": try Failures.inStep(communicator, failing: Set(rest.compactMap { Int($0) }))
     case "configuration": try Failures.configuration(communicator, odd: rest.compactMap { Int($0) })
-    case "state": try Failures.state(communicator, odd: rest.compactMap { Int($0) })
+    case "facts": try Failures.facts(communicator, odd: rest.compactMap { Int($0) })
     default: throw ProbeError(what: "unknown check '\(check)'", errorClass: .usage)
     }
   }

@@ -104,28 +104,4 @@ struct BackwardTests {
     let saved = exact.plannedBytes - rounded.plannedBytes
     #expect(abs(saved - c.blockCount * inner * 2) <= c.blockCount * 2 * 64)
   }
-
-  @Test("Groups of gradients are reported from the head down, each once")
-  func order() throws {
-    let decoder = try Decoder(directory: Fixtures.model("llama"))
-    var plan = ParameterArenaPlan()
-    let slots = decoder.parameters.map { plan.declare($0.name, shape: $0.shape) }
-    let arena = ParameterArena(plan)
-    for slot in slots {
-      try decoder.train(
-        parameter: slot.name, values: arena.values(slot), gradient: arena.gradients(slot))
-    }
-    let inputs = try GoldenInputs()
-    try decoder.prepare(
-      for: .training(recomputesActivations: false), maximumTokens: inputs.tokenCount,
-      maximumSequences: 3)
-    let batch = decoder.makeBatch(maximumTokens: inputs.tokenCount, maximumSequences: 3)
-    fill(batch, with: inputs)
-    var groups: [GradientGroup] = []
-    decoder.onGradientsReady = { groups.append($0) }
-    _ = decoder.forwardBackward(
-      Pass(batch: batch, compute: Compute(threads: 1), isTraining: true))
-    let blocks = (0..<decoder.configuration.blockCount).reversed().map(GradientGroup.block)
-    #expect(groups == [.head] + blocks + [.embedding])
-  }
 }

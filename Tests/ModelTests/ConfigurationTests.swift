@@ -22,9 +22,8 @@ struct ConfigurationTests {
     let newer = try configuration([
       "rope_parameters": ["rope_type": "linear", "rope_theta": 500_000, "factor": 4]
     ])
-    #expect(older.rotaryTheta == 500_000 && newer.rotaryTheta == 500_000)
-    #expect(older.rotaryScaling == .linear(factor: 4))
-    #expect(newer.rotaryScaling == older.rotaryScaling)
+    #expect(older.rotary?.theta == 500_000 && older.rotary?.scaling == .linear(factor: 4))
+    #expect(newer.rotary == older.rotary)
   }
 
   @Test("A head dimension that is given is not derived")
@@ -37,8 +36,12 @@ struct ConfigurationTests {
     "Fields that change the mathematics are refused by name",
     arguments: [
       "pretraining_tp": 2, "quantization_config": ["bits": 4], "partial_rotary_factor": 0.5,
-      "hidden_act": "xielu", "rope_scaling": ["rope_type": "yarn", "factor": 4],
+      "hidden_act": "xielu", "rope_scaling": ["rope_type": "longrope", "factor": 4],
       "num_hidden_layers": 0, "vocab_size": "many",
+      "layer_types": [
+        "full_attention", "sliding_attention",
+      ],
+      "rope_parameters": ["full_attention": ["rope_type": "default", "rope_theta": 10_000]],
     ] as [String: JSONValue])
   func refused(_ field: String, _ value: JSONValue) throws {
     let error = try #require(throws: ModelError.self) {
@@ -64,8 +67,36 @@ struct ConfigurationTests {
     #expect(error.description.contains("'mamba'") && error.description.contains("qwen3"))
   }
 
+  @Test(
+    "A member of the rotary parameters that would divide by zero is refused by name",
+    arguments: ["factor", "rope_theta", "original_max_position_embeddings"], ["yarn", "llama3"])
+  func zeroInRotary(_ member: String, _ type: String) throws {
+    var members: [String: JSONValue] = [
+      "rope_type": .string(type), "factor": 4, "low_freq_factor": 1, "high_freq_factor": 4,
+      "rope_theta": 10_000, "original_max_position_embeddings": 32,
+    ]
+    members[member] = 0
+    let error = try #require(throws: ModelError.self) {
+      try configuration(["rope_parameters": .object(members)])
+    }
+    #expect(error.description.contains("rope_parameters.\(member)"), "\(error)")
+  }
+
+  @Test("Stretched positions make room for longer sequences")
+  func stretched() throws {
+    let yarn = try configuration(["rope_scaling": ["type": "yarn", "factor": 4]])
+    let dynamic = try configuration(["rope_scaling": ["type": "dynamic", "factor": 2.5]])
+    let linear = try configuration(["rope_scaling": ["type": "linear", "factor": 4]])
+    #expect(yarn.maximumPositions == 256 && dynamic.maximumPositions == 160)
+    #expect(linear.maximumPositions == 64)
+  }
+
   @Test("A field that nobody knows is reported, an empty one is not")
   func unrecognized() throws {
+    let rope = try configuration([
+      "rope_scaling": ["type": "linear", "factor": 2, "beta_fast": 3, "finetuned": false]
+    ])
+    #expect(rope.unrecognized == ["rope_scaling.beta_fast"])
     let found = try configuration(["residual_multiplier": 0.22, "some_switch": false])
     #expect(found.unrecognized == ["residual_multiplier"])
   }

@@ -36,7 +36,7 @@ struct DamagedModelTests {
     let directory = try copy("llama") { model in
       try FileManager.default.removeItem(at: model.appendingPathComponent("config.json"))
     }
-    #expect(try load(directory).contains("config.json: no such file"))
+    #expect(try load(directory).contains("config.json: No such file"))
   }
 
   @Test("A configuration that is not JSON is named")

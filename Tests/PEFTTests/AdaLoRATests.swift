@@ -13,18 +13,27 @@ struct AdaLoRATests {
   func trace(_ name: String) throws {
     let golden = try GoldenCase(name)
     let run = try GoldenRun(golden)
-    for row in golden.description["trace"]?.array ?? [] {
+    let trace = try #require(golden.description["trace"]?.array)
+    #expect(trace.count == golden.losses.count)
+    let modules = run.arena.slots.filter { $0.name.hasSuffix("lora_E") }.count
+    var maskedSteps = 0
+    for row in trace {
       let step = try #require(row["step"]?.int)
       _ = run.gradients(step: step)
       run.update(step: step)
-      #expect(run.method.figures["rank_budget"]?.int == row["budget"]?.int, "step \(step)")
-      guard row["masked"] == .bool(true) else { continue }
-      for (key, kept) in row["kept"]?.object ?? [:] {
+      let budget = try #require(row["budget"]?.int)
+      #expect(run.method.figures["rank_budget"]?.int == budget, "step \(step)")
+      guard try #require(row["masked"]) == .bool(true) else { continue }
+      maskedSteps += 1
+      let kept = try #require(row["kept"]?.object)
+      #expect(kept.count == modules)
+      for (key, kept) in kept {
         let e = run.arena.values(try #require(run.arena.slot(named: "base_model.model." + key)))
         let found = e.elements.map { JSONValue.bool($0 != 0) }
         #expect(.array(found) == kept, "step \(step): \(key)")
       }
     }
+    #expect(maskedSteps > 0)
     let (options, tensors) = try AdaptedBase.adapter(golden, "final-adapter")
     let export = try #require(run.method.export(baseName: "base"))
     #expect(export.configuration["rank_pattern"]?.says(options["rank_pattern"] ?? .null) == true)
@@ -41,7 +50,9 @@ struct AdaLoRATests {
     let loss = run.loss()
     #expect(abs(loss - golden.finalLoss) <= 1e-5 * golden.finalLoss)
     let pruned = try AdaptedBase(golden, folder: "final-adapter")
-    for slot in pruned.arena.slots where slot.name.hasSuffix("lora_E") {
+    let slots = pruned.arena.slots.filter { $0.name.hasSuffix("lora_E") }
+    #expect(!slots.isEmpty)
+    for slot in slots {
       let values = pruned.arena.values(slot).elements
       let pattern = try AdaptedBase.adapter(golden, "final-adapter").options["rank_pattern"]
       let key = String(slot.name.dropFirst("base_model.model.".count))

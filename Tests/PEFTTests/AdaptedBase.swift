@@ -47,8 +47,7 @@ final class AdaptedBase {
   /// Loads the adapter in a golden case's directory, as PEFT wrote it.
   convenience init(_ golden: GoldenCase, folder: String = "adapter") throws {
     let (options, tensors) = try Self.adapter(golden, folder)
-    let base = golden.description["base"]?.string ?? ""
-    try self.init(golden.method, on: base, options, loading: tensors)
+    try self.init(golden.method, on: golden.base, options, loading: tensors)
   }
 
   /// Logits of the golden sequences' real tokens, each sequence alone, end to end.

@@ -7,26 +7,48 @@ import Testing
 @Suite("Golden runs")
 struct GoldenTests {
   static let cases = GoldenCase.names("")
-    .filter { name in
-      guard let golden = try? GoldenCase(name) else { return false }
-      return PEFTMethods.names.contains(golden.method)
-    }
 
-  @Test("There are golden runs of every method")
+  /// How many golden runs there are of each method on each family.
+  ///
+  /// A fixture that is lost, moved to another base or cannot be read fails here; one that is added
+  /// is added here.
+  static let counts: [String: [String: Int]] = [
+    "adalora": ["gpt2": 1, "llama": 3, "mistral": 1, "qwen2": 1, "qwen3": 1],
+    "bottleneck": ["gpt2": 1, "llama": 2, "mistral": 1, "qwen2": 1, "qwen3": 1],
+    "full": ["gpt2": 3, "llama": 4, "qwen2": 1, "qwen3": 2],
+    "ia3": ["gpt2": 1, "llama": 3, "mistral": 1, "qwen2": 1, "qwen3": 1],
+    "llama-adapter": ["gpt2": 1, "llama": 2, "mistral": 1],
+    "lora": ["gpt2": 8, "llama": 21, "mistral": 2, "qwen2": 6, "qwen3": 2],
+    "p-tuning": ["gpt2": 2, "llama": 3, "mistral": 2, "qwen2": 2, "qwen3": 2],
+    "prefix-tuning": ["gpt2": 2, "llama": 3, "mistral": 1, "qwen2": 1, "qwen3": 2],
+    "prompt-tuning": ["gpt2": 1, "llama": 2, "mistral": 1, "qwen2": 1, "qwen3": 1],
+  ]
+
+  @Test("There are as many golden runs of every method on every family as are written down")
   func everyMethodHasCases() throws {
-    let methods = Set(try Self.cases.map { try GoldenCase($0).method })
-    #expect(methods == Set(PEFTMethods.names))
+    var found: [String: [String: Int]] = [:]
+    for name in Self.cases {
+      let golden = try GoldenCase(name)
+      found[golden.method, default: [:]][golden.family, default: 0] += 1
+    }
+    #expect(Set(Self.counts.keys) == Set(PEFTMethods.names))
+    for method in Set(found.keys).union(Self.counts.keys) {
+      #expect(found[method] == Self.counts[method], "\(method)")
+    }
   }
 
   @Test("The start's loss and every gradient equal the reference", arguments: cases)
   func lossAndGradients(_ name: String) throws {
     let golden = try GoldenCase(name)
     let run = try GoldenRun(golden)
-    #expect(run.arena.parameterCount == golden.description["trainable_parameters"]?.int)
+    #expect(run.arena.parameterCount == golden.trainableParameters)
     let loss = run.gradients(step: 1)
     #expect(abs(loss - golden.loss) <= 1e-5 * golden.loss, "loss \(loss), not \(golden.loss)")
     let expected = try golden.golden()
-    for slot in run.arena.slots where slot.role.isOptimized {
+    let slots = run.arena.slots.filter(\.role.isOptimized)
+    #expect(
+      Set(slots.map { "grad." + $0.name }) == Set(expected.keys.filter { $0.hasPrefix("grad.") }))
+    for slot in slots {
       let gradient = try #require(expected["grad.\(slot.name)"], "no gradient of \(slot.name)")
       let error = relativeError(
         run.arena.gradients(slot).elements.map(Double.init), gradient.values.map(Double.init))
@@ -34,17 +56,37 @@ struct GoldenTests {
     }
   }
 
-  @Test("In bf16 the start's loss is within a hundredth of f32's", arguments: cases)
+  @Test(
+    "In bf16 the loss and every gradient are off by what rounding does, no more and no less",
+    arguments: cases)
   func bfloat16(_ name: String) throws {
     let golden = try GoldenCase(name)
-    let loss = try GoldenRun(golden, arithmetic: .bfloat16).loss()
-    #expect(abs(loss - golden.loss) <= 0.01 * golden.loss, "loss \(loss), not \(golden.loss)")
+    let exact = try GoldenRun(golden)
+    let rounded = try GoldenRun(golden, arithmetic: .bfloat16)
+    let (loss, roundedLoss) = (exact.gradients(step: 1), rounded.gradients(step: 1))
+    #expect(abs(roundedLoss - loss) <= Tolerance.bfloat16Roundoff * loss, "\(roundedLoss), \(loss)")
+    // Six products in succession in a block, forwards and backwards, and the head's two.
+    let allowed = Tolerance.bfloat16(
+      productsInSuccession: 2 * (6 * exact.decoder.configuration.blockCount + 1))
+    var whole = (result: [Double](), expected: [Double]())
+    for slot in exact.arena.slots where slot.role.isOptimized {
+      let expected = exact.arena.gradients(slot).elements.map(Double.init)
+      let result = rounded.arena.gradients(slot).elements.map(Double.init)
+      let error = relativeError(result, expected)
+      #expect(error <= allowed, "gradient of \(slot.name) is off by \(error) of its norm")
+      whole.result += result
+      whole.expected += expected
+    }
+    // One rounded operand alone is off by some u/3 of its norm: less, and nothing was rounded.
+    let error = relativeError(whole.result, whole.expected)
+    #expect(error >= Tolerance.bfloat16Roundoff / 3, "the gradients are f32's")
   }
 
   @Test("Training goes the way of the reference", arguments: cases)
   func training(_ name: String) throws {
     let golden = try GoldenCase(name)
     let run = try GoldenRun(golden)
+    // The case has read as many losses as norms, and at least one.
     for (index, (loss, norm)) in zip(golden.losses, golden.gradientNorms).enumerated() {
       let step = index + 1
       let found = run.gradients(step: step)
@@ -57,8 +99,10 @@ struct GoldenTests {
     let final = run.loss()
     #expect(abs(final - golden.finalLoss) <= 1e-4 * golden.finalLoss)
     let expected = try golden.final()
+    #expect(
+      Set(run.arena.slots.filter(\.role.isOptimized).map(\.name)) == Set(expected.keys))
     for slot in run.arena.slots where slot.role.isOptimized {
-      guard let tensor = expected[slot.name] else { continue }
+      let tensor = try #require(expected[slot.name], "no final \(slot.name)")
       let error = relativeError(
         run.arena.values(slot).elements.map(Double.init), tensor.values.map(Double.init))
       // A shift of all keys cancels in the softmax but for their rotation, so a key bias has hardly

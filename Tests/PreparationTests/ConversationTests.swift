@@ -45,6 +45,92 @@ struct ConversationTests {
       ])
   }
 
+  @Test(
+    "What the prompt has of a turn never counts, however prompt and turn differ",
+    arguments: [
+      // The prompt ends in what the turn lacks, or has in its last turn alone (there a token of two
+      // line breaks lies across the edge).
+      ("r1", "First answer.<|im_end|>|Second one.<|im_end|>"),
+      ("qwen3-thinking", "First answer.<|im_end|>|\n\n</think>\n\nSecond one.<|im_end|>"),
+      ("flat", "First answer.<|im_end|>|Second one.<|im_end|>"),
+      // The template does not ask, or says something else where it does not.
+      ("no-prompt", "First answer.<|im_end|>|Second one.<|im_end|>"),
+      ("ends-with-eos", "First answer.\n<|im_end|>|Second one.\n<|im_end|>"),
+    ])
+  func differing(template: String, expected: String) throws {
+    let place = try Workplace("qwen2", template: template)
+    let report = try place.prepare([Self.turns])
+    #expect(try place.counted() == [expected])
+    #expect(report.unclosedAnswers == 0)
+  }
+
+  @Test("A turn that repeats the prompt's opening counts behind it")
+  func reasoning() throws {
+    let row = #"{"messages": [{"role": "user", "content": "1+1?"}, {"role": "assistant", "#
+    let place = try Workplace("qwen2", template: "qwen3-thinking")
+    _ = try place.prepare([row + #""content": "<think>\nadd\n</think>\n\n2"}]}"#])
+    #expect(try place.counted() == ["add\n</think>\n\n2<|im_end|>"])
+    _ = try place.prepare([row + #""reasoning_content": "add", "content": "2"}]}"#])
+    #expect(try place.counted() == ["add\n</think>\n\n2<|im_end|>"])
+    // An answer that begins like the opening is still an answer.
+    let other = try Workplace("qwen2", template: "r1")
+    _ = try other.prepare([row + #""content": "<b>2</b>"}]}"#])
+    #expect(try other.counted() == ["<b>2</b><|im_end|>"])
+  }
+
+  @Test("Nulls of a table are as good as nothing there")
+  func nulls() throws {
+    let place = try Workplace("qwen2", template: "smollm2")
+    let message = #"{"role": "user", "content": "Q", "name": null, "tool_calls": null}"#
+    let rows = [
+      #"{"messages": [\#(message), {"role": "assistant", "content": "A", "tool_calls": null}]}"#,
+      #"{"messages": [\#(message), {"role": "assistant", "content": "A"}], "tools": null, "#
+        + #""documents": null, "system": null, "text": null}"#,
+      #"{"conversations": [{"from": "human", "value": "Q", "role": null}, "#
+        + #"{"from": "gpt", "value": "A", "role": null, "content": null}], "system": null}"#,
+      #"{"instruction": "Q", "input": null, "output": "A"}"#,
+      #"{"input_ids": [1, 2], "labels": null, "attention_mask": null}"#,
+    ]
+    _ = try place.prepare(rows)
+    let examples = try place.examples()
+    let texts = examples.map { place.text.tokenizer.decode($0.tokens) }
+    #expect(Set(texts[..<4]).count == 1 && !texts[0].contains("None"))
+    #expect(examples[4].mask == [0, 1, 1] || examples[4].mask == [0, 1])
+  }
+
+  @Test(
+    "A message that calls tools has no content in the way that its template takes",
+    arguments: [
+      ("r1", "<|call|>f\n{}<|/call|><|im_end|>"), ("chatml", "<|im_end|>"),
+      ("mistral", #"[TOOL_CALLS][{"name": "f", "arguments": {}, "id": "call12345"}]<|im_end|>"#),
+    ])
+  func contentless(template: String, expected: String) throws {
+    let place = try Workplace("qwen2", template: template)
+    let call =
+      #"[{"type": "function", "id": "call12345", "function": "#
+      + #"{"name": "f", "arguments": {"x": null}}}]"#
+    _ = try place.prepare([
+      #"{"messages": [{"role": "user", "content": "Q"}, "#
+        + #"{"role": "assistant", "content": null, "tool_calls": \#(call)}]}"#
+    ])
+    let counted = try place.counted()[0]
+    #expect(counted.replacing(" ", with: "") == expected.replacing(" ", with: ""))
+    let plain =
+      #"{"messages": [{"role": "user", "content": "Q"}, {"role": "assistant", "content": null}]}"#
+    _ = try place.prepare([plain])
+    #expect(!place.text.tokenizer.decode(try place.examples()[0].tokens).contains("None"))
+  }
+
+  @Test("Marked answers of a prompt's messages do not count")
+  func markedPrompt() throws {
+    let place = try Workplace("mistral", end: "</s>", template: "generation")
+    _ = try place.prepare([
+      #"{"prompt": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}, "#
+        + #"{"role": "user", "content": "c"}], "completion": [{"role": "assistant", "content": "d"}]}"#
+    ])
+    #expect(try place.counted().map { $0.replacing(" ", with: "") } == ["d</s>"])
+  }
+
   @Test("ShareGPT's and Alpaca's rows become conversations where the model has a template")
   func others() throws {
     let place = try Workplace("qwen2", template: "chatml")

@@ -43,14 +43,6 @@ import Testing
         """)
   }
 
-  @Test("Markdown has a rule that says where numbers stand, and no stray bar")
-  func markdown() {
-    let lines = table().markdown.split(separator: "\n", omittingEmptySubsequences: false)
-    #expect(lines[0] == "| Name | Loss |")
-    #expect(lines[1] == "| :--- | ---: |")
-    #expect(table().markdown.contains("<i>\\|"))
-  }
-
   @Test(
     "Figures are written as people read them",
     arguments: [

@@ -16,7 +16,8 @@ struct BrokenFileTests {
       openingError(scratch.path + "/none")
         == .unreadable(path: scratch.path + "/none", reason: "No such file or directory"))
     #expect(
-      openingError(scratch.path) == .unreadable(path: scratch.path, reason: "it is not a file"))
+      openingError(scratch.path)
+        == .unreadable(path: scratch.path, reason: "it is a directory, not a file"))
     let empty = try scratch.file([])
     #expect(openingError(empty) == .tooShort(path: empty, byteCount: 0))
     let short = try scratch.file([1, 0, 0, 0, 0, 0, 0])

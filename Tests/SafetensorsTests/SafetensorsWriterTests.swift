@@ -92,4 +92,42 @@ struct SafetensorsWriterTests {
       try writer.write("a", from: TestMatrix(1, 1).view)
     }
   }
+
+  @Test("A digest in the header finds every flipped bit but those in its own key")
+  func seal() throws {
+    let scratch = try Scratch()
+    let path = scratch.path + "/x.safetensors"
+    let source = TestMatrix(2, 3)
+    for row in 0..<2 { for column in 0..<3 { source.view[row, column] = Float(row * 3 + column) } }
+    var writer = try SafetensorsWriter(
+      path: path, tensors: [.init("t", .float32, shape: [2, 3])], isSealed: true)
+    try writer.write("t", from: source.view)
+    try writer.finish()
+    let file = try SafetensorsFile(path: path)
+    #expect(file.isSealed)
+    #expect(file.metadata["format"] == "pt")
+    try file.checkSeal()
+
+    let whole = try bytes(of: path)
+    let key = Array("swift_peft_train.digest".utf8)
+    let keyStart = try #require(whole.indices.first { whole[$0...].starts(with: key) })
+    var found = 0
+    for place in whole.indices where !(keyStart..<(keyStart + key.count)).contains(place) {
+      var damaged = whole
+      damaged[place] ^= 1 << UInt8(place % 8)
+      try write(damaged, to: path)
+      #expect(throws: SafetensorsError.self, "byte \(place)") {
+        try SafetensorsFile(path: path).checkSeal()
+      }
+      found += 1
+    }
+    #expect(found == whole.count - key.count)
+  }
+
+  @Test("A file of another program has no digest and passes")
+  func noSeal() throws {
+    let file = try SafetensorsFile(path: fixture("safetensors/mixed.safetensors"))
+    #expect(!file.isSealed)
+    try file.checkSeal()
+  }
 }

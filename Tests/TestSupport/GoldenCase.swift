@@ -43,6 +43,12 @@ public struct GoldenTensor: Sendable {
   public let values: [Float]
 }
 
+/// A fixture that does not say what it must.
+public struct FixtureError: Error, CustomStringConvertible {
+  /// Which fixture, and what is missing or wrong in it.
+  public let description: String
+}
+
 /// The ragged sequences that every golden number is computed on.
 public struct GoldenInputs: Sendable {
   /// Token ids of each sequence.
@@ -51,13 +57,27 @@ public struct GoldenInputs: Sendable {
   public let lossMask: [[Int]]
 
   /// Reads `inputs.json`.
+  ///
+  /// - Throws: ``FixtureError`` where there is no sequence, or a sequence and its mask differ in
+  ///   length: a test that pairs them would compare less than it says.
   public init() throws {
     let value = try Fixtures.json("inputs.json")
-    func lists(_ name: String) -> [[Int]] {
-      (value[name]?.array ?? []).map { ($0.array ?? []).compactMap(\.int) }
+    func lists(_ name: String) throws -> [[Int]] {
+      try (value[name]?.array ?? []).map { list in
+        try (list.array ?? []).map { element in
+          guard let number = element.int else {
+            throw FixtureError(description: "inputs.json: \(name) holds \(element.text())")
+          }
+          return number
+        }
+      }
     }
-    tokens = lists("tokens")
-    lossMask = lists("loss_mask")
+    tokens = try lists("tokens")
+    lossMask = try lists("loss_mask")
+    guard !tokens.isEmpty, tokens.map(\.count) == lossMask.map(\.count) else {
+      throw FixtureError(
+        description: "inputs.json: \(tokens.map(\.count)) tokens, \(lossMask.map(\.count)) masks")
+    }
   }
 
   /// Tokens of all sequences.
@@ -66,43 +86,85 @@ public struct GoldenInputs: Sendable {
 
 /// One golden training run: a method on a tiny base, as the reference computed it.
 public struct GoldenCase: Sendable {
-  /// Name of the folder.
+  /// Name of the folder, which begins with the method's.
   public let name: String
   /// `case.json`.
   public let description: JSONValue
+  /// Name of the method.
+  public let method: String
+  /// Name of the base model.
+  public let base: String
+  /// `model_type` of the base model.
+  public let family: String
+  /// How many numbers are trained.
+  public let trainableParameters: Int
+  /// The start's loss.
+  public let loss: Double
+  /// Losses before each update; as many as there are updates, and at least one.
+  public let losses: [Double]
+  /// Gradient norms before clipping, one an update.
+  public let gradientNorms: [Double]
+  /// The loss after the last update.
+  public let finalLoss: Double
+  /// The optimiser.
+  public let optimizer: String
 
   /// Reads a case's description.
+  ///
+  /// - Throws: ``FixtureError`` where anything that the tests compare is missing, so that a damaged
+  ///   fixture fails rather than compares nothing.
   public init(_ name: String) throws {
+    let fields = try Fixtures.json("peft/\(name)/case.json")
+    func field<T>(_ key: String, _ value: T?) throws -> T {
+      guard let value else {
+        throw FixtureError(description: "peft/\(name)/case.json has no usable '\(key)'")
+      }
+      return value
+    }
+    func numbers(_ key: String) throws -> [Double] {
+      try field(key, fields[key]?.array).map { try field(key, $0.double) }
+    }
     self.name = name
-    description = try Fixtures.json("peft/\(name)/case.json")
+    description = fields
+    method = try field("method", fields["method"]?.string)
+    base = try field("base", fields["base"]?.string)
+    family = try field(
+      "base", Fixtures.json("model/\(base)/config.json")["model_type"]?.string)
+    trainableParameters = try field("trainable_parameters", fields["trainable_parameters"]?.int)
+    loss = try field("loss", fields["loss"]?.double)
+    losses = try numbers("losses")
+    gradientNorms = try numbers("gradient_norms")
+    finalLoss = try field("final_loss", fields["final_loss"]?.double)
+    optimizer = try field("training", fields["training"]?["optimizer"]?.string)
+    let steps = try field("training", fields["training"]?["steps"]?.int)
+    guard steps > 0, losses.count == steps, gradientNorms.count == steps else {
+      throw FixtureError(
+        description: """
+          peft/\(name)/case.json: \(losses.count) losses and \(gradientNorms.count) gradient norms \
+          of \(steps) steps
+          """)
+    }
+    guard name.hasPrefix(method + "-") else {
+      throw FixtureError(description: "peft/\(name) is a run of '\(method)'")
+    }
   }
 
   /// Names of the cases that begin with `prefix`.
+  ///
+  /// That none is missing, one test of PEFT pins.
   public static func names(_ prefix: String) -> [String] {
     let all = try? FileManager.default.contentsOfDirectory(atPath: Fixtures.path("peft"))
     return (all ?? []).filter { $0.hasPrefix(prefix) }.sorted()
   }
 
   /// Directory of the base model.
-  public var baseDirectory: String { Fixtures.model(description["base"]?.string ?? "") }
-  /// Name of the method.
-  public var method: String { description["method"]?.string ?? "" }
+  public var baseDirectory: String { Fixtures.model(base) }
   /// The adapter directory of the start.
   public var adapterDirectory: String { Fixtures.path("peft/\(name)/adapter") }
-  /// The start's loss.
-  public var loss: Double { description["loss"]?.double ?? .nan }
-  /// Losses before each update.
-  public var losses: [Double] { numbers("losses") }
-  /// Gradient norms before clipping.
-  public var gradientNorms: [Double] { numbers("gradient_norms") }
-  /// The loss after the last update.
-  public var finalLoss: Double { description["final_loss"]?.double ?? .nan }
-  /// A number of the optimiser's settings.
+  /// A number of the optimiser's settings; NaN, which nothing equals, where there is none.
   public func training(_ name: String) -> Double {
     description["training"]?[name]?.double ?? .nan
   }
-  /// The optimiser.
-  public var optimizer: String { description["training"]?["optimizer"]?.string ?? "" }
 
   /// Tensors of the start and their gradients, `start.NAME` and `grad.NAME`.
   public func golden() throws -> [String: GoldenTensor] {
@@ -112,9 +174,5 @@ public struct GoldenCase: Sendable {
   /// Tensors after the last update.
   public func final() throws -> [String: GoldenTensor] {
     try Fixtures.tensors("peft/\(name)/final.safetensors")
-  }
-
-  private func numbers(_ name: String) -> [Double] {
-    (description[name]?.array ?? []).compactMap(\.double)
   }
 }

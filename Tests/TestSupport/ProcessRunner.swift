@@ -1,4 +1,5 @@
 import Foundation
+import Testing
 
 /// How a program that a test started came out.
 public struct ProcessResult: Sendable {
@@ -11,8 +12,31 @@ public struct ProcessResult: Sendable {
   /// Whether it was killed because the time was up; `status` is then that of the killed process.
   public let timedOut: Bool
 
+  /// The program, and the seconds that it was given.
+  let limit: (program: String, seconds: Double)
+
   /// Lines of standard output, empty ones left out.
   public var outputLines: [String] { output.split(separator: "\n").map(String.init) }
+
+  /// The result of a program that came to its own end.
+  ///
+  /// - Throws: ``TimeoutError`` where it was killed instead. Its status must not be looked at then:
+  ///   a program that answers SIGTERM with a promised status would seem to have chosen it.
+  public func requireFinished() throws -> ProcessResult {
+    guard timedOut else { return self }
+    throw TimeoutError(
+      description: """
+        \(limit.program) was killed after \(Int(limit.seconds.rounded())) s. On a loaded machine \
+        set \(ProcessRunner.timeoutVariable), which multiplies the time that programs get.
+        It wrote: \(output.suffix(1000))\(errors.suffix(1000))
+        """)
+  }
+}
+
+/// A program that a test started did not end in the time it was given.
+public struct TimeoutError: Error, CustomStringConvertible {
+  /// Which program, how long it ran, and the end of what it wrote.
+  public let description: String
 }
 
 /// Starts programs from tests: one alone, or several ranks under `mpirun`.
@@ -35,21 +59,33 @@ public enum ProcessRunner {
     productsDirectory.appendingPathComponent(name)
   }
 
+  /// The environment variable that multiplies the seconds which programs get, 1 by default.
+  public static let timeoutVariable = "TEST_TIMEOUT_SCALE"
+
+  /// What ``timeoutVariable`` says.
+  public static var timeoutScale: Double {
+    ProcessInfo.processInfo.environment[timeoutVariable].flatMap(Double.init) ?? 1
+  }
+
+  /// The environment variable that leaves out what starts ranks under `mpirun`.
+  public static let withoutRanksVariable = "TEST_WITHOUT_MPIRUN"
+
   /// Runs a program to its end, or kills it when the time is up.
   ///
   /// - Parameter executable: the program's file.
   /// - Parameter environment: variables added to those of the test, or put in their place.
   /// - Parameter input: what it reads on standard input; nothing by default.
   /// - Parameter directory: where it runs; the test's own working directory by default.
-  /// - Throws: when the program cannot be started.
+  /// - Parameter timeoutSeconds: what it gets on an idle machine, multiplied by ``timeoutScale``.
+  /// - Throws: when the program cannot be started; ``TimeoutError`` when it had to be killed.
   public static func run(
     _ executable: URL, _ arguments: [String], environment: [String: String] = [:],
-    input: String = "", directory: URL? = nil, timeoutSeconds: Double = 60
+    input: String = "", directory: URL? = nil, timeoutSeconds: Double = 120
   ) throws -> ProcessResult {
     let process = try RunningProcess(
       executable, arguments, environment: childEnvironment(adding: environment), input: input,
       directory: directory)
-    return try process.wait(timeoutSeconds: timeoutSeconds)
+    return try process.wait(timeoutSeconds: timeoutSeconds).requireFinished()
   }
 
   /// Starts a program and returns at once, for tests that send it a signal.
@@ -67,11 +103,15 @@ public enum ProcessRunner {
   /// Runs a program as `ranks` processes on this machine under `mpirun`.
   ///
   /// Ranks may outnumber cores, and nothing is bound to a core. Jobs wait for each other, since
-  /// waiting ranks poll and two jobs at once would take each other's cores.
+  /// waiting ranks poll and two jobs at once would take each other's cores. Where
+  /// ``withoutRanksVariable`` is set, the test that asks is cancelled, which is reported.
   public static func mpirun(
     ranks: Int, _ executable: URL, _ arguments: [String], environment: [String: String] = [:],
-    input: String = "", directory: URL? = nil, timeoutSeconds: Double = 120
+    input: String = "", directory: URL? = nil, timeoutSeconds: Double = 180
   ) throws -> ProcessResult {
+    if ProcessInfo.processInfo.environment[withoutRanksVariable] != nil {
+      try Test.cancel("\(withoutRanksVariable) is set")
+    }
     oneJobAtATime.lock()
     defer { oneJobAtATime.unlock() }
     var variables = mpirunEnvironment

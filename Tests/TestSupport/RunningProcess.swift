@@ -15,6 +15,7 @@ public final class RunningProcess {
   /// The process, which leads a process group of its own.
   public let identifier: pid_t
   private let folder: URL
+  private let program: String
   /// The status as `waitpid` gave it, once the program has ended.
   private var ended: Int32?
 
@@ -28,6 +29,7 @@ public final class RunningProcess {
     _ executable: URL, _ arguments: [String], environment: [String: String], input: String,
     directory: URL?
   ) throws {
+    program = executable.lastPathComponent
     // Files rather than pipes: a pipe that nobody drains stops the child when it is full.
     folder = FileManager.default.temporaryDirectory
       .appendingPathComponent("run-\(UUID().uuidString)")
@@ -93,9 +95,11 @@ public final class RunningProcess {
   public func send(signal: Int32) { kill(identifier, signal) }
 
   /// Waits until `condition` holds, the program ends or the time is up; says whether it holds.
+  ///
+  /// - Parameter timeoutSeconds: on an idle machine, multiplied by ``ProcessRunner/timeoutScale``.
   public func waitUntil(timeoutSeconds: Double = 30, _ condition: (RunningProcess) -> Bool) -> Bool
   {
-    let deadline = Date().addingTimeInterval(timeoutSeconds)
+    let deadline = Date().addingTimeInterval(timeoutSeconds * ProcessRunner.timeoutScale)
     while !condition(self) {
       if Date() > deadline || hasEnded { return condition(self) }
       usleep(10_000)
@@ -103,7 +107,9 @@ public final class RunningProcess {
     return true
   }
 
-  /// Waits for the end of the program and kills it when the time is up.
+  /// Waits for the end of the program and kills it when the time is up, which the result says.
+  ///
+  /// - Parameter timeoutSeconds: on an idle machine, multiplied by ``ProcessRunner/timeoutScale``.
   public func wait(timeoutSeconds: Double) throws -> ProcessResult {
     let timedOut = !waitUntil(timeoutSeconds: timeoutSeconds) { $0.hasEnded }
     if timedOut {
@@ -118,7 +124,8 @@ public final class RunningProcess {
     let signal = status & 0x7f
     return ProcessResult(
       status: signal == 0 ? (status >> 8) & 0xff : 128 + signal, output: outputSoFar,
-      errors: errorsSoFar, timedOut: timedOut)
+      errors: errorsSoFar, timedOut: timedOut,
+      limit: (program, timeoutSeconds * ProcessRunner.timeoutScale))
   }
 
   /// Whether the program has ended.

@@ -21,6 +21,21 @@ public enum Tolerance {
     safety * unitRoundoff * (Double(max(terms, 1)).squareRoot() * norms + 1e-30)
   }
 
+  /// The allowed error, relative to the norm, of what comes out of several products in succession
+  /// whose operands are rounded to bf16.
+  ///
+  /// Rounding both operands puts a product off by about u of its norm, and the errors of products
+  /// that read each other add up like a random walk. A gradient that is a small difference of large
+  /// numbers, as those of keys and queries are, is off by more; the greatest of the golden cases'
+  /// 959 gradients is off by 4.8 times the walk.
+  ///
+  /// - Parameters:
+  ///   - count: products on the longest way from the input to the result.
+  ///   - safety: room for cancellation.
+  public static func bfloat16(productsInSuccession count: Int, safety: Double = 8) -> Double {
+    safety * bfloat16Roundoff * Double(max(count, 1)).squareRoot()
+  }
+
   /// The Euclidean norm.
   public static func norm(_ values: some Sequence<Double>) -> Double {
     values.reduce(0) { $0 + $1 * $1 }.squareRoot()

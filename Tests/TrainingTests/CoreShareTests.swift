@@ -105,7 +105,7 @@ private struct Machine {
     let share = ProcessorShare(
       masks: [all, all], localRank: 0, topology: machine.topology, quota: 6.5)
     #expect(share.threads == 3)
-    #expect(share.compute(threads: 1, binds: true).isBound == false)
+    #expect(try share.compute(threads: 1, binds: true).isBound == false)
     #expect(share.warning(threads: nil) == nil)
     #expect(share.warning(threads: 4)?.contains("6.5 processors") == true)
   }

@@ -32,16 +32,41 @@ struct MergeCheckTests {
     let (decoder, attached) = try adapted(adapter.name, base: adapter.base)
     let check = try MergeCheck(base: decoder, compute: compute)
     var error = -1.0
-    try ModelDirectory.publish(
-      directory.path("merged"), base: decoder, method: attached.method, elementType: type
-    ) { path, coarsest in
+    try publishDirectory(directory.path("merged"), replacing: false) { path in
+      let coarsest = try ModelDirectory.write(
+        to: path, base: decoder, method: attached.method, elementType: type)
       #expect(coarsest == type)
       error = try check.error(of: path, roundedTo: coarsest)
     }
     #expect(error >= 0)
     #expect(type == .float32 ? error < 1e-5 : error < 0.05, "\(error)")
     #expect(directory.names == ["merged"])
-    withExtendedLifetime(attached) {}
+  }
+
+  @Test(
+    "A head of its own goes into the merged model, which then says that it has one",
+    arguments: [
+      ("llama-other-head", false), ("gpt2-other-head", false), ("llama-head-alone", true),
+      ("llama-copied-head", true),
+    ])
+  func head(_ base: String, isTied: Bool) throws {
+    let decoder = try Decoder(directory: fixturePath("model/\(base)"))
+    let source = try AdapterSource(
+      path: fixturePath("peft/lora-\(base.hasPrefix("gpt2") ? "gpt2" : "llama")/adapter"))
+    let attached = try AttachedMethod(source, decoder: decoder, seed: 0)
+    let check = try MergeCheck(base: decoder, compute: compute)
+    var error = -1.0
+    try publishDirectory(directory.path("merged"), replacing: false) { path in
+      let coarsest = try ModelDirectory.write(
+        to: path, base: decoder, method: attached.method, elementType: nil)
+      error = try check.error(of: path, roundedTo: coarsest)
+    }
+    #expect(error >= 0 && error < 1e-5)
+    let merged = try Decoder(directory: directory.path("merged"))
+    #expect(merged.configuration.tiesEmbeddings == isTied && merged.warnings.isEmpty)
+    let config = try JSONValue(
+      parsing: Data(contentsOf: URL(fileURLWithPath: directory.path("merged/config.json"))))
+    #expect(config["tie_word_embeddings"] == .bool(isTied))
   }
 
   @Test("A model that lacks the adapter is refused, and nothing is left behind")
@@ -49,9 +74,9 @@ struct MergeCheckTests {
     let (decoder, attached) = try adapted("lora-llama", base: "llama")
     let check = try MergeCheck(base: decoder, compute: compute)
     let error = try #require(throws: TrainingError.self) {
-      try ModelDirectory.publish(
-        directory.path("merged"), base: decoder, method: attached.method, elementType: nil
-      ) { _, coarsest in
+      try publishDirectory(directory.path("merged"), replacing: false) { path in
+        let coarsest = try ModelDirectory.write(
+          to: path, base: decoder, method: attached.method, elementType: nil)
         _ = try check.error(of: fixturePath("model/llama"), roundedTo: coarsest)
       }
     }
@@ -61,7 +86,6 @@ struct MergeCheckTests {
     }
     #expect(found > limit)
     #expect(directory.names.isEmpty)
-    withExtendedLifetime(attached) {}
   }
 
   @Test("The card of an adapter shows the library that reads it")

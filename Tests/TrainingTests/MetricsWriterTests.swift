@@ -1,3 +1,4 @@
+import Files
 import Foundation
 import Testing
 import Training
@@ -55,7 +56,7 @@ import Training
 
   @Test("A file that cannot be made is an output error")
   func unwritable() throws {
-    let error = try #require(throws: TrainingError.self) {
+    let error = try #require(throws: FileError.self) {
       try MetricsWriter(path: "/proc/none/metrics.jsonl", resumingAfter: nil)
     }
     #expect(error.errorClass == .output)

@@ -1,3 +1,4 @@
+import Files
 import Foundation
 import Testing
 import Training
@@ -40,7 +41,7 @@ import Training
     defer { try? FileManager.default.removeItem(atPath: path) }
     try "precious".write(toFile: path, atomically: true, encoding: .utf8)
     for replacing in [false, true] {
-      let error = try #require(throws: TrainingError.self) {
+      let error = try #require(throws: FileError.self) {
         try publishDirectory(path, replacing: replacing) { _ in }
       }
       #expect(error.errorClass == .output)
@@ -59,7 +60,12 @@ import Training
       }
     }
     #expect(!FileManager.default.fileExists(atPath: path))
-    #expect(!FileManager.default.fileExists(atPath: path + ".partial"))
+    let parent = URL(fileURLWithPath: path).deletingLastPathComponent().path
+    let name = URL(fileURLWithPath: path).lastPathComponent
+    #expect(
+      try !FileManager.default.contentsOfDirectory(atPath: parent).contains {
+        $0.contains(name)
+      })
 
     for content in ["one", "two"] {
       try publishDirectory(path, replacing: true) { temporary in
@@ -67,6 +73,6 @@ import Training
       }
       #expect(try String(contentsOfFile: path + "/file", encoding: .utf8) == content)
     }
-    #expect(throws: TrainingError.self) { try publishDirectory(path, replacing: false) { _ in } }
+    #expect(throws: FileError.self) { try publishDirectory(path, replacing: false) { _ in } }
   }
 }

@@ -129,4 +129,16 @@ import Training
     try read.read(yaml: RunSettings.yaml(values), path: "config.yaml")
     #expect(read.entries.mapValues(\.value) == values)
   }
+
+  @Test("resume in YAML: true is the newest, false none, anything else a path")
+  func resume() throws {
+    for (text, expected) in [
+      ("true", ResumeChoice.newest), ("True", .newest), ("newest", .newest), ("false", .no),
+      ("null", .no), ("\"true\"", .checkpoint("true")), ("a/step.h5", .checkpoint("a/step.h5")),
+    ] {
+      var settings = RunSettings()
+      try settings.read(yaml: "resume: \(text)\noutput_dir: out\n", path: "run.yaml")
+      #expect(try RunConfiguration(settings).resume == expected, "\(text)")
+    }
+  }
 }

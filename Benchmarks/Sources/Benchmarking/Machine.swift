@@ -1,4 +1,3 @@
-import COneDNN
 import COpenBLAS
 import Foundation
 import JSON
@@ -30,9 +29,9 @@ public struct Machine: Sendable {
     let memory = Machine.fields(of: "/proc/meminfo")["MemTotal"] ?? ""
     memoryBytes = (Int(memory.split(separator: " ").first ?? "") ?? 0) * 1024
     coreCount = Machine.allowedCores()
-    instructionSet = Compute(threads: 1).instructionSet
+    instructionSet = InstructionSet.best.rawValue
     hasNativeBFloat16 = Compute.hasNativeBFloat16
-    var versions = ["system": Machine.system(), "oneDNN": Machine.oneDNN()]
+    var versions = ["system": Machine.system()]
     versions["OpenBLAS"] = String(cString: openblas_get_config())
     versions["OpenBLAS kernels"] = String(cString: openblas_get_corename())
     versions["mpirun"] = Machine.firstLine(of: ["mpirun", "--version"])
@@ -90,11 +89,6 @@ public struct Machine: Sendable {
     let kernel = (try? String(contentsOfFile: "/proc/sys/kernel/osrelease", encoding: .utf8)) ?? ""
     return "\(ProcessInfo.processInfo.operatingSystemVersionString), Linux "
       + kernel.trimmingCharacters(in: .whitespacesAndNewlines)
-  }
-
-  private static func oneDNN() -> String {
-    guard let version = dnnl_version() else { return "unknown" }
-    return "\(version.pointee.major).\(version.pointee.minor).\(version.pointee.patch)"
   }
 
   private static func firstLine(of command: [String]) -> String {

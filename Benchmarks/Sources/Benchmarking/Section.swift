@@ -102,6 +102,17 @@ public struct Section: Sendable {
     return "\(title)\n\n\(table.plainText)\(below.isEmpty ? "" : "\n" + below)"
   }
 
+  /// The rows alone, a line each, without heads or alignment: what is shown while rows are made.
+  public var rowText: String {
+    rows.map { row in
+      columns.compactMap { column in
+        guard let value = row[column.key], !value.isNull else { return nil }
+        if case .text = column.style { return Section.shown(value, column.style) }
+        return "\(Section.shown(value, column.style)) \(column.title)"
+      }.joined(separator: "  ")
+    }.joined(separator: "\n")
+  }
+
   private static func shown(_ value: JSONValue, _ style: Style) -> String {
     if let flag = value.bool { return flag ? "yes" : "no" }
     if case .text = style { return value.string ?? value.text() }

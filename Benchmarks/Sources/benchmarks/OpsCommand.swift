@@ -7,7 +7,7 @@ import JSON
 struct OpsCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "ops",
-    abstract: "Each operation of a step against its bound: plain products, memory bandwidth.")
+    abstract: "Each operation of a step against its bound: multiply-adds in registers, memory bandwidth.")
 
   @OptionGroup var common: CommonOptions
   @Option(help: "Threads that work together (default: all cores)") var threads: Int?
@@ -22,7 +22,10 @@ struct OpsCommand: ParsableCommand {
     if check { return try runCheck() }
     let machine = Machine(program: nil)
     let threads = threads ?? machine.coreCount
-    try common.report(machine, OperationBenchmark.run(threads: threads, isQuick: common.quick))
+    let sections = OperationBenchmark.run(threads: threads, isQuick: common.quick) { row in
+      FileHandle.standardError.write(Data("\(row.rowText)\n".utf8))
+    }
+    try common.report(machine, sections)
   }
 
   private func runCheck() throws {

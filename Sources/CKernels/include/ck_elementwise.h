@@ -3,7 +3,10 @@
 
 #include "ck_matrix.h"
 
-typedef enum { ck_silu = 0, ck_gelu = 1, ck_gelu_tanh = 2, ck_relu = 3, ck_tanh = 4 } ck_activation;
+typedef enum {
+  ck_silu = 0, ck_gelu = 1, ck_gelu_tanh = 2, ck_relu = 3, ck_tanh = 4, ck_quick_gelu = 5,
+  ck_relu_squared = 6
+} ck_activation;
 
 typedef struct {
   // y = f(x); y may be x.
@@ -59,6 +62,4 @@ typedef struct {
       ptrdiff_t rows, ptrdiff_t columns);
   // Sums in f64.
   double (*_Nonnull dot)(ck_matrix a, ck_matrix b, ptrdiff_t rows, ptrdiff_t columns);
-  // Whether an element is infinite or not a number.
-  int (*_Nonnull has_non_finite)(ck_matrix x, ptrdiff_t rows, ptrdiff_t columns);
 } ck_elementwise_kernels;

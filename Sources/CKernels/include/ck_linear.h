@@ -36,18 +36,6 @@ typedef struct {
   void (*_Nonnull add_column_sums)(
       float *_Nonnull sums, const float *_Nonnull x, int64_t x_stride, int64_t rows,
       int64_t columns);
-  // y[t][r] += x[t] . w[r], for few rows t. Row r of the weight is `inner` stored elements long and
-  // starts r * w_stride elements behind `w`, at any byte. With `rounded` the weight is rounded to
-  // bf16 first; x must then be rounded already.
-  void (*_Nonnull add_dots)(
-      float *_Nonnull y, int64_t y_stride, const float *_Nonnull x, int64_t x_stride,
-      int64_t tokens, const void *_Nonnull w, ck_type type, int64_t w_stride, int64_t inner,
-      int64_t rows, int rounded);
-  // y[t][c] += the sum over k of x[t][k] * w[k][c], for few rows t.
-  void (*_Nonnull add_scaled_rows)(
-      float *_Nonnull y, int64_t y_stride, const float *_Nonnull x, int64_t x_stride,
-      int64_t tokens, const void *_Nonnull w, ck_type type, int64_t w_stride, int64_t inner,
-      int64_t columns, int rounded);
   // The cross-entropy of a row of logits against `target`, in nats. With `gradient` the row is
   // overwritten by softmax(logits) minus 1 at the target. `correct` is set to whether the target is
   // the first of the greatest logits.

@@ -5,14 +5,29 @@
 
 #include "ck_linear.h"
 
-// The highest rank of a low-rank term, and the bytes of scratch memory a product needs: panels of 288
-// columns, 352 units and such a rank deep.
-enum { ck_product_rank = 64, ck_product_scratch_bytes = 288 * (352 + ck_product_rank) * 4 };
+// The definition of a product depends on two numbers, and on nothing of the processor:
+//
+// An element of C is a sum over the depth, cut into parts. There are as few parts as have at most
+// `ck_product_depth` units (elements in f32, pairs of them in bf16) each, all of the same length
+// rounded up to a multiple of 16 but for the last. A part's sum starts at 0 and takes a fused
+// multiply-add for each element, in order; the last part's goes on with the low-rank term, left times
+// (right times right_scale), likewise. Each part is then added to C: C = scale * sum where there was
+// nothing, else the fused scale * sum + C.
+//
+// So in f32 an element has the same bits on every instruction set, whatever other rows and columns
+// are computed in the same call, and at whatever address.
+enum {
+  ck_product_depth = 352,
+  // The highest rank of a low-rank term.
+  ck_product_rank = 64,
+  // Scratch memory: panels of 288 columns, so deep, and the same of such a rank.
+  ck_product_panel_units = 288 * ck_product_depth,
+  ck_product_scratch_bytes = 4 * (ck_product_panel_units + 288 * ck_product_rank)
+};
 
 // C (+)= scale * (A * op(B) + left * op(right)), on the calling thread.
 //
-// Strides are elements from one stored row to the next. An element of C is the same to the last bit
-// whatever other rows and columns are computed in the same call, and at whatever address.
+// Strides are elements from one stored row to the next.
 typedef struct {
   // [rows, depth] of floats, or [depth, rows] when transposed. In bf16: [rows, depth] of bf16, rows
   // starting at multiples of 4 bytes, and a 0 behind a row of odd length; never transposed.
@@ -24,6 +39,7 @@ typedef struct {
   ck_type b_type;
   int64_t b_stride;
   int b_transposed;
+  int rounds_b;  // whether B is rounded to bf16, where its elements are not
   // A low-rank term in f32, added while C is in registers: left is [rows, rank], right [rank,
   // columns], or [columns, rank] when transposed, and counts right_scale times. A rank of 0 is none.
   const float *_Nullable left;
@@ -46,11 +62,17 @@ typedef struct {
 typedef void (*ck_product_function)(const ck_product *_Nonnull);
 
 typedef struct {
+  const char *_Nonnull name;      // such as "packed avx2"
+  const char *_Nonnull f32_name;  // the same of the products in f32
   // Operands in f32; B is widened.
   ck_product_function _Nonnull multiply;
+  // Multiply-adds in registers alone: what a core can do. Runs so many rounds of them, writes a number
+  // that depends on all, and returns the floating-point operations done.
+  double (*_Nonnull peak)(int64_t rounds, float *_Nonnull result);
   // destination[i] = source[i] rounded to bf16, for `multiply_bf16`.
   void (*_Nullable narrow)(uint16_t *_Nonnull destination, const float *_Nonnull source, int64_t count);
-  // A in bf16, B rounded to it, sums in f32 by the processor's bf16 instruction; with `narrow` or
-  // not at all.
+  // A in bf16, B rounded to it, sums in f32 by the processor's bf16 instruction; with `narrow` and
+  // `peak_bf16` or not at all.
   ck_product_function _Nullable multiply_bf16;
+  double (*_Nullable peak_bf16)(int64_t rounds, float *_Nonnull result);
 } ck_product_kernels;

@@ -1,6 +1,6 @@
 // The table of kernels, one filled per instruction set. Every entry is single-threaded; threads are
-// the pool's business. The scalar table is the reference that the others are tested against:
-// element-wise entries equal it to the last bit, sums differ by their order.
+// the pool's business. All tables give the same bits, but where a product's operands are bf16
+// numbers and the processor multiplies those itself; the scalar one is the shortest text.
 #pragma once
 
 #include <stdint.h>
@@ -25,8 +25,8 @@ const ck_kernels *_Nonnull ck_kernels_best(void);
 // The table of that name, or NULL where it is unknown or this processor cannot run it.
 const ck_kernels *_Nullable ck_kernels_named(const char *_Nonnull name);
 
-// The products that go with a table, on this processor; NULL where those are a library's.
-const ck_product_kernels *_Nullable ck_products(const ck_kernels *_Nonnull kernels);
+// The products that go with a table, on this processor.
+const ck_product_kernels *_Nonnull ck_products(const ck_kernels *_Nonnull kernels);
 
 // The table's attention, which rounds its operands to bf16 where its problem says so.
 const ck_attention_kernels *_Nonnull ck_f32_attention(const ck_kernels *_Nonnull kernels);
@@ -37,9 +37,3 @@ const ck_attention_kernels *_Nonnull ck_bf16_attention(const ck_kernels *_Nonnul
 
 // Whether the processor multiplies bf16 natively (AVX512_BF16; AMX processors have it too).
 int ck_has_native_bf16(void);
-
-// Whether it multiplies bf16 in tiles (AMX), which oneDNN can.
-int ck_has_bf16_tiles(void);
-
-// Lets OpenMP, if the process has it, use no more than the calling thread when called from it.
-void ck_use_one_openmp_thread(void);

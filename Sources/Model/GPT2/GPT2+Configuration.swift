@@ -1,14 +1,36 @@
 import JSON
 
+extension DecoderFamily {
+  static let gpt2: DecoderFamily = {
+    let names = ModuleNames(
+      blocks: "transformer.h", attention: "attn", feedForward: "mlp",
+      embedding: "transformer.wte")
+    return DecoderFamily(
+      modelType: .gpt2,
+      aliases: [
+        "hidden_size": "n_embd", "max_position_embeddings": "n_positions",
+        "num_attention_heads": "n_head", "num_hidden_layers": "n_layer",
+      ], names: names,
+      read: { (fields) throws(ModelError) in
+        try .gpt2(fields, DecoderConfiguration(family: .gpt2, names: names))
+      },
+      build: { (weights, configuration, arithmetic) throws(ModelError) in
+        try Decoder.gpt2Parts(weights, configuration, arithmetic)
+      })
+  }()
+}
+
 extension DecoderConfiguration {
-  /// Reads the fields of `GPT2Config`.
-  static func gpt2(_ fields: ConfigurationFields) throws(ModelError) -> Self {
-    var c = Self(family: .gpt2)
-    c.vocabularySize = try fields.int("vocab_size")
-    c.hiddenSize = try fields.int("n_embd")
-    c.blockCount = try fields.int("n_layer")
-    c.headCount = try fields.int("n_head")
-    c.intermediateSize = try fields.int("n_inner", default: 4 * c.hiddenSize)
+  /// Reads the fields of `GPT2Config`; absent ones have the values that transformers 5 gives them.
+  ///
+  /// - Parameter empty: the configuration to fill.
+  static func gpt2(_ fields: ConfigurationFields, _ empty: Self) throws(ModelError) -> Self {
+    var c = empty
+    c.vocabularySize = try fields.int("vocab_size", default: 50_257)
+    c.hiddenSize = try fields.int("n_embd", default: 768)
+    c.blockCount = try fields.int("n_layer", default: 12)
+    c.headCount = try fields.int("n_head", default: 12)
+    c.intermediateSize = try fields.int("n_inner", default: nil, null: nil) ?? 4 * c.hiddenSize
     c.keyValueHeadCount = c.headCount
     guard c.headCount > 0, c.hiddenSize % c.headCount == 0 else {
       throw .inconsistentFields(
@@ -20,8 +42,12 @@ extension DecoderConfiguration {
     c.activation = try fields.activation("activation_function", default: "gelu_new")
     c.tiesEmbeddings = try fields.bool("tie_word_embeddings", default: true)
     (c.queryKeyValueBias, c.outputBias, c.feedForwardBias) = (true, true, true)
-    c.endTokens = fields.endTokens()
-    try fields.refuse("add_cross_attention", expected: "false")
+    c.endTokens = try fields.endTokens(default: [50_256])
+    if try fields.bool("add_cross_attention", default: false) {
+      throw fields.wrong("add_cross_attention", true, "false")
+    }
+    // The order of the same operations: nothing that the results depend on.
+    _ = try fields.bool("reorder_and_upcast_attn", default: false)
     try fields.refuse("quantization_config", expected: "an unquantised model")
 
     let scales = try fields.bool("scale_attn_weights", default: true)

@@ -60,9 +60,6 @@ public protocol LinearHook: AnyObject {
   /// Whether `backwardOutput` changes the gradient of the result; a block then hands it a copy where
   /// the residual stream still needs the original.
   var changesOutputGradient: Bool { get }
-  /// Whether backward needs the gradient of the frozen product's input even where nothing below
-  /// trains.
-  var needsInputGradient: Bool { get }
 
   /// Multiply-adds a token of the hook's own products, besides the frozen one, and of its terms.
   ///
@@ -101,8 +98,6 @@ extension LinearHook {
   public var replacesInput: Bool { false }
   /// The safe assumption; a hook that only reads the gradient spares a copy.
   public var changesOutputGradient: Bool { true }
-  /// Most hooks are content with what they saved.
-  public var needsInputGradient: Bool { false }
   /// Most hooks add nothing of low rank.
   public func outputTerm(input x: MatrixView, _ pass: LinearPass) -> LowRankTerm? { nil }
   /// Most hooks add nothing of low rank.

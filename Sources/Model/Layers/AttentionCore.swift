@@ -3,8 +3,7 @@ import Tensors
 
 /// Attention of one block between its projections: prefix, softmax, gate, cache.
 ///
-/// Both families use it; what differs between them (how q, k and v are made, and where a gated
-/// result is added) is theirs.
+/// How queries, keys and values are made, and where a gated result is added, is ``AttentionBody``'s.
 final class AttentionCore {
   let shape: AttentionShape
   let block: Int

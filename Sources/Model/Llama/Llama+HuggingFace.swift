@@ -1,4 +1,3 @@
-import Foundation
 import Kernels
 import Tensors
 
@@ -7,31 +6,31 @@ extension Decoder {
   static func llamaParts(
     _ weights: BaseWeights, _ c: DecoderConfiguration, _ arithmetic: Arithmetic
   ) throws(ModelError) -> DecoderParts {
-    let embedding = try weights.matrix(
-      "model.embed_tokens.weight", outputSize: c.vocabularySize, inputSize: c.hiddenSize)
+    let embedding = try weights.embedding(c.names.embedding + ".weight", c)
     var builder = LayerBuilder(weights, c, arithmetic)
-    var blocks: [any DecoderBlock] = []
+    var blocks: [DecoderBlock] = []
     for index in 0..<c.blockCount {
       blocks.append(try llamaBlock(index, &builder, c))
     }
     let finalNorm = try builder.norm("model.norm", size: c.hiddenSize)
-    let head =
-      c.tiesEmbeddings
-      ? embedding
-      : try weights.matrix(
-        "lm_head.weight", outputSize: c.vocabularySize, inputSize: c.hiddenSize)
-    try weights.finish(
-      ignoring: ["rotary_emb.inv_freq"] + (c.tiesEmbeddings ? ["lm_head.weight"] : []))
+    let head = try weights.head(embedding, c)
+    try weights.finish(ignoring: ["rotary_emb.inv_freq"])
     return DecoderParts(
       files: weights.files, parameters: weights.parameters, embedding: embedding, positions: nil,
       blocks: blocks,
       finalNorm: finalNorm, head: head)
   }
 
+  /// A block of Llama, Mistral, Qwen2 or Qwen3.
+  ///
+  ///     h = x + o_proj(attention(rope(q_norm(q_proj(n))), rope(k_norm(k_proj(n))), v_proj(n)))
+  ///     y = h + down_proj(silu(gate_proj(m)) ⊙ up_proj(m))         n = norm(x), m = norm(h)
+  ///
+  /// (Touvron et al. 2023, arXiv:2302.13971; the norms of queries and keys are Qwen3's.)
   private static func llamaBlock(
     _ index: Int, _ builder: inout LayerBuilder, _ c: DecoderConfiguration
-  ) throws(ModelError) -> LlamaBlock {
-    let path = "model.layers.\(index)"
+  ) throws(ModelError) -> DecoderBlock {
+    let path = "\(c.names.blocks).\(index)"
     let (h, f) = (c.hiddenSize, c.intermediateSize)
     let keyHint = { (found: [Int]) -> String in
       found.count == 2 && found[1] == h && found[0] % c.headDim == 0
@@ -39,51 +38,37 @@ extension Decoder {
           + "\(found[0] / c.headDim))."
         : "Check head_dim and num_key_value_heads in config.json."
     }
-    let bias = c.queryKeyValueBias
-    let parts = LlamaBlock.Parts(
-      inputNorm: try builder.norm("\(path).input_layernorm", size: h),
-      postNorm: try builder.norm("\(path).post_attention_layernorm", size: h),
-      query: try builder.linear(
-        "\(path).self_attn.q_proj", block: index, from: h, to: c.querySize, bias: bias),
-      key: try builder.linear(
-        "\(path).self_attn.k_proj", block: index, from: h, to: c.keyValueSize, bias: bias,
-        hint: keyHint),
-      value: try builder.linear(
-        "\(path).self_attn.v_proj", block: index, from: h, to: c.keyValueSize, bias: bias,
-        hint: keyHint),
-      output: try builder.linear(
-        "\(path).self_attn.o_proj", block: index, from: c.querySize, to: h, bias: c.outputBias),
-      queryNorm: c.queryKeyNorm
-        ? try builder.norm("\(path).self_attn.q_norm", size: c.headDim) : nil,
-      keyNorm: c.queryKeyNorm
-        ? try builder.norm("\(path).self_attn.k_norm", size: c.headDim) : nil,
-      gate: try builder.linear(
-        "\(path).mlp.gate_proj", block: index, from: h, to: f, bias: c.feedForwardBias),
-      up: try builder.linear(
-        "\(path).mlp.up_proj", block: index, from: h, to: f, bias: c.feedForwardBias),
-      down: try builder.linear(
-        "\(path).mlp.down_proj", block: index, from: f, to: h, bias: c.feedForwardBias))
-    return LlamaBlock(parts: parts, core: builder.core(block: index), configuration: c)
-  }
-}
-
-extension DecoderConfiguration {
-  /// Rotary frequencies θ^(−2i/D), i in 0 ..< D/2, stretched as configured.
-  ///
-  /// The formula of `llama3` is transformers' `_compute_llama3_parameters`.
-  var inverseFrequencies: [Double] {
-    let base = (0..<(headDim / 2)).map { pow(rotaryTheta, -2 * Double($0) / Double(headDim)) }
-    switch rotaryScaling {
-    case .none: return base
-    case .linear(let factor): return base.map { $0 / factor }
-    case .llama3(let factor, let low, let high, let original):
-      return base.map { frequency in
-        let wavelength = 2 * Double.pi / frequency
-        if wavelength > Double(original) / low { return frequency / factor }
-        if wavelength < Double(original) / high { return frequency }
-        let smooth = (Double(original) / wavelength - low) / (high - low)
-        return (1 - smooth) * frequency / factor + smooth * frequency
-      }
-    }
+    let (bias, ffBias) = (c.queryKeyValueBias, c.feedForwardBias)
+    let inputNorm = try builder.norm("\(path).input_layernorm", size: h)
+    let postNorm = try builder.norm("\(path).post_attention_layernorm", size: h)
+    // Sites are numbered in this order, and with them the random numbers of dropout.
+    let query = try builder.linear(
+      "\(path).self_attn.q_proj", block: index, from: h, to: c.querySize, bias: bias)
+    let key = try builder.linear(
+      "\(path).self_attn.k_proj", block: index, from: h, to: c.keyValueSize, bias: bias,
+      hint: keyHint)
+    let value = try builder.linear(
+      "\(path).self_attn.v_proj", block: index, from: h, to: c.keyValueSize, bias: bias,
+      hint: keyHint)
+    let output = try builder.linear(
+      "\(path).self_attn.o_proj", block: index, from: c.querySize, to: h, bias: c.outputBias)
+    let headNorms =
+      c.queryKeyNorm
+      ? (
+        query: try builder.norm("\(path).self_attn.q_norm", size: c.headDim),
+        key: try builder.norm("\(path).self_attn.k_norm", size: c.headDim)
+      ) : nil
+    let gate = try builder.linear(
+      "\(path).mlp.gate_proj", block: index, from: h, to: f, bias: ffBias)
+    let up = try builder.linear("\(path).mlp.up_proj", block: index, from: h, to: f, bias: ffBias)
+    let down = try builder.linear(
+      "\(path).mlp.down_proj", block: index, from: f, to: h, bias: ffBias)
+    let source = SplitQueryKeyValue(
+      query: query, key: key, value: value, headNorms: headNorms, headDim: c.headDim)
+    return DecoderBlock(
+      attentionNorm: inputNorm,
+      attention: AttentionBody(source: source, core: builder.core(block: index), output: output),
+      feedForwardNorm: postNorm,
+      feedForward: GatedFeedForward(gate: gate, up: up, down: down, activation: c.activation))
   }
 }

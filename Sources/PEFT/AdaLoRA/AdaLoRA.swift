@@ -64,6 +64,7 @@ public final class AdaLoRA: PEFTMethod {
     isTransposed = layers.contains { $0.weight.weight.layout == .inputMajor }
     notes = configuration.targeting.unmatched(in: decoder)
     let rank = configuration.initialRank
+    plan.scratchByteCount += 4 * rank * rank  // of the orthogonality term
     for layer in layers.sorted(by: { $0.block > $1.block }) {
       let key = huggingFacePrefix + layer.path
       sites.append(
@@ -137,6 +138,9 @@ public final class AdaLoRA: PEFTMethod {
     allocator?.didStep(
       context.step, totalSteps: total(context), gradientScale: context.gradientScale)
   }
+
+  /// The averages of importance.
+  public var replicas: [(name: String, values: MatrixView)] { allocator?.replicas ?? [] }
 
   /// Budget and what is left of the triplets.
   public var figures: [String: JSONValue] {

@@ -178,6 +178,11 @@ final class RankAllocator {
 
   // MARK: State
 
+  /// The averages, whole.
+  var replicas: [(name: String, values: MatrixView)] {
+    [("AdaLoRA's importance", importance.view), ("AdaLoRA's uncertainty", uncertainty.view)]
+  }
+
   /// The averages, by the names of what they are averages of, and the pattern.
   var state: MethodState {
     var state = MethodState()

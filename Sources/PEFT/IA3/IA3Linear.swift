@@ -52,7 +52,6 @@ final class IA3Input: LinearHook {
   var replacesInput: Bool { true }
   var readsInput: Bool { true }
   var changesOutputGradient: Bool { false }
-  var needsInputGradient: Bool { true }
 
   func arithmetic(of layer: LinearLayer, isInputGradientNeeded: Bool) -> HookArithmetic {
     HookArithmetic()

@@ -46,6 +46,14 @@ final class DoRAMagnitude {
   /// f, [1, out].
   var factor: MatrixView { factorBuffer.view }
 
+  /// What forward and backward read besides the arena.
+  var replicas: [(name: String, values: MatrixView)] {
+    [
+      ("DoRA's factor of \(layer.path)", factorBuffer.view),
+      ("DoRA's inverse norm of \(layer.path)", inverseBuffer.view),
+    ]
+  }
+
   /// Makes c and f of the present values.
   ///
   /// - Parameter startsThere: sets m to c, so that f is exactly 1.

@@ -199,6 +199,11 @@ public final class LoRA: PEFTMethod {
     updateMagnitudes(on: Compute(threads: 1))
   }
 
+  /// DoRA's factors.
+  public var replicas: [(name: String, values: MatrixView)] {
+    magnitudes.flatMap(\.replicas)
+  }
+
   private func updateMagnitudes(startsThere: Bool = false, on compute: Compute) {
     for magnitude in magnitudes { magnitude.update(startsThere: startsThere, on: compute) }
   }

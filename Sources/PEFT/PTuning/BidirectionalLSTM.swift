@@ -1,4 +1,3 @@
-import Foundation
 import Kernels
 import Model
 import Tensors
@@ -275,5 +274,7 @@ final class BidirectionalLSTM {
       x, into: y, probability: random == nil ? 0 : dropout, random: stream, on: compute)
   }
 
-  private func sigmoid(_ x: Float) -> Float { 1 / (1 + exp(-x)) }
+  private func sigmoid(_ x: Float) -> Float { 1 / (1 + Float(PortableMath.exp(Double(-x)))) }
+
+  private func tanh(_ x: Float) -> Float { Float(PortableMath.tanh(Double(x))) }
 }

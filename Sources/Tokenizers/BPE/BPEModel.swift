@@ -1,3 +1,5 @@
+import Patterns
+
 /// The vocabulary and merges of a byte-pair model, ready for look-ups.
 struct BPEModel: Sendable {
   /// How a file's fields ask for the symbols of a word.

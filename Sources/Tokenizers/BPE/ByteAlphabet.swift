@@ -1,3 +1,5 @@
+import Patterns
+
 /// GPT-2's way to write any bytes as visible characters: each byte has one.
 enum ByteAlphabet {
   /// The scalar of each byte.

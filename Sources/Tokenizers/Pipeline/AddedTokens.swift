@@ -1,3 +1,5 @@
+import Patterns
+
 /// A token that is found in the text before it is cut, whatever the model's merges say.
 public struct AddedToken: Sendable, Hashable {
   /// Its text.

@@ -1,3 +1,5 @@
+import Patterns
+
 /// Stretches of a text, in order and without gaps, told to match something or not.
 struct Stretch {
   var range: Range<Int>
@@ -64,8 +66,17 @@ enum TextPattern: Sendable {
   /// A regular expression.
   case regex(RegexProgram)
 
+  /// What runs it; one for all words of a text, whose steps are then counted together.
+  func matcher() -> RegexMatcher? {
+    if case .regex(let program) = self { RegexMatcher(program) } else { nil }
+  }
+
   /// The stretches of `bytes[range]`.
-  func stretches(_ bytes: [UInt8], _ range: Range<Int>) -> [Stretch] {
+  ///
+  /// - Parameter matcher: what `matcher()` gave.
+  func stretches(
+    _ bytes: [UInt8], _ range: Range<Int>, _ matcher: inout RegexMatcher?
+  ) throws(RegexError) -> [Stretch] {
     var result: [Stretch] = []
     var previous = range.lowerBound
     func add(_ match: Range<Int>) {
@@ -88,9 +99,7 @@ enum TextPattern: Sendable {
           position += 1
         }
       }
-    case .regex(let program):
-      var matcher = RegexMatcher(program)
-      matcher.matches(bytes, in: range, add)
+    case .regex: try matcher?.matches(bytes, in: range, add)
     }
     if previous < range.upperBound {
       result.append(Stretch(range: previous..<range.upperBound, isMatch: false))

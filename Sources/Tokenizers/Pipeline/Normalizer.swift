@@ -1,3 +1,5 @@
+import Patterns
+
 /// A change of the text before it is cut.
 indirect enum Normalizer: Sendable {
   case unicode(UnicodeNormalization)
@@ -19,28 +21,45 @@ indirect enum Normalizer: Sendable {
     var beginsAtStart: Bool
   }
 
+  /// How much longer than the input a text may become: replacements of replacements would fill the
+  /// memory.
+  ///
+  /// Published files stay below ten times.
+  private static let growth = 256
+
   /// Changes the text.
-  func apply(_ text: inout Text) {
+  ///
+  /// - Throws: where a regular expression takes too many steps, or the text grows beyond all measure.
+  func apply(_ text: inout Text) throws(RegexError) {
+    try apply(&text, limit: 1 << 16 + Self.growth * text.bytes.count)
+  }
+
+  private func apply(_ text: inout Text, limit: Int) throws(RegexError) {
     switch self {
     case .unicode(let form): text.bytes = form(text.bytes)
     case .lowercase: text.bytes = Self.lowercased(text.bytes)
     case .prepend(let prefix): if !text.bytes.isEmpty { text.bytes = prefix + text.bytes }
     case .replace(let pattern, let content):
       // The first character of a replacement stands where the last one replaced stood.
-      text.bytes = Self.replaced(text.bytes, pattern, content, &text.beginsAtStart)
+      text.bytes = try Self.replaced(
+        text.bytes, pattern, content, limit, &text.beginsAtStart)
     case .strip(let left, let right): Self.strip(&text, left: left, right: right)
     case .byteLevel: text.bytes = ByteAlphabet.encode(text.bytes)
     case .nmt: Self.clean(&text)
-    case .sequence(let parts): for part in parts { part.apply(&text) }
+    case .sequence(let parts): for part in parts { try part.apply(&text, limit: limit) }
     }
+    if text.bytes.count > limit { throw Self.tooLong }
   }
 
   /// Changes a text of its own.
-  func callAsFunction(_ bytes: [UInt8]) -> [UInt8] {
+  func callAsFunction(_ bytes: [UInt8]) throws(RegexError) -> [UInt8] {
     var text = Text(bytes: bytes, beginsAtStart: true)
-    apply(&text)
+    try apply(&text)
     return text.bytes
   }
+
+  private static let tooLong = RegexError(
+    problem: "a text becomes more than \(growth) times as long")
 
   private static func lowercased(_ bytes: [UInt8]) -> [UInt8] {
     var result: [UInt8] = []
@@ -58,11 +77,13 @@ indirect enum Normalizer: Sendable {
   }
 
   private static func replaced(
-    _ bytes: [UInt8], _ pattern: TextPattern, _ content: [UInt8], _ beginsAtStart: inout Bool
-  ) -> [UInt8] {
+    _ bytes: [UInt8], _ pattern: TextPattern, _ content: [UInt8], _ limit: Int,
+    _ beginsAtStart: inout Bool
+  ) throws(RegexError) -> [UInt8] {
     var result: [UInt8] = []
     result.reserveCapacity(bytes.count)
-    for stretch in pattern.stretches(bytes, 0..<bytes.count) {
+    var matcher = pattern.matcher()
+    for stretch in try pattern.stretches(bytes, 0..<bytes.count, &matcher) {
       if stretch.isMatch {
         if result.isEmpty, stretch.range.lowerBound == 0 {
           var first = 0
@@ -70,6 +91,7 @@ indirect enum Normalizer: Sendable {
           if content.isEmpty || stretch.range.upperBound > first { beginsAtStart = false }
         }
         result.append(contentsOf: content)
+        if result.count > limit { throw tooLong }
       } else {
         result.append(contentsOf: bytes[stretch.range])
       }

@@ -1,3 +1,5 @@
+import Patterns
+
 /// A text cut into words: ranges of its bytes, in order.
 struct CutText {
   var bytes: [UInt8]
@@ -35,16 +37,19 @@ indirect enum PreTokenizer: Sendable {
     #"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"#
 
   /// Cuts the words further.
-  func apply(_ text: inout CutText) {
+  ///
+  /// - Throws: where a regular expression takes too many steps.
+  func apply(_ text: inout CutText) throws(RegexError) {
     switch self {
     case .byteLevel:
-      cutForByteLevel(&text)
+      try cutForByteLevel(&text)
       text.rewrite { bytes, word, result in
         for index in word { UTF8Text.append(ByteAlphabet.scalars[Int(bytes[index])], to: &result) }
       }
     case .split(let pattern, let behavior, let inverts):
-      text.cut { bytes, word, result in
-        var stretches = pattern.stretches(bytes, word)
+      var matcher = pattern.matcher()
+      try text.cut { bytes, word, result throws(RegexError) in
+        var stretches = try pattern.stretches(bytes, word, &matcher)
         if inverts { for index in stretches.indices { stretches[index].isMatch.toggle() } }
         behavior.pieces(stretches, into: &result)
       }
@@ -61,12 +66,12 @@ indirect enum PreTokenizer: Sendable {
     case .bert:
       text.cut(at: UnicodeTables.whitespace, .removed)
       text.cut(at: UnicodeTables.punctuation, .isolated)
-    case .sequence(let parts): for part in parts { part.apply(&text) }
+    case .sequence(let parts): for part in parts { try part.apply(&text) }
     }
   }
 
   /// The part of ByteLevel before bytes become characters.
-  func cutForByteLevel(_ text: inout CutText) {
+  func cutForByteLevel(_ text: inout CutText) throws(RegexError) {
     guard case .byteLevel(let addsPrefixSpace, let pattern) = self else { return }
     if addsPrefixSpace {
       text.rewrite { bytes, word, result in
@@ -76,9 +81,9 @@ indirect enum PreTokenizer: Sendable {
     }
     guard let pattern else { return }
     var matcher = RegexMatcher(pattern)
-    text.cut { bytes, word, result in
+    try text.cut { bytes, word, result throws(RegexError) in
       var previous = word.lowerBound
-      matcher.matches(bytes, in: word) { match in
+      try matcher.matches(bytes, in: word) { match in
         if previous < match.lowerBound { result.append(previous..<match.lowerBound) }
         result.append(match)
         previous = match.upperBound
@@ -147,12 +152,13 @@ indirect enum PreTokenizer: Sendable {
 
 extension CutText {
   /// Cuts each word into the pieces that `body` appends; empty ones vanish.
-  mutating func cut(
-    _ body: (_ bytes: [UInt8], _ word: Range<Int>, _ result: inout [Range<Int>]) -> Void
-  ) {
+  mutating func cut<Failure: Error>(
+    _ body: (_ bytes: [UInt8], _ word: Range<Int>, _ result: inout [Range<Int>])
+      throws(Failure) -> Void
+  ) throws(Failure) {
     var result: [Range<Int>] = []
     result.reserveCapacity(words.count + bytes.count / 4)
-    for word in words { body(bytes, word, &result) }
+    for word in words { try body(bytes, word, &result) }
     if result.contains(where: { $0.isEmpty }) { result.removeAll { $0.isEmpty } }
     if let first = result.first, first.lowerBound > (words.first?.lowerBound ?? 0) {
       beginsAtStart = false

@@ -1,3 +1,5 @@
+import Patterns
+
 /// A step from tokens back to text.
 indirect enum TokenDecoder: Sendable {
   case byteLevel
@@ -30,11 +32,7 @@ indirect enum TokenDecoder: Sendable {
       for token in tokens { bytes.append(contentsOf: ByteAlphabet.decode(token) ?? token) }
       return [Array(String(decoding: bytes, as: UTF8.self).utf8)]
     case .replace(let pattern, let content):
-      return tokens.map { token in
-        pattern.stretches(token, 0..<token.count).flatMap { stretch in
-          stretch.isMatch ? content : Array(token[stretch.range])
-        }
-      }
+      return tokens.map { Self.replaced($0, pattern, content) }
     case .byteFallback: return Self.joinBytes(tokens)
     case .fuse: return [Array(tokens.joined())]
     case .strip(let scalar, let start, let stop):
@@ -54,11 +52,43 @@ indirect enum TokenDecoder: Sendable {
     case .bpe(let suffix):
       return tokens.enumerated().map { index, token in
         let content: [UInt8] = index == tokens.count - 1 ? [] : [0x20]
-        return TextPattern.literal(suffix).stretches(token, 0..<token.count).flatMap {
-          $0.isMatch ? content : Array(token[$0.range])
-        }
+        return Self.replaced(token, .literal(suffix), content)
       }
     case .sequence(let parts): return parts.reduce(tokens) { $1.apply($0) }
+    }
+  }
+
+  private static func replaced(
+    _ token: [UInt8], _ pattern: TextPattern, _ content: [UInt8]
+  ) -> [UInt8] {
+    var matcher = pattern.matcher()
+    // Patterns that could take too many steps on a token are refused when the file is read.
+    let stretches = try? pattern.stretches(token, 0..<token.count, &matcher)
+    return stretches?.flatMap { $0.isMatch ? content : Array(token[$0.range]) } ?? token
+  }
+
+  /// Whether a regular expression repeats a group, which may take more steps than a token is worth.
+  var hasLoops: Bool {
+    switch self {
+    case .replace(.regex(let program), _): program.hasLoops
+    case .sequence(let parts): parts.contains(where: \.hasLoops)
+    default: false
+    }
+  }
+
+  /// How much longer a token may become, at most.
+  var growth: Int {
+    switch self {
+    case .replace(.literal(let text), let content):
+      max(1, (content.count + text.count - 1) / text.count)
+    case .replace(.regex(let program), let content):
+      max(1, content.count + (program.canBeEmpty ? 1 : 0))
+    case .sequence(let parts):
+      parts.reduce(1) { growth, part in
+        let (product, overflows) = growth.multipliedReportingOverflow(by: part.growth)
+        return overflows ? .max : product
+      }
+    default: 1
     }
   }
 

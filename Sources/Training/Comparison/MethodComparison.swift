@@ -1,5 +1,6 @@
 import DataParallel
 import Datasets
+import Files
 import Foundation
 import Generation
 import JSON
@@ -22,6 +23,7 @@ import Tensors
 public final class MethodComparison {
   /// Where everything goes, known on all ranks.
   public let outputPath: String
+  private var lock: DirectoryLock?  // on rank 0
   private let settings: ComparisonSettings
   private let communicator: Communicator
   private let logger: Logger
@@ -44,9 +46,16 @@ public final class MethodComparison {
     self.logger = logger
     comparison = Comparison(model: model, data: data)
     try communicator.together { try settings.check() }
-    let given = settings.shared["output_dir"]?.string
+    // Ranks that train other methods would wait for each other; a method's own settings are compared
+    // by its run.
+    var given = settings.shared.entries.mapValues { $0.value.text() }
+    given["methods"] = settings.methods.joined(separator: ",")
+    given["max_score_examples"] = "\(settings.maximumQuestions)"
+    try communicator.agreeOnConfiguration(given)
+    let output = settings.shared["output_dir"]?.string
     outputPath = try communicator.broadcast(
-      given ?? OutputDirectory.defaultPath(method: "compare"), from: 0)
+      OutputPlace.withoutSlashes(output ?? OutputDirectory.defaultPath(method: "compare")), from: 0)
+    try takeOutput()
     try takeEarlierRows()
   }
 
@@ -85,8 +94,8 @@ public final class MethodComparison {
 
   /// Keys that say nothing of what a run computes; base and data are known by fingerprint.
   private static let withoutEffect = [
-    "model", "data", "output_dir", "resume", "log_all_ranks", "threads", "logging_steps",
-    "save_steps", "save_total_limit",
+    "model", "data", "output_dir", "resume", "log_all_ranks", "threads", "instruction_set",
+    "logging_steps", "save_steps", "save_total_limit",
   ]
 
   /// The row of a method: of an earlier start where it is finished, else of a run.
@@ -121,7 +130,6 @@ public final class MethodComparison {
     let outcome = try run.train()
     row.peakMemoryBytes = Int(try communicator.allReduce(Int64(peakMemoryBytes()), .maximum))
     row.secondsPerStep = MethodFigures.median(ofSteps: outcome.stepSeconds)
-    if outcome.exportedStep != outcome.step { try shareValues(of: run.attached.arena) }
     if let exam = try exam(run.dataset.validation, run.decoder) {
       let result = try exam.take(
         run.decoder, compute: run.compute, communicator: communicator)
@@ -138,15 +146,6 @@ public final class MethodComparison {
       // One process reduces nothing; what it would hand over says what the method costs on more.
       row.allreduceBytes =
         GradientReducer.byteCount(reducing: run.attached.arena) + StepTotals.byteCount
-    }
-  }
-
-  /// Gives all ranks rank 0's values: it alone went back to its best checkpoint.
-  private func shareValues(of arena: ParameterArena) throws(MPIError) {
-    for slot in arena.slots {
-      var values = arena.values(slot).elements
-      try communicator.broadcast(&values, from: 0)
-      arena.values(slot).assign(values)
     }
   }
 
@@ -168,11 +167,16 @@ public final class MethodComparison {
       try RunConfiguration(settings.settings(for: settings.methods[0], learningRate: 0))
     }
     let share = try ProcessorShare(communicator: communicator)
-    let compute = share.compute(
-      threads: configuration.threads, binds: configuration.bindsThreads
-    ).compute
+    let compute = try communicator.together {
+      try share.compute(
+        threads: configuration.threads, instructionSet: configuration.instructionSet,
+        binds: configuration.bindsThreads
+      ).compute
+    }
     let decoder = try BaseModel.open(
-      comparison.model, precision: configuration.precision, communicator: communicator)
+      comparison.model, precision: configuration.precision, communicator: communicator,
+      on: compute, needsDigest: true)
+    for warning in decoder.warnings { logger.warning("\(warning)") }
     try decoder.roundFrozenWeights(among: communicator, on: compute)
     let limit = configuration.maxLength ?? decoder.configuration.maximumPositions
     let dataset = try communicator.together {
@@ -231,6 +235,20 @@ public final class MethodComparison {
 }
 
 extension MethodComparison {
+  /// Makes and locks the directory on rank 0, before anything is trained.
+  private func takeOutput() throws {
+    try communicator.together {
+      guard communicator.rank == 0 else { return }
+      let place = try OutputPlace(directory: outputPath)
+      try place.create()
+      let names = ["compare.json", "compare.csv", "compare.html"] + settings.methods
+      for name in names { try place.requireNoLink(name) }
+      lock = try DirectoryLock(place)
+      if lock == nil { throw TrainingError.outputLocked(path: outputPath) }
+      PartialName.removeLeftovers(ofAllIn: place)
+    }
+  }
+
   /// Reads the rows of an earlier start on rank 0; all ranks take them over.
   private func takeEarlierRows() throws {
     let path = outputPath + "/compare.json"
@@ -259,12 +277,7 @@ extension MethodComparison {
         ("compare.json", comparison.value.text(indentation: 2) + "\n"),
         ("compare.csv", report.table.csv), ("compare.html", report.html),
       ] {
-        let path = "\(outputPath)/\(name)"
-        do {
-          try FileManager.default.createDirectory(
-            atPath: outputPath, withIntermediateDirectories: true)
-          try Data(text.utf8).write(to: URL(fileURLWithPath: path), options: .atomic)
-        } catch { throw TrainingError.cannotWrite(path: path, reason: reason(error)) }
+        try PendingFile.write(text, to: "\(outputPath)/\(name)")
       }
     }
   }

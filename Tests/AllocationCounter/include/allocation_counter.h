@@ -3,7 +3,7 @@
 // A program that links this target gets its own malloc, calloc, realloc, memalign, aligned_alloc,
 // posix_memalign, valloc, pvalloc, reallocarray, mmap and mmap64. The program's symbols come first in the search of
 // the dynamic linker, so every library of the process calls them too: Swift's runtime, C++'s
-// operator new, MPI, OpenBLAS, oneDNN, HDF5. They hand each request on to the C library, and count
+// operator new, MPI, HDF5. They hand each request on to the C library, and count
 // it while counting is on, on whichever thread it is made.
 //
 // Whose an allocation is, is read off its stack: the first of the named libraries on the way up, or
@@ -16,10 +16,8 @@
 typedef enum {
   AC_PROGRAM = 0,
   AC_MPI = 1,
-  AC_ONEDNN = 2,
-  AC_OPENBLAS = 3,
-  AC_HDF5 = 4,
-  AC_OWNERS = 5,
+  AC_HDF5 = 2,
+  AC_OWNERS = 3,
 } ac_owner;
 
 // Whether allocations can be counted with this C library.

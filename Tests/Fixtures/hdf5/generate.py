@@ -86,3 +86,83 @@ with h5py.File(HERE / "types.h5", "w") as file:
     # A filter that comes with h5py and not with HDF5.
     file.create_dataset("lzf", data=np.zeros(1000, np.uint32), compression="lzf")
     file["dangling"] = h5py.SoftLink("/nowhere")
+
+
+def refused(name, libver=None, **storage):
+    """A dataset of which /train/tokens is not what training may read."""
+    file = h5py.File(HERE / "refused" / f"{name}.h5", "w", libver=libver)
+    attributes(file)
+    group = file.create_group("train")
+    group.create_dataset("loss_mask", data=np.array(MASK, np.uint8))
+    group.create_dataset("offsets", data=np.array(OFFSETS, np.uint64))
+    return file, group
+
+
+(HERE / "refused").mkdir(exist_ok=True)
+SHAPE = (len(TOKENS),)
+
+# Created and never written, whole or in part: readers see fill values.
+file, group = refused("unwritten")
+group.create_dataset("tokens", SHAPE, np.uint32)
+file.close()
+file, group = refused("unwritten_chunk")
+group.create_dataset("tokens", SHAPE, np.uint32, chunks=(2,))[:4] = TOKENS[:4]
+file.close()
+file, group = refused("unwritten_packed_chunk")
+group.create_dataset("tokens", SHAPE, np.uint32, chunks=(2,), compression="gzip")[2:] = TOKENS[2:]
+file.close()
+
+# Data in other files. The names are of files that are there on every system.
+file, group = refused("external")
+group.create_dataset("tokens", SHAPE, np.uint32, external=[("/etc/passwd", 0, 36)])
+file.close()
+file, group = refused("virtual")
+layout = h5py.VirtualLayout(SHAPE, np.uint32)
+layout[:] = h5py.VirtualSource("../contiguous.h5", "train/tokens", SHAPE)
+group.create_virtual_dataset("tokens", layout, fillvalue=0)
+file.close()
+file, group = refused("external_link")
+group["tokens"] = h5py.ExternalLink("../contiguous.h5", "/train/tokens")
+file.close()
+file, group = refused("link_through_external")
+file["other"] = h5py.ExternalLink("../contiguous.h5", "/train")
+group["tokens"] = h5py.SoftLink("/other/tokens")
+file.close()
+
+# Links and types that lead to no numbers.
+file, group = refused("dangling")
+group["tokens"] = h5py.SoftLink("/nowhere")
+file.close()
+file, group = refused("null")
+group["tokens"] = h5py.Empty(np.uint32)
+file.close()
+file, group = refused("scalar")
+group["tokens"] = np.uint32(3)
+file.close()
+file, group = refused("compound")
+group["tokens"] = np.zeros(SHAPE, np.dtype([("a", np.uint32)]))
+file.close()
+file, group = refused("real")
+group["tokens"] = np.zeros(SHAPE, np.float32)
+file.close()
+
+# Filters and formats that the library may lack: lzf comes with h5py; HDF5 2.0's own newest layout
+# of packed chunks needs HDF5 2.0.
+file, group = refused("lzf")
+del group["loss_mask"], group["offsets"]
+group.create_dataset("tokens", data=np.zeros(1000, np.uint32), compression="lzf")
+group.create_dataset("loss_mask", data=np.ones(1000, np.uint8))
+group.create_dataset("offsets", data=np.array([0, 1000], np.uint64))
+file.close()
+file, group = refused("newer", libver="latest")
+group.create_dataset("tokens", data=np.array(TOKENS, np.uint32), chunks=(2,), compression="gzip")
+file.close()
+
+# Links within the file are followed.
+with h5py.File(HERE / "linked.h5", "w") as file:
+    attributes(file)
+    splits(file, np.uint32, np.uint8, np.uint64)
+    file.move("train/tokens", "elsewhere")
+    file["train/tokens"] = h5py.SoftLink("/elsewhere")
+    file.move("train/loss_mask", "mask")
+    file["train/loss_mask"] = file["mask"]

@@ -1,4 +1,4 @@
-"""Writes Sources/Tokenizers/Unicode/UnicodeData.swift: Unicode as the reference library sees it.
+"""Writes Sources/Patterns/Unicode/UnicodeData.swift: Unicode as the reference library sees it.
 
     pip install tokenizers==0.23.3
     python Tests/Fixtures/tokenizers/unicode_tables.py
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tokenizers import Regex, normalizers, pre_tokenizers
 
-OUTPUT = Path(__file__).parents[3] / "Sources/Tokenizers/Unicode/UnicodeData.swift"
+OUTPUT = Path(__file__).parents[3] / "Sources/Patterns/Unicode/UnicodeData.swift"
 SCALARS = [c for c in range(0x110000) if not 0xD800 <= c <= 0xDFFF]
 TEXT = "".join(map(chr, SCALARS))
 CATEGORIES = (

@@ -49,12 +49,7 @@ final class AttentionOperation: Operation {
     // Forward: scores, and values by them. Backward needs the gradients of both products' operands.
     let operations = (forward ? 4 : 8) * Double(wide) * pairs
     let moved = forward ? 2 * wide + 2 * narrow : 4 * wide + 4 * narrow
-    // A head's own products, as plain ones of its longest sequence would be.
-    let longest = lengths.max() ?? 1
-    bound = .roofline(
-      operations: operations,
-      at: ProductShape(rows: longest, depth: wide, columns: wide, bTransposed: true),
-      bytes: Double(4 * rows * moved))
+    bound = .roofline(operations: operations, bytes: Double(4 * rows * moved))
     // Backward needs what forward keeps, whoever runs it.
     attend(on: Compute(threads: 1))
   }

@@ -66,11 +66,11 @@ struct CheckedResult {
 
 /// The least time in which an operation could be done.
 enum Bound {
-  /// That of plain products, one after the other.
+  /// That of the products' multiply-adds in registers.
   case products([ProductShape])
-  /// That of its arithmetic at the speed of a plain product of a shape, or of its memory traffic at
-  /// the speed of a plain pass, whichever is longer.
-  case roofline(operations: Double, at: ProductShape, bytes: Double)
+  /// That of its arithmetic in registers, or of its memory traffic at the speed of a plain pass,
+  /// whichever is longer.
+  case roofline(operations: Double, bytes: Double)
   /// That of reading its operands and writing its results once; `workingSet` are the bytes that
   /// they fill, where some are both read and written.
   case memory(bytes: Double, workingSet: Double)
@@ -82,12 +82,10 @@ enum Bound {
   func seconds(_ peak: Peak, _ precision: Precision) -> Double {
     switch self {
     case .products(let shapes):
-      shapes.reduce(0) {
-        $0 + $1.operations / peak.operationsPerSecond($1, precision: precision)
-      }
-    case .roofline(let operations, let shape, let bytes):
+      shapes.reduce(0) { $0 + $1.operations } / peak.registerOperationsPerSecond(precision)
+    case .roofline(let operations, let bytes):
       max(
-        operations / peak.operationsPerSecond(shape, precision: precision),
+        operations / peak.registerOperationsPerSecond(precision),
         bytes / peak.bytesPerSecond(workingSet: Int(bytes)))
     case .memory(let bytes, let set): bytes / peak.bytesPerSecond(workingSet: Int(set))
     }
@@ -96,8 +94,8 @@ enum Bound {
   /// What it is, in a word.
   var name: String {
     switch self {
-    case .products: "plain product"
-    case .roofline: "product or memory"
+    case .products: "registers"
+    case .roofline: "registers or memory"
     case .memory: "memory"
     }
   }
@@ -106,7 +104,7 @@ enum Bound {
   var operations: Double? {
     switch self {
     case .products(let shapes): shapes.reduce(0) { $0 + $1.operations }
-    case .roofline(let operations, _, _): operations
+    case .roofline(let operations, _): operations
     case .memory: nil
     }
   }
@@ -115,7 +113,7 @@ enum Bound {
   var bytes: Double? {
     switch self {
     case .products: nil
-    case .roofline(_, _, let bytes), .memory(let bytes, _): bytes
+    case .roofline(_, let bytes), .memory(let bytes, _): bytes
     }
   }
 }

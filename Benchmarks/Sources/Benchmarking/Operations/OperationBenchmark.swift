@@ -3,43 +3,54 @@ import Kernels
 
 /// Each operation against its bound, both measured by turns in one process.
 public enum OperationBenchmark {
-  /// Times every operation of jobs A and B.
+  private static let columns: [Section.Column] = [
+    .init("operation", "operation"), .init("size", "size"), .init("precision", "precision"),
+    .init("kernels", "kernels"), .init("seconds", "ms", .milliseconds),
+    .init("gflops", "GFLOP/s", .fixed(1)), .init("gigabytes_per_second", "GB/s", .fixed(1)),
+    .init("bound", "bound"), .init("share", "of bound", .percent), .init("spread", "±", .percent),
+  ]
+
+  /// Times every operation of jobs A and B, on every instruction set with vectors that runs here.
   ///
   /// - Parameters:
   ///   - threads: that work together.
   ///   - isQuick: shorter and fewer measurements.
-  public static func run(threads: Int, isQuick: Bool) -> [Section] {
+  ///   - didMeasure: gets each row as it is made, as a table of one row.
+  public static func run(
+    threads: Int, isQuick: Bool, didMeasure: (Section) -> Void = { _ in }
+  ) -> [Section] {
     [Job.a, Job.b].map { job in
       // As trained: A in micro-batches of 2, B in ones of 1.
       let rows = 512
       var section = Section(
         "operations_\(job.name)",
         title: "Operations of job \(job.name) (\(job.shape.name)), \(rows) tokens, \(threads) "
-          + (threads == 1 ? "thread" : "threads"),
-        columns: [
-          .init("operation", "operation"), .init("size", "size"), .init("precision", "precision"),
-          .init("seconds", "ms", .milliseconds), .init("gflops", "GFLOP/s", .fixed(0)),
-          .init("gigabytes_per_second", "GB/s", .fixed(1)), .init("bound", "bound"),
-          .init("share", "of bound", .percent), .init("spread", "±", .percent),
-        ])
+          + (threads == 1 ? "thread" : "threads"), columns: columns)
       for make in OperationList.timed(job, rows: rows, precisions: Precision.allCases) {
         let operation = make()
-        Progress.say("\(operation.name), \(operation.size), \(operation.precision.rawValue)")
-        section.append(row(operation, threads: threads, isQuick: isQuick))
+        for set in InstructionSet.available where set != .scalar {
+          let row = row(operation, threads: threads, set: set, isQuick: isQuick)
+          section.append(row)
+          var single = Section(section.name, title: section.title, columns: columns)
+          single.append(row)
+          didMeasure(single)
+        }
       }
       return section
     }
   }
 
   /// One operation's row: medians of measurements by turns with the bound's.
-  private static func row(_ operation: any Operation, threads: Int, isQuick: Bool) -> Section.Row {
-    let (repeats, leastSeconds) = isQuick ? (3, 0.02) : (5, 0.2)
-    let compute = Compute(threads: threads)
+  private static func row(
+    _ operation: any Operation, threads: Int, set: InstructionSet, isQuick: Bool
+  ) -> Section.Row {
+    let (repeats, leastSeconds) = isQuick ? (3, 0.01) : (5, 0.2)
+    let compute = Peak.compute(threads: threads, instructionSet: set)
     operation.run(on: compute)
     var (times, shares): ([Double], [Double]) = ([], [])
     for _ in 0..<repeats {
       // A new one each time, since it remembers.
-      let peak = Peak(threads: threads, leastSeconds: leastSeconds)
+      let peak = Peak(threads: threads, leastSeconds: leastSeconds, instructionSet: set)
       let least = operation.bound.seconds(peak, operation.precision)
       operation.reset()
       let time = Stopwatch.secondsPerCall(leastSeconds: leastSeconds) {
@@ -54,8 +65,9 @@ public enum OperationBenchmark {
     }
     return [
       "operation": .string(operation.name), "size": .string(operation.size),
-      "precision": .string(operation.precision.rawValue), "seconds": .double(time.median),
-      "spread": share.spreadValue, "gflops": rate(operation.bound.operations, 1e9),
+      "precision": .string(operation.precision.rawValue), "kernels": .string(set.rawValue),
+      "seconds": .double(time.median), "spread": share.spreadValue,
+      "gflops": rate(operation.bound.operations, 1e9),
       "gigabytes_per_second": rate(operation.bound.bytes, 1e9),
       "bound": .string(operation.bound.name), "share": .double(share.median),
     ]
@@ -72,20 +84,22 @@ public enum OperationBenchmark {
         .init("operation", "operation"), .init("size", "size"), .init("precision", "precision"),
         .init("kernels", "kernels"), .init("outcome", "outcome"),
       ])
-    let sets = ["scalar", "avx2", "avx512", "neon"].filter {
-      Compute(threads: 1, instructionSet: $0).instructionSet == $0
-    }
+    let sets = InstructionSet.available
     var failures: [String] = []
     for make in OperationList.checked() {
       let operation = make()
       var wrong: [String] = []
       for set in sets {
-        wrong += check(operation, set).map { "\(set): \($0)" }
+        do {
+          wrong += try check(operation, set).map { "\(set): \($0)" }
+        } catch {
+          wrong.append(error.description)
+        }
       }
       section.append([
         "operation": .string(operation.name), "size": .string(operation.size),
         "precision": .string(operation.precision.rawValue),
-        "kernels": .string(sets.joined(separator: " ")),
+        "kernels": .string(sets.map(\.rawValue).joined(separator: " ")),
         "outcome": .string(wrong.isEmpty ? "right" : wrong.joined(separator: "; ")),
       ])
       failures += wrong.map {
@@ -96,12 +110,14 @@ public enum OperationBenchmark {
     return (section, failures)
   }
 
-  private static func check(_ operation: any Operation, _ set: String) -> [String] {
+  private static func check(
+    _ operation: any Operation, _ set: InstructionSet
+  ) throws(UnavailableInstructionSet) -> [String] {
     var wrong: [String] = []
     var bits: [[UInt64]] = []
     for threads in [1, 3] {
       operation.reset()
-      operation.run(on: Compute(threads: threads, instructionSet: set))
+      operation.run(on: try Compute(threads: threads, instructionSet: set))
       let results = operation.results()
       wrong += results.compactMap { result in
         result.failure.map { "\(threads) threads: \($0)" }
@@ -114,27 +130,17 @@ public enum OperationBenchmark {
 }
 
 extension PlainProduct {
-  /// What is wrong with the plain products themselves: a bound that computes something else is none.
+  /// What is wrong with the plain products themselves: a baseline that computes something else is none.
   static func failures() -> [String] {
-    var failures: [String] = []
-    for precision in Precision.allCases
-    where precision == .f32 || Compute.hasNativeBFloat16 {
-      for library in Library.allCases {
-        for transposed in [false, true] {
-          let shape = ProductShape(rows: 37, depth: 65, columns: 50, bTransposed: transposed)
-          guard
-            let plain = PlainProduct(shape, precision: precision, library: library, threads: 2)
-          else { continue }
-          plain.run(1)
-          let (a, b) = plain.operands(1, precision: precision)
-          let expected = Reference.product(a, b, 37, 65, 50, bTransposed: transposed)
-          if let failure = CheckedResult("result", plain.result(1), expected).failure {
-            failures.append(
-              "plain \(precision.rawValue) product of \(library.rawValue): \(failure)")
-          }
-        }
+    [false, true].compactMap { transposed in
+      let shape = ProductShape(rows: 37, depth: 65, columns: 50, bTransposed: transposed)
+      let plain = PlainProduct(shape, threads: 2)
+      plain.run(1)
+      let (a, b) = plain.operands(1)
+      let expected = Reference.product(a, b, 37, 65, 50, bTransposed: transposed)
+      return CheckedResult("result", plain.result(1), expected).failure.map {
+        "plain product: \($0)"
       }
     }
-    return failures
   }
 }

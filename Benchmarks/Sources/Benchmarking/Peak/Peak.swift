@@ -13,42 +13,52 @@ public final class Peak {
   /// The threads that work.
   public let compute: Compute
   private let leastSeconds: Double
-  private var products: [ProductKey: Double] = [:]
+  private var products: [ProductShape: Double] = [:]
+  private var registers: [Precision: Double] = [:]
   private var bandwidths: [Int: Double] = [:]
 
-  private struct ProductKey: Hashable {
-    let shape: ProductShape
-    let precision: Precision
-  }
-
-  /// - Parameter leastSeconds: how long each measurement lasts.
-  public init(threads: Int, leastSeconds: Double) {
-    compute = Compute(threads: threads)
+  /// - Parameters:
+  ///   - leastSeconds: how long each measurement lasts.
+  ///   - instructionSet: whose registers; one of those that the processor has.
+  public init(threads: Int, leastSeconds: Double, instructionSet: InstructionSet = .best) {
+    compute = Self.compute(threads: threads, instructionSet: instructionSet)
     self.leastSeconds = leastSeconds
   }
 
-  /// Floating-point operations a second of plain products of a shape, all threads together: the
-  /// better library's.
+  /// Threads with the kernels of a set that the processor has.
+  static func compute(threads: Int, instructionSet: InstructionSet) -> Compute {
+    do {
+      return try Compute(threads: threads, instructionSet: instructionSet)
+    } catch {
+      preconditionFailure(error.description)
+    }
+  }
+
+  /// Floating-point operations a second of multiply-adds in registers, all threads together, by the
+  /// instructions that a precision has here: what no program can exceed.
   ///
   /// Where the processor does not multiply bf16 natively, f32 is the bound of bf16 too.
-  func operationsPerSecond(_ shape: ProductShape, precision: Precision) -> Double {
-    let native = precision == .f32 || Compute.hasNativeBFloat16 ? precision : .f32
-    let key = ProductKey(shape: shape, precision: native)
-    if let known = products[key] { return known }
-    let speeds = PlainProduct.Library.allCases.compactMap { library in
-      PlainProduct(shape, precision: native, library: library, threads: compute.threadCount)?
-        .operationsPerSecond(leastSeconds: leastSeconds, on: compute)
-    }
-    let best = speeds.max() ?? 0
-    products[key] = best
-    return best
+  public func registerOperationsPerSecond(_ precision: Precision) -> Double {
+    if let known = registers[precision] { return known }
+    let rate = ProductPeak.measure(precision.arithmetic, seconds: leastSeconds, on: compute)
+    registers[precision] = rate
+    return rate
+  }
+
+  /// Floating-point operations a second of OpenBLAS's f32 products of a shape, all threads together.
+  func operationsPerSecond(_ shape: ProductShape) -> Double {
+    if let known = products[shape] { return known }
+    let rate = PlainProduct(shape, threads: compute.threadCount)
+      .operationsPerSecond(leastSeconds: leastSeconds, on: compute)
+    products[shape] = rate
+    return rate
   }
 
   /// The same on a job's own shapes: the products with frozen weights of a step, forward and
   /// backward, each as often as a step runs it.
   ///
   /// - Parameter rows: tokens of a product, which are those of a micro-batch.
-  public func operationsPerSecond(_ job: Job, rows: Int, precision: Precision) -> Double {
+  public func operationsPerSecond(_ job: Job, rows: Int) -> Double {
     var (operations, seconds) = (0.0, 0.0)
     func add(_ input: Int, _ output: Int, share: Double) {
       for shape in [
@@ -57,7 +67,7 @@ public final class Peak {
       ] {
         operations += share * shape.operations
         seconds +=
-          share * shape.operations / operationsPerSecond(shape, precision: precision)
+          share * shape.operations / operationsPerSecond(shape)
       }
     }
     for projection in job.shape.projections {

@@ -1,4 +1,5 @@
 import JSON
+import Kernels
 
 /// Whole steps of the program against the arithmetic that they cannot do without.
 public enum StepBenchmark {
@@ -8,6 +9,8 @@ public enum StepBenchmark {
     .init("setting", "ranks x threads"), .init("tokens_per_second", "tokens/s", .fixed(1)),
     .init("spread", "±", .percent), .init("useful_gflops", "useful GFLOP/s", .fixed(0)),
     .init("plain_gflops", "plain GFLOP/s", .fixed(0)), .init("share", "share", .percent),
+    .init("register_gflops", "register GFLOP/s", .fixed(0)),
+    .init("register_share", "share", .percent),
     .init("aim", "aim", .percent), .init("met", "met"),
     .init("peak_memory_bytes", "GB a rank", .gigabytes),
   ]
@@ -57,19 +60,25 @@ public enum StepBenchmark {
     var (speeds, useful, plain, shares): ([Double], [Double], [Double], [Double]) = (
       [], [], [], []
     )
+    var (registers, registerShares): ([Double], [Double]) = ([], [])
     var memory = 0
     for number in 1...workplace.repeats {
       Progress.say("\(task.text): run \(number) of \(workplace.repeats)")
       // By turns, so that both meet the same machine.
       let peak = Peak(threads: setting.totalThreads, leastSeconds: workplace.peakSeconds)
-      let bound = peak.operationsPerSecond(
-        task.job, rows: tokens * setting.microBatch, precision: task.precision)
+      let register = peak.registerOperationsPerSecond(task.precision)
+      // No library multiplies bf16 here: where the processor does, its registers are the bound.
+      let bound =
+        task.precision == .bf16 && Compute.hasNativeBFloat16
+        ? register : peak.operationsPerSecond(task.job, rows: tokens * setting.microBatch)
       let figures = try workplace.program.run(task, setting, workplace.steps(task.job))
       let operations = figures.usefulOperationsPerSecond(task, workplace.steps(task.job))
       speeds.append(figures.tokensPerSecond)
       useful.append(operations)
       plain.append(bound)
       shares.append(operations / bound)
+      registers.append(register)
+      registerShares.append(operations / register)
       memory = max(memory, figures.peakMemoryBytes)
     }
     let (speed, share) = (Sample(speeds), Sample(shares).median)
@@ -81,6 +90,8 @@ public enum StepBenchmark {
       "spread": speed.spreadValue, "runs": .int(speeds.count),
       "useful_gflops": .double(Sample(useful).median / 1e9),
       "plain_gflops": .double(Sample(plain).median / 1e9), "share": .double(share),
+      "register_gflops": .double(Sample(registers).median / 1e9),
+      "register_share": .double(Sample(registerShares).median),
       "aim": .number(aim), "met": .flag(aim.map { share >= $0 }),
       "peak_memory_bytes": .int(memory),
     ]

@@ -1,0 +1,18 @@
+// The products with operands in f32 of the instruction set whose page includes this, and its peak.
+#include "vector.h"
+
+#include "product_tiles.h"
+
+#include "product_units_f32.h"
+#define CK_UNITS f32
+#include "product_body.h"
+#undef CK_UNITS
+
+#define CK_PRODUCT_PEAK peak_f32
+#define CK_PEAK_STEP(sum, x, y) vf_fma(sum, x, y)
+#define CK_PEAK_PER_LANE 1
+#include "product_peak.h"
+
+#undef CK_PRODUCT_PEAK
+#undef CK_PEAK_STEP
+#undef CK_PEAK_PER_LANE

@@ -1,0 +1,28 @@
+// Products of matrices on NEON: tiles of 8 by 12 numbers, in 24 of 32 registers.
+#if defined(__aarch64__)
+
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "isa.h"
+
+#define CK_WIDTH 4
+#define CK_ACCUMULATORS 24
+#define CK_TILE_ROWS 8
+#define CK_TILE_VECTORS 3
+#define CK_NARROW_ROWS 16
+#define CK_FEW_ROWS_VECTORS 12
+// By the vectors of a panel, the rows that fill the accumulators.
+#define CK_SHAPES \
+  CK_SHAPE(12, 2) CK_SHAPE(6, 4) CK_SHAPE(3, 8) CK_SHAPE(2, 8) CK_SHAPE(1, 16)
+#define CK_PACKED_COLUMNS 144
+#define CK_PACKED_COLUMNS_TRANSPOSED 96
+#define CK_PACKED_PARTS_TRANSPOSED 2
+
+#include "product_f32.h"
+
+const ck_product_kernels ck_product_neon = {
+    .name = "packed neon", .f32_name = "packed neon", .multiply = multiply_f32, .peak = peak_f32};
+
+#endif

@@ -1,0 +1,38 @@
+import Glibc
+
+/// A text file that grows by whole lines.
+///
+/// A line that cannot be written in full is taken back, so that the file never ends in half a line.
+public final class LineFile {
+  /// The file.
+  public let path: String
+  private let handle: FileDescriptor
+
+  /// Starts with these lines, written at once, and goes on behind them.
+  ///
+  /// - Throws: `FileError`.
+  public init(path: String, lines: [String]) throws(FileError) {
+    self.path = path
+    try PendingFile.write(lines.map { $0 + "\n" }.joined(), to: path)
+    guard let handle = FileDescriptor(path, O_WRONLY | O_APPEND | O_NOFOLLOW) else {
+      throw .writing(path, "open")
+    }
+    self.handle = handle
+  }
+
+  /// Appends a line.
+  ///
+  /// - Throws: `FileError.cannotWrite`; the file is then as it was.
+  public func append(_ line: String) throws(FileError) {
+    let end = handle.status?.st_size
+    do throws(FileError) { try handle.write(Array((line + "\n").utf8)) } catch {
+      if let end { _ = ftruncate(handle.number, end) }
+      throw error
+    }
+  }
+
+  /// Makes sure that all lines so far are on disk.
+  ///
+  /// - Throws: `FileError.cannotWrite`.
+  public func synchronize() throws(FileError) { try handle.synchronize() }
+}

@@ -1,0 +1,200 @@
+import Kernels
+import Tensors
+
+/// Queries, keys and values by a projection each, with or without a norm on each head's queries and
+/// keys.
+final class SplitQueryKeyValue: QueryKeyValueSource {
+  /// The three projections.
+  let inputs: [LinearLayer]
+  /// Both norms, or none.
+  let norms: [NormLayer]
+  private let query, key, value: LinearLayer
+  private let headNorms: (query: NormLayer, key: NormLayer)?
+  private let headDim: Int
+  private var slots: Slots?
+  private var memory: BlockMemory?
+
+  private struct Slots {
+    let query, key, value: WorkspaceSlot
+    let raw: RawSlots?
+    let prefix: PrefixSlots?
+  }
+
+  /// What goes into the norms of queries and keys.
+  private struct RawSlots {
+    let query: WorkspaceSlot  // [tokens, N·D]
+    let key: WorkspaceSlot  // [tokens, K·D]
+    let queryStatistics: WorkspaceSlot  // [tokens·N, 2]
+    let keyStatistics: WorkspaceSlot  // [tokens·K, 2]
+  }
+
+  /// Projected keys of a gated prefix before their norm.
+  private struct PrefixSlots {
+    let raw: WorkspaceSlot  // [P, K·D]
+    let dRaw: WorkspaceSlot  // [P, K·D]
+    let statistics: WorkspaceSlot  // [P·K, 2]
+  }
+
+  /// - Parameter headNorms: norms over the D features of each head, shared by all heads.
+  init(
+    query: LinearLayer, key: LinearLayer, value: LinearLayer,
+    headNorms: (query: NormLayer, key: NormLayer)?, headDim: Int
+  ) {
+    self.query = query
+    self.key = key
+    self.value = value
+    self.headNorms = headNorms
+    self.headDim = headDim
+    inputs = [query, key, value]
+    norms = headNorms.map { [$0.query, $0.key] } ?? []
+  }
+
+  var isFused: Bool { false }
+  var trains: (query: Bool, key: Bool, value: Bool) {
+    (
+      query.isTrained || (headNorms?.query.isTrained ?? false),
+      key.isTrained || (headNorms?.key.isTrained ?? false), value.isTrained
+    )
+  }
+
+  func reserveSaved(_ plan: inout WorkspacePlan, rows: Int, gatedRows: Int) {
+    func reserve(_ name: String, _ columns: Int, _ plan: inout WorkspacePlan) -> WorkspaceSlot {
+      plan.reserve("block." + name, rows: rows, columns: columns)
+    }
+    let (querySize, keySize) = (query.outputSize, key.outputSize)
+    let (heads, keyHeads) = (querySize / headDim, keySize / headDim)
+    let statistics = NormLayer.statisticsColumns
+    slots = Slots(
+      query: reserve("query", querySize, &plan), key: reserve("key", keySize, &plan),
+      value: reserve("value", keySize, &plan),
+      raw: headNorms == nil
+        ? nil
+        : RawSlots(
+          query: reserve("rawQuery", querySize, &plan), key: reserve("rawKey", keySize, &plan),
+          queryStatistics: reserve("statistics", statistics * heads, &plan),
+          keyStatistics: reserve("statistics", statistics * keyHeads, &plan)),
+      prefix: headNorms == nil || gatedRows == 0
+        ? nil
+        : PrefixSlots(
+          raw: plan.reserve("prefix.raw", rows: gatedRows, columns: keySize),
+          dRaw: plan.reserve("prefix.dRaw", rows: gatedRows, columns: keySize),
+          statistics: plan.reserve(
+            "prefix.statistics", rows: gatedRows * keyHeads, columns: statistics)))
+  }
+
+  func use(_ memory: BlockMemory) { self.memory = memory }
+
+  func values(_ pass: Pass) -> QueryKeyValue {
+    let (slots, workspace) = (prepared.slots, prepared.memory.workspace)
+    func view(_ slot: WorkspaceSlot) -> MatrixView { workspace.view(slot, rows: pass.rowCount) }
+    return QueryKeyValue(
+      query: view(slots.query), key: view(slots.key), value: view(slots.value))
+  }
+
+  func gradients(_ pass: Pass) -> QueryKeyValue {
+    let memory = prepared.memory
+    return QueryKeyValue(
+      query: memory.view(memory.scratch.dQuery, pass), key: memory.view(memory.scratch.dKey, pass),
+      value: memory.view(memory.scratch.dValue, pass))
+  }
+
+  func forward(_ n: MatrixView, _ pass: Pass) {
+    let x = values(pass)
+    if let headNorms, let raw = rawViews(pass) {
+      query.forward(n, into: raw.query, pass)
+      key.forward(n, into: raw.key, pass)
+      headNorms.query.forward(
+        heads(raw.query), into: heads(x.query), statistics: raw.queryStatistics,
+        on: pass.compute)
+      headNorms.key.forward(
+        heads(raw.key), into: heads(x.key), statistics: raw.keyStatistics, on: pass.compute)
+    } else {
+      query.forward(n, into: x.query, pass)
+      key.forward(n, into: x.key, pass)
+    }
+    value.forward(n, into: x.value, pass)
+  }
+
+  func backward(input n: MatrixView, into dn: MatrixView, isNeeded: Bool, _ pass: Pass) {
+    let d = gradients(pass)
+    if let headNorms, let raw = rawViews(pass) {
+      // Queries and keys are read for the last time before this; their memory takes the result.
+      let x = values(pass)
+      headNorms.query.backward(
+        heads(d.query), input: heads(raw.query), statistics: raw.queryStatistics,
+        into: heads(x.query), adding: false, on: pass.compute)
+      d.query.copy(from: x.query)
+      headNorms.key.backward(
+        heads(d.key), input: heads(raw.key), statistics: raw.keyStatistics, into: heads(x.key),
+        adding: false, on: pass.compute)
+      d.key.copy(from: x.key)
+    }
+    query.backward(d.query, input: n, into: dn, adding: false, isNeeded: isNeeded, pass)
+    key.backward(d.key, input: n, into: dn, adding: true, isNeeded: isNeeded, pass)
+    value.backward(d.value, input: n, into: dn, adding: true, isNeeded: isNeeded, pass)
+  }
+
+  private struct RawViews {
+    let query, key, queryStatistics, keyStatistics: MatrixView
+  }
+
+  private func rawViews(_ pass: Pass) -> RawViews? {
+    guard let raw = prepared.slots.raw else { return nil }
+    let workspace = prepared.memory.workspace
+    let (query, key) = (
+      workspace.view(raw.query, rows: pass.rowCount), workspace.view(raw.key, rows: pass.rowCount)
+    )
+    func statistics(_ slot: WorkspaceSlot, _ x: MatrixView) -> MatrixView {
+      workspace.view(slot, rows: x.count / headDim, columns: NormLayer.statisticsColumns)
+    }
+    return RawViews(
+      query: query, key: key, queryStatistics: statistics(raw.queryStatistics, query),
+      keyStatistics: statistics(raw.keyStatistics, key))
+  }
+
+  private var prepared: (slots: Slots, memory: BlockMemory) {
+    guard let slots, let memory else { preconditionFailure("no workspace was prepared") }
+    return (slots, memory)
+  }
+
+  private func heads(_ x: MatrixView) -> MatrixView {
+    x.reshaped(rows: x.count / headDim, columns: headDim)
+  }
+}
+
+// MARK: Extra keys and values
+
+extension SplitQueryKeyValue: KeyValueProjecting {
+  var keyValueSize: Int { key.outputSize }
+
+  /// Qwen3's norm of keys applies to extra keys as to the sequence's own; PEFT has no such case.
+  func projectKeysAndValues(
+    _ rows: MatrixView, keys: MatrixView, values: MatrixView, on compute: Compute
+  ) {
+    value.base(rows, into: values, on: compute)
+    guard let keyNorm = headNorms?.key, let prefix = prepared.slots.prefix else {
+      return key.base(rows, into: keys, on: compute)
+    }
+    let workspace = prepared.memory.workspace
+    let raw = workspace.view(prefix.raw)
+    key.base(rows, into: raw, on: compute)
+    keyNorm.forward(
+      heads(raw), into: heads(keys), statistics: workspace.view(prefix.statistics), on: compute)
+  }
+
+  func backwardKeysAndValues(
+    dKeys: MatrixView, dValues: MatrixView, rows: MatrixView, addingTo dRows: MatrixView,
+    on compute: Compute
+  ) {
+    value.baseBackward(dValues, into: dRows, adding: true, on: compute)
+    guard let keyNorm = headNorms?.key, let prefix = prepared.slots.prefix else {
+      return key.baseBackward(dKeys, into: dRows, adding: true, on: compute)
+    }
+    let workspace = prepared.memory.workspace
+    let dRaw = workspace.view(prefix.dRaw)
+    keyNorm.backward(
+      heads(dKeys), input: heads(workspace.view(prefix.raw)),
+      statistics: workspace.view(prefix.statistics), into: heads(dRaw), adding: false, on: compute)
+    key.baseBackward(dRaw, into: dRows, adding: true, on: compute)
+  }
+}

@@ -205,7 +205,7 @@ let package = Package(
     .testTarget(
       name: "CommandTests",
       dependencies: [
-        "Training", "Datasets", "HDF5", "Safetensors", "Tokenizers", "Tensors", "JSON",
+        "Training", "PEFT", "Datasets", "HDF5", "Safetensors", "Tokenizers", "Tensors", "JSON",
         "TestSupport", "swift-peft-train", "allocation-probe", "training-probe",
       ]),
   ],

@@ -12,7 +12,7 @@ struct BaseTensors {
 
   /// - Parameters:
   ///   - modules: `modules_to_save`.
-  ///   - bias: `none`, `all` or `lora_only`.
+  ///   - bias: `none`, `all`, or `lora_only`, `MiSS_only` …: those of adapted projections.
   init(modules: [String], bias: String = "none") {
     self.modules = modules
     self.bias = bias
@@ -37,7 +37,7 @@ struct BaseTensors {
       let isSaved = modules.contains { path.hasSuffix($0) }
       let isBias = parameter.name.hasSuffix(".bias")
       let isAdapted = isBias && adapted.contains(path)
-      let isTrainedBias = isBias && (bias == "all" || (bias == "lora_only" && isAdapted))
+      let isTrainedBias = isBias && (bias == "all" || (bias.hasSuffix("_only") && isAdapted))
       guard isSaved || isTrainedBias else { continue }
       let key =
         isAdapted

@@ -21,6 +21,9 @@ final class DenseStack {
   private let active: [WorkspaceSlot]  // the same behind f
   private let workspace: Workspace
 
+  /// Bytes of the inner rows.
+  var byteCount: Int { workspace.byteCount }
+
   /// Declares the layers' tensors: `PREFIX.{0,2,4…}.{weight,bias}`, as in PyTorch's `Sequential`.
   ///
   /// - Parameter sizes: features before, between and after the layers.

@@ -12,6 +12,7 @@ func modulePath(_ name: String) -> String {
 extension PEFTMethod {
   /// Copies every tensor of `tensors` to the arena's slot of the same name.
   ///
+  /// A fixed tensor that is not among them stays as the start left it.
   /// - Throws: `PEFTError` where one is missing, misshapen or has no place.
   func loadAll(_ tensors: [NamedTensor], into arena: ParameterArena, source: String)
     throws(PEFTError)
@@ -31,6 +32,12 @@ extension PEFTMethod {
       missing.remove(tensor.name)
     }
     if let name = missing.sorted().first { throw .missingTensor(name: name, source: source) }
+    let embeddings = unexpected.filter { name in
+      ["embed_tokens", "lm_head", "wte", "wpe"].contains { name.hasSuffix(".\($0).weight") }
+    }
+    if !embeddings.isEmpty {
+      throw .savedEmbeddings(names: embeddings.sorted(), source: source)
+    }
     if !unexpected.isEmpty {
       throw .unexpectedTensors(names: unexpected.sorted(), source: source)
     }
@@ -44,9 +51,9 @@ extension PEFTMethod {
     }
   }
 
-  /// Every optimised tensor of the arena, by name.
+  /// Every tensor of the arena that is not computed from others, by name.
   func storedTensors(of arena: ParameterArena) -> [NamedTensor] {
-    arena.slots.filter { $0.role.isOptimized }.map {
+    arena.slots.filter { $0.role != .computed }.map {
       NamedTensor($0, of: arena)
     }
   }

@@ -8,6 +8,10 @@ import Tensors
 public final class MethodOptions {
   /// Where the options come from, for messages.
   public let source: String
+  /// What the method declares.
+  private let declared: [String: MethodField]
+  /// The method's name, for messages.
+  private let method: String?
   private let fields: [String: JSONValue]
   private var known: Set<String> = []
 
@@ -15,7 +19,80 @@ public final class MethodOptions {
   public init(_ fields: [String: JSONValue], source: String) {
     self.fields = fields
     self.source = source
+    declared = [:]
+    method = nil
   }
+
+  /// The same options, read by a method that declares these fields.
+  init(_ options: MethodOptions, fields: [MethodField], method: String, source: String? = nil) {
+    self.fields = options.fields
+    self.source = source ?? options.source
+    self.method = method
+    declared = Dictionary(uniqueKeysWithValues: fields.map { ($0.name, $0) })
+  }
+
+  /// Other members, such as those of an object among the options, read by the same method.
+  func inner(_ members: [String: JSONValue], source: String) -> MethodOptions {
+    MethodOptions(
+      MethodOptions(members, source: source), fields: Array(declared.values),
+      method: method ?? "the method")
+  }
+
+  // MARK: Declared fields
+
+  /// A declared field; asking for another is a mistake of ours.
+  private func field(_ name: String) -> MethodField {
+    guard let field = declared[name] else {
+      preconditionFailure("\(method ?? "the method") declares no field '\(name)'")
+    }
+    return field
+  }
+
+  /// A declared field's value, checked against its kind; nil when absent or null.
+  public func checked(_ name: String) throws(PEFTError) -> JSONValue? {
+    let field = field(name)
+    guard let value = value(name) else { return nil }
+    guard let read = field.kind.value(of: value) else {
+      throw wrong(name, value, field.kind.expectation)
+    }
+    return read
+  }
+
+  /// The same, or the default, which there must be.
+  private func checkedOrDefault(_ name: String) throws(PEFTError) -> JSONValue {
+    guard let value = try checked(name) ?? field(name).defaultValue else {
+      preconditionFailure("the field '\(name)' has no default")
+    }
+    return value
+  }
+
+  /// A declared whole number.
+  public func int(_ name: String) throws(PEFTError) -> Int {
+    try checkedOrDefault(name).int ?? 0
+  }
+
+  /// A declared whole number; nil where none is given.
+  public func optionalInt(_ name: String) throws(PEFTError) -> Int? { try checked(name)?.int }
+
+  /// A declared number.
+  public func double(_ name: String) throws(PEFTError) -> Double {
+    try checkedOrDefault(name).double ?? 0
+  }
+
+  /// A declared truth value; a flag without a default is false.
+  public func bool(_ name: String) throws(PEFTError) -> Bool {
+    try (checked(name) ?? field(name).defaultValue)?.bool ?? false
+  }
+
+  /// A declared word.
+  ///
+  /// - Parameter fallback: what stands in place of the declared default.
+  public func word(_ name: String, default fallback: String? = nil) throws(PEFTError) -> String {
+    if let fallback { return try checked(name)?.string ?? fallback }
+    return try checkedOrDefault(name).string ?? ""
+  }
+
+  // MARK: Fields that only files have
 
   /// A field's value; nil when absent or null.
   public func value(_ name: String) -> JSONValue? {
@@ -35,15 +112,12 @@ public final class MethodOptions {
     return number
   }
 
-  /// A number within `range`.
+  /// A number.
   public func double(
-    _ name: String, default fallback: Double,
-    in range: ClosedRange<Double> = -Double.greatestFiniteMagnitude...Double.greatestFiniteMagnitude
+    _ name: String, default fallback: Double
   ) throws(PEFTError) -> Double {
     guard let value = value(name) else { return fallback }
-    guard let number = value.double, range.contains(number) else {
-      throw wrong(name, value, "a number from \(range.lowerBound) to \(range.upperBound)")
-    }
+    guard let number = value.double else { throw wrong(name, value, "a number") }
     return number
   }
 
@@ -52,17 +126,6 @@ public final class MethodOptions {
     guard let value = value(name) else { return fallback }
     guard let truth = value.bool else { throw wrong(name, value, "true or false") }
     return truth
-  }
-
-  /// One of a few words.
-  public func word(_ name: String, default fallback: String, of words: [String])
-    throws(PEFTError) -> String
-  {
-    guard let value = value(name) else { return fallback }
-    guard let text = value.string, words.contains(text) else {
-      throw wrong(name, value, words.joined(separator: ", "))
-    }
-    return text
   }
 
   /// A list of strings; a single string counts as a list of one.
@@ -118,7 +181,8 @@ public final class MethodOptions {
     for (name, value) in fields.sorted(by: { $0.key < $1.key })
     where !known.contains(name) && !value.isEmpty {
       throw .unknownField(
-        name: name, value: value.text(), source: source, nearest: nearest(to: name))
+        name: name, value: value.text(), source: source, nearest: nearest(to: name),
+        takenBy: PEFTMethods.methods(taking: name))
     }
   }
 
@@ -128,8 +192,6 @@ public final class MethodOptions {
   }
 
   private func nearest(to name: String) -> String? {
-    let distances = known.map { ($0, editDistance($0, name)) }
-    guard let best = distances.min(by: { ($0.1, $0.0) < ($1.1, $1.0) }) else { return nil }
-    return best.1 <= max(2, name.count / 3) ? best.0 : nil
+    nearestName(to: name, among: known.union(declared.keys).sorted())
   }
 }

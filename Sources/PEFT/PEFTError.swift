@@ -7,7 +7,8 @@ public enum PEFTError: ClassifiedError {
   /// A field of the method's configuration has a value that is not supported.
   case unsupportedField(name: String, value: String, expected: String, source: String)
   /// A field that the method does not know has a value that may change the mathematics.
-  case unknownField(name: String, value: String, source: String, nearest: String?)
+  case unknownField(
+    name: String, value: String, source: String, nearest: String?, takenBy: [String] = [])
   /// Two fields contradict each other.
   case inconsistentFields(String, source: String)
   /// Fields, named in `selection`, select no module.
@@ -16,6 +17,8 @@ public enum PEFTError: ClassifiedError {
   case missingTensor(name: String, source: String)
   /// A tensor that the method has no place for is in the adapter.
   case unexpectedTensors(names: [String], source: String)
+  /// The adapter carries the base's embeddings, which PEFT's `save_embedding_layers` puts there.
+  case savedEmbeddings(names: [String], source: String)
   /// A tensor has another shape than the configuration asks for.
   case misshapenTensor(name: String, found: [Int], expected: [Int])
   /// A file of the adapter directory is missing or unreadable.
@@ -28,7 +31,8 @@ public enum PEFTError: ClassifiedError {
   /// Configurations are the user's, tensors are files'.
   public var errorClass: ErrorClass {
     switch self {
-    case .missingTensor, .unexpectedTensors, .misshapenTensor, .unreadableFile: .input
+    case .missingTensor, .unexpectedTensors, .savedEmbeddings, .misshapenTensor, .unreadableFile:
+      .input
     default: .usage
     }
   }
@@ -40,9 +44,10 @@ public enum PEFTError: ClassifiedError {
       "There is no method '\(name)'. Methods are \(known.joined(separator: ", "))."
     case .unsupportedField(let name, let value, let expected, let source):
       "\(name) = \(value) in \(source) is not supported. Supported: \(expected)."
-    case .unknownField(let name, let value, let source, let nearest):
+    case .unknownField(let name, let value, let source, let nearest, let methods):
       "'\(name)' is \(value) in \(source), and this method has no such field; it may change what the "
         + "adapter computes. "
+        + (methods.isEmpty ? "" : "It is a field of \(methods.joined(separator: ", ")). ")
         + (nearest.map { "Did you mean '\($0)'?" } ?? "Remove it, or set it to null.")
     case .inconsistentFields(let what, let source):
       "In \(source): \(what)."
@@ -53,6 +58,10 @@ public enum PEFTError: ClassifiedError {
     case .unexpectedTensors(let names, let source):
       "\(source) holds \(names.count) tensors that the configuration has no place for, the first is "
         + "'\(names.first ?? "")'. The file does not belong to this configuration or base."
+    case .savedEmbeddings(let names, let source):
+      "\(source) carries embeddings of the base (\(names.joined(separator: ", "))), which would take the "
+        + "base's place and are not supported. If they were not trained, save the adapter again with "
+        + "save_embedding_layers=False; if they were, name the modules in modules_to_save."
     case .misshapenTensor(let name, let found, let expected):
       "Tensor '\(name)' is \(found); this configuration and base ask \(expected)."
     case .unreadableFile(let path, let reason):

@@ -118,7 +118,27 @@ public struct AdapterExport {
 /// every rank because its inputs are. The trainer compares it in every step nevertheless.
 public protocol PEFTMethod: AnyObject {
   /// The name on the command line.
-  var name: String { get }
+  static var methodName: String { get }
+  /// `peft_type` in `adapter_config.json`; nil for what Hugging Face PEFT does not have.
+  static var peftType: String? { get }
+  /// The fields that a user may set, each once: everything that lists, parses or explains them
+  /// derives from here.
+  static var fields: [MethodField] { get }
+  /// The usual learning rate, which may depend on the fields given.
+  static func suggestedRate(_ fields: [String: JSONValue]) -> SuggestedRate
+  /// Whether an `adapter_config.json` is this method's.
+  static func recognizes(_ configuration: JSONValue) -> Bool
+  /// What the adapter's files hold of a checkpoint's tensors.
+  ///
+  /// A checkpoint keeps what training needs, the files what inference needs. The configuration, which
+  /// is the one that `export(baseName:)` wrote, says which of it that is: no base is needed.
+  static func export(
+    _ tensors: [NamedTensor], configuration: JSONValue, notes: [String]
+  ) -> AdapterExport
+  /// Reads the fields.
+  ///
+  /// - Throws: `PEFTError` naming a field that is unknown or not supported.
+  init(_ options: MethodOptions) throws(PEFTError)
   /// Learns the names of the tensors that `load` will bring, before anything is declared.
   ///
   /// - Returns: what the user should know, each a sentence: an export without its encoder goes on as
@@ -157,6 +177,8 @@ public protocol PEFTMethod: AnyObject {
   func export(baseName: String) -> AdapterExport?
   /// Whether the adapter folds into the base's weights; if not, why.
   var mergeRefusal: String? { get }
+  /// Bytes that the method holds besides the arena, for the memory plan.
+  var byteCount: Int { get }
   /// Adds the adapter to a base tensor's values in f32; returns whether it changed them.
   ///
   /// - Parameters:
@@ -166,6 +188,22 @@ public protocol PEFTMethod: AnyObject {
 }
 
 extension PEFTMethod {
+  /// The name on the command line.
+  public var name: String { Self.methodName }
+  /// PEFT's methods are told by `peft_type`.
+  public static func recognizes(_ configuration: JSONValue) -> Bool {
+    peftType != nil && configuration["peft_type"]?.string == peftType
+  }
+  /// Most methods store what they train, less an encoder that only training needs.
+  public static func export(
+    _ tensors: [NamedTensor], configuration: JSONValue, notes: [String]
+  ) -> AdapterExport {
+    AdapterExport(
+      configuration: configuration,
+      tensors: tensors.filter { !$0.name.hasPrefix("prompt_encoder.") }, notes: notes)
+  }
+  /// Most methods hold nothing else.
+  public var byteCount: Int { 0 }
   /// Most methods take what comes.
   public func prepareToLoad(_ names: [String]) throws(PEFTError) -> [String] { [] }
   /// Most methods have no schedule.

@@ -12,7 +12,7 @@ struct VirtualTokenFields {
   /// Reads them; what PEFT fills in from the base is checked later, against the base.
   init(_ options: MethodOptions) throws(PEFTError) {
     source = options.source
-    count = try options.int("num_virtual_tokens", default: 20, in: 1...1 << 16)
+    count = try options.int("num_virtual_tokens")
     tokenDim = try Self.optional("token_dim", options)
     layerCount = try Self.optional("num_layers", options)
     // Filled in by PEFT and used nowhere else here.

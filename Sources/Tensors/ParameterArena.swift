@@ -8,11 +8,16 @@ public enum ParameterRole: Sendable, Hashable {
   /// Trained, but never reduced: every rank derives its gradient from reduced ones (an encoder's own
   /// weights).
   case derived
+  /// Drawn or computed at the start and never moved (random projections, the initial factors of an
+  /// initialisation): stored and exported, without gradient or moments.
+  case fixed
 
   /// Whether the gradient is summed over ranks.
-  public var isReduced: Bool { self != .derived }
+  public var isReduced: Bool { self == .trained || self == .computed }
   /// Whether the optimizer moves the value and the checkpoint keeps its moments.
-  public var isOptimized: Bool { self != .computed }
+  public var isOptimized: Bool { self == .trained || self == .derived }
+  /// Whether there is a gradient.
+  public var hasGradient: Bool { self != .fixed }
 }
 
 /// The name and place of one trainable tensor in a `ParameterArena`.
@@ -23,7 +28,7 @@ public struct ParameterSlot: Sendable, Hashable {
   public let name: String
   /// Dimensions, outermost first.
   public let shape: [Int]
-  /// First float in the arena.
+  /// First float in the arena; of fixed tensors, which lie apart, among these.
   public let offset: Int
   /// How it takes part in a step.
   public let role: ParameterRole
@@ -45,6 +50,7 @@ public struct ParameterArenaPlan {
   /// The tensors declared so far.
   public private(set) var slots: [ParameterSlot] = []
   private var count = 0
+  private var fixedCount = 0
   private var names: Set<String> = []
 
   /// A plan without tensors.
@@ -56,15 +62,23 @@ public struct ParameterArenaPlan {
   ) -> ParameterSlot {
     precondition(names.insert(name).inserted, "the tensor '\(name)' was declared twice")
     let slot = ParameterSlot(
-      index: slots.count, name: name, shape: shape, offset: count, role: role)
+      index: slots.count, name: name, shape: shape,
+      offset: role.hasGradient ? count : fixedCount, role: role)
     slots.append(slot)
     // Each tensor starts on a cache line; the gaps hold zeros in every buffer.
-    count += (slot.count + 15) & ~15
+    let room = (slot.count + 15) & ~15
+    if role.hasGradient { count += room } else { fixedCount += room }
     return slot
   }
 
   /// Floats from the first tensor's start to the last one's end, gaps included.
+  ///
+  /// Fixed tensors are not among them: gradients and moments are laid out as these floats are.
   public var extent: Int { count }
+  /// Floats of the fixed tensors, gaps included.
+  public var fixedExtent: Int { fixedCount }
+  /// Bytes that the method will allocate besides, where they grow faster than its tensors.
+  public var scratchByteCount = 0
 }
 
 /// Values and gradients of everything that trains, each in one contiguous f32 buffer.
@@ -74,10 +88,13 @@ public struct ParameterArenaPlan {
 public final class ParameterArena {
   /// The tensors, in the order of their offsets.
   public let slots: [ParameterSlot]
-  /// Floats in each buffer, gaps included.
+  /// Floats in the buffers of values and of gradients, gaps included, without fixed tensors.
   public let extent: Int
+  /// Floats of the fixed tensors, gaps included.
+  public let fixedExtent: Int
   private let valueBuffer: FloatBuffer
   private let gradientBuffer: FloatBuffer
+  private let fixedBuffer: FloatBuffer
   private let indexByName: [String: Int]
 
   /// Allocates what `plan` declared, all zero.
@@ -86,10 +103,15 @@ public final class ParameterArena {
     extent = plan.extent
     valueBuffer = FloatBuffer(count: plan.extent)
     gradientBuffer = FloatBuffer(count: plan.extent)
+    fixedExtent = plan.fixedExtent
+    fixedBuffer = FloatBuffer(count: plan.fixedExtent)
     indexByName = Dictionary(uniqueKeysWithValues: plan.slots.map { ($0.name, $0.index) })
   }
 
-  /// Number of trainable parameters, without gaps and without computed tensors.
+  /// Bytes of all buffers.
+  public var byteCount: Int { (2 * extent + fixedExtent) * 4 }
+
+  /// Number of trainable parameters, without gaps, computed and fixed tensors.
   public var parameterCount: Int {
     slots.reduce(0) { $0 + ($1.role.isOptimized ? $1.count : 0) }
   }
@@ -99,15 +121,18 @@ public final class ParameterArena {
 
   /// A tensor's values, as [all dimensions but the last, last].
   public func values(_ slot: ParameterSlot) -> MatrixView {
-    valueBuffer.view(offset: slot.offset, rows: slot.rows, columns: slot.columns)
+    slot.role.hasGradient
+      ? valueBuffer.view(offset: slot.offset, rows: slot.rows, columns: slot.columns)
+      : fixedBuffer.view(offset: slot.offset, rows: slot.rows, columns: slot.columns)
   }
 
-  /// A tensor's gradient, in the shape of its values.
+  /// A tensor's gradient, in the shape of its values; a fixed tensor has none.
   public func gradients(_ slot: ParameterSlot) -> MatrixView {
-    gradientBuffer.view(offset: slot.offset, rows: slot.rows, columns: slot.columns)
+    precondition(slot.role.hasGradient, "the tensor '\(slot.name)' is fixed")
+    return gradientBuffer.view(offset: slot.offset, rows: slot.rows, columns: slot.columns)
   }
 
-  /// All values as one row, gaps included.
+  /// All values but those of fixed tensors as one row, gaps included.
   public var allValues: MatrixView { valueBuffer.all }
 
   /// All gradients as one row, gaps included.
@@ -115,7 +140,7 @@ public final class ParameterArena {
 
   /// Sets the gradients to zero that ranks derive from reduced ones.
   public func clearDerivedGradients() {
-    for slot in slots where !slot.role.isReduced { gradients(slot).fill(0) }
+    for slot in slots where slot.role == .derived { gradients(slot).fill(0) }
   }
 
   /// Sets every gradient to zero.

@@ -164,7 +164,7 @@ public struct AdapterDirectory: Sendable {
       throw TrainingError.noAdapter(
         path: path, method: checkpoint.reader.metadata.method)
     }
-    let export = StoredAdapter.export(
+    let export = try PEFTMethods.export(
       try checkpoint.tensors(), configuration: configuration, notes: checkpoint.exportNotes)
     try AdapterDirectory(path: pending.partialPath).write(
       export, base: configuration["base_model_name_or_path"]?.string ?? "base")

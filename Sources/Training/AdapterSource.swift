@@ -45,7 +45,6 @@ public struct AdapterSource {
   ///
   /// - Throws: what reading the files throws, and `TrainingError.methodMismatch`.
   public init(_ configuration: RunConfiguration) throws {
-    let given = configuration.methodFields
     if let path = configuration.adapter {
       self = try AdapterSource(path: path)
       try AdapterSource.checkName(configuration, is: methodName, path: path)
@@ -62,7 +61,7 @@ public struct AdapterSource {
       fields = [:]
       tensors = nil
     }
-    fields.merge(given) { $1 }
+    fields.merge(configuration.methodFields(of: methodName)) { $1 }
   }
 
   /// The same with the tokens of `prompt_tuning_init_text`, where a fresh prompt starts at a text.

@@ -26,8 +26,9 @@ package struct MemoryPlan {
     }
     rounded = run.roundedBytes
     workspace = workspaceBytes
-    let replicas = run.attached.method.replicas.reduce(0) { $0 + $1.values.count * 4 }
-    training = run.attached.arena.extent * 8 + run.optimizer.byteCount + replicas + reducerBytes
+    training =
+      run.attached.arena.byteCount + run.attached.method.byteCount + run.optimizer.byteCount
+      + reducerBytes
     threads = run.compute.byteCount
   }
 }

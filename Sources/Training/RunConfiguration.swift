@@ -209,11 +209,19 @@ public struct RunConfiguration: Sendable {
     }
   }
 
-  /// The method's fields that were set, by Hugging Face name.
-  public var methodFields: [String: JSONValue] {
+  /// The fields that were set, by Hugging Face name, as `method` reads them.
+  ///
+  /// Fields of other methods are among them, so that the method refuses them by name.
+  public func methodFields(of method: String) -> [String: JSONValue] {
     var fields: [String: JSONValue] = [:]
     for option in RunOption.all where option.group == .method && settings.isSet(option.key) {
-      fields[option.fieldName] = settings[option.key]
+      let value = settings[option.key] ?? .null
+      if let (name, value) = option.field(of: method, value) {
+        fields[name] = value
+      } else {
+        let own = option.declarations.first { $0.method == method } ?? option.declarations.first
+        fields[own?.field.name ?? option.key] = value
+      }
     }
     return fields
   }

@@ -1,4 +1,6 @@
 import JSON
+import PEFT
+import Tensors
 
 /// One setting of `train`: an option of the command line and a key of the YAML file.
 ///
@@ -6,50 +8,14 @@ import JSON
 /// which a resolved configuration is written, and what a resumed run may change all come from it.
 public struct RunOption: Sendable {
   /// What a value looks like.
-  public enum Kind: Sendable, Hashable {
-    /// `true` or `false`; on the command line the option alone.
-    case flag
-    /// A whole number in a range, both ends included.
-    case integer(minimum: Int, maximum: Int = Int(Int32.max))
-    /// A finite number in a range, both ends included.
-    case number(minimum: Double, maximum: Double)
-    /// Any text.
-    case text
-    /// One of some names.
-    case choice([String])
-    /// A name, or `true` or `false`.
-    case textOrFlag
-    /// A file or directory.
-    case path
-    /// A path, or nothing: `--resume` alone.
-    case optionalPath
-    /// Module names, or one text that selects them (a regular expression, `all-linear`).
-    case names
-    /// A whole number or several.
-    case integers
-    /// A JSON object.
-    case object
+  public typealias Kind = FieldKind
 
-    /// What is expected, for errors.
-    public var expectation: String {
-      switch self {
-      case .flag: "true or false"
-      case .integer(let minimum, let maximum):
-        maximum == .max
-          ? "a whole number, at least \(minimum)"
-          : "a whole number from \(minimum) to \(maximum)"
-      case .number(let minimum, let maximum):
-        maximum == .infinity
-          ? "a number, at least \(minimum)" : "a number from \(minimum) to \(maximum)"
-      case .text: "a text"
-      case .textOrFlag: "a name, true or false"
-      case .choice(let names): "one of \(names.joined(separator: ", "))"
-      case .path, .optionalPath: "a path"
-      case .names: "names, separated by commas, or a regular expression"
-      case .integers: "whole numbers, separated by commas"
-      case .object: "a JSON object"
-      }
-    }
+  /// A method's declaration of the field that the option sets.
+  public struct Declaration: Sendable {
+    /// The method's name.
+    public let method: String
+    /// What it declares.
+    public let field: MethodField
   }
 
   /// What happens when a run is resumed with another value.
@@ -84,15 +50,16 @@ public struct RunOption: Sendable {
   public let group: Group
   /// What a resumed run may change.
   public let resumption: Resumption
-  /// The field of the method's configuration; all but one are spelled as the key.
-  public let fieldName: String
+  /// The methods that have the field, each with its own kind, default and meaning; none for an option
+  /// of every run.
+  public let declarations: [Declaration]
 
   init(
     _ key: String, _ kind: Kind, default defaultValue: JSONValue? = nil, _ valueName: String,
     _ help: String, group: Group = .run, resumption: Resumption = .free,
-    fieldName: String? = nil
+    declarations: [Declaration] = []
   ) {
-    self.fieldName = fieldName ?? key
+    self.declarations = declarations
     self.key = key
     self.kind = kind
     self.defaultValue = defaultValue
@@ -102,8 +69,39 @@ public struct RunOption: Sendable {
     self.resumption = resumption
   }
 
+  /// The help with the default.
+  public var helpWithDefault: String {
+    guard let defaultValue, kind != .flag else { return help }
+    return "\(help) (default: \(defaultValue.string ?? defaultValue.text()))"
+  }
+
   /// The option as it is typed.
   public var optionName: String { "--" + key.replacing("_", with: "-") }
+
+  /// Whether the option stands alone on the command line, without a value.
+  public var isFlag: Bool {
+    declarations.isEmpty ? kind == .flag : declarations.allSatisfy { $0.field.kind == .flag }
+  }
+
+  /// The kinds that a value may have: of a field, those of all methods that declare it.
+  private var kinds: [Kind] { declarations.isEmpty ? [kind] : declarations.map(\.field.kind) }
+
+  /// What is expected, for errors.
+  public var expectation: String {
+    var texts: [String] = []
+    for kind in kinds where !texts.contains(kind.expectation) { texts.append(kind.expectation) }
+    return texts.joined(separator: ", or ")
+  }
+
+  /// Reads a text as a value of this option; nil when it is none.
+  func value(of text: String) -> JSONValue? {
+    kinds.lazy.compactMap { $0.value(of: text) }.first
+  }
+
+  /// Takes a typed value as one of this option; nil when it is none.
+  func value(of value: JSONValue) -> JSONValue? {
+    kinds.lazy.compactMap { $0.value(of: value) }.first
+  }
 
   /// The option of a key.
   public static func named(_ key: String) -> RunOption? { byKey[key] }

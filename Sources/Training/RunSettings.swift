@@ -48,7 +48,7 @@ public struct RunSettings: Sendable {
     let option = try RunSettings.option(key, source)
     guard let value = option.value(of: text) else {
       throw .wrongType(
-        key: key, found: "'\(text)'", expected: option.kind.expectation, source: source)
+        key: key, found: "'\(text)'", expected: option.expectation, source: source)
     }
     entries[key] = Entry(value: value, source: source)
   }
@@ -62,7 +62,7 @@ public struct RunSettings: Sendable {
     let option = try RunSettings.option(key, source)
     guard let value = option.value(of: value) else {
       throw .wrongType(
-        key: key, found: value.text(), expected: option.kind.expectation, source: source)
+        key: key, found: value.text(), expected: option.expectation, source: source)
     }
     entries[key] = Entry(value: value, source: source)
   }
@@ -75,69 +75,5 @@ public struct RunSettings: Sendable {
   ) throws(ConfigurationError) -> RunOption {
     if let option = RunOption.named(key) { return option }
     throw .unknownKey(name: key, source: source, nearest: RunOption.nearest(to: key))
-  }
-}
-
-extension RunOption {
-  /// Reads a text as a value of this option; nil when it is none.
-  func value(of text: String) -> JSONValue? {
-    switch kind {
-    case .flag:
-      switch text.lowercased() {
-      case "true", "yes", "on": return .bool(true)
-      case "false", "no", "off": return .bool(false)
-      default: return nil
-      }
-    case .integer, .number:
-      if let whole = Int(text) { return value(of: .int(whole)) }
-      return Double(text).flatMap { value(of: .double($0)) }
-    case .text, .path: return text.isEmpty ? nil : .string(text)
-    // A file of that name is still reached as ./newest.
-    case .optionalPath: return .string(text == "newest" ? "" : text)
-    case .choice(let names): return names.contains(text) ? .string(text) : nil
-    case .textOrFlag:
-      return text == "true" || text == "false" ? .bool(text == "true") : .string(text)
-    case .names:
-      // Characters that module names never have make it a pattern, which is one text.
-      let pattern = text.contains { "*()[]^$|\\+?".contains($0) }
-      if pattern || text.lowercased() == "all-linear" { return .string(text) }
-      return .array(text.split { ", ".contains($0) }.map { .string(String($0)) })
-    case .integers:
-      let parts = text.split { ", ".contains($0) }.map { Int($0) }
-      let numbers = parts.compactMap(\.self)
-      return numbers.count == parts.count && !numbers.isEmpty
-        ? .array(numbers.map { .int($0) }) : nil
-    case .object:
-      guard let parsed = try? JSONValue(parsing: .init(text.utf8)), parsed.object != nil else {
-        return nil
-      }
-      return parsed
-    }
-  }
-
-  /// Takes a typed value as one of this option; nil when it is none.
-  func value(of value: JSONValue) -> JSONValue? {
-    switch (kind, value) {
-    case (.flag, .bool): return value
-    case (.integer(let minimum, let maximum), _):
-      return value.int.flatMap { $0 >= minimum && $0 <= maximum ? .int($0) : nil }
-    case (.number(let minimum, let maximum), _):
-      return value.double.flatMap {
-        $0.isFinite && $0 >= minimum && $0 <= maximum ? .double($0) : nil
-      }
-    case (.text, .string), (.path, .string): return value
-    case (.optionalPath, .string(let text)): return self.value(of: text)
-    case (.optionalPath, .bool(true)): return .string("")
-    case (.choice(let names), .string(let name)): return names.contains(name) ? value : nil
-    case (.textOrFlag, .string), (.textOrFlag, .bool): return value
-    case (.names, .string(let text)): return self.value(of: text)
-    case (.names, .array(let elements)):
-      return elements.allSatisfy { $0.string != nil } ? value : nil
-    case (.integers, .int): return .array([value])
-    case (.integers, .array(let elements)):
-      return elements.allSatisfy { $0.int != nil } ? value : nil
-    case (.object, .object): return value
-    default: return nil
-    }
   }
 }

@@ -7,7 +7,8 @@ import Tensors
 extension Trainer {
   /// The first line of a start, and what memory it takes.
   func begin() throws {
-    let (workspaceBytes, arenaBytes) = (memoryPlan.workspace, run.attached.arena.extent * 8)
+    let workspaceBytes = memoryPlan.workspace
+    let arenaBytes = run.attached.arena.byteCount + run.attached.method.byteCount
     run.logger.info(
       "memory of a rank besides the mapped base: \(megabytes(workspaceBytes)) activations, \(megabytes(arenaBytes)) parameters and gradients, \(megabytes(run.optimizer.byteCount)) optimiser, \(megabytes(reducer.byteCount)) reduction"
     )

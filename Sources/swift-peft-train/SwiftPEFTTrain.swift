@@ -27,6 +27,7 @@ struct SwiftPEFTTrain: ParsableCommand {
   /// Runs the command line and ends with the status that the interface promises.
   static func main() {
     var arguments = Array(CommandLine.arguments.dropFirst())
+    if TrainHelp.isAsked(arguments) { return print(TrainHelp.text, terminator: "") }
     CommandLineText.prepare(&arguments)
     do {
       var command = try parseAsRoot(arguments)

@@ -10,6 +10,9 @@ struct TrainCommand: ParsableCommand {
     discussion: """
       Every option is also a key of the YAML file given with --config, with underscores for dashes.
       Without --model and --data it trains on the demo that comes with the program.
+
+      The fields of a method carry Hugging Face's names: --r 16 --lora-alpha 32 --target-modules \
+      all-linear. 'train --help-all' lists the fields of every method and all other options.
       """)
 
   @OptionGroup var options: TrainOptions

@@ -4,7 +4,8 @@ import Training
 /// The options of `train`, each named as its key in the table of `RunOption`.
 ///
 /// Values are texts here: the table knows their kinds, and says so in one way for the command line
-/// and for YAML. A test holds the two lists against each other.
+/// and for YAML. A test holds the two lists against each other. The fields of methods are not here:
+/// the methods declare them. Help shows what everybody needs; `TrainHelp` has all.
 struct TrainOptions: ParsableArguments {
   @Option(help: "YAML file of settings; the command line wins over it") var config: String?
   @Option(help: RunOption.argumentHelp("model")) var model: String?
@@ -49,7 +50,8 @@ struct TrainOptions: ParsableArguments {
   @Flag(inversion: .prefixedNo, help: RunOption.argumentHelp("log_all_ranks"))
   var logAllRanks: Bool?
 
-  @OptionGroup(title: "Method options (Hugging Face's fields)") var methodOptions: MethodOptionGroup
+  /// Fields of the method, `KEY=VALUE` each: what `CommandLineText` makes of `--r 16`.
+  @Option(parsing: .singleValue, help: .private) var methodField: [String] = []
 
   /// Everything that was given, the YAML file first.
   func settings() throws(ConfigurationError) -> RunSettings {
@@ -63,7 +65,16 @@ struct TrainOptions: ParsableArguments {
   func given() throws(ConfigurationError) -> RunSettings {
     var settings = RunSettings()
     try settings.take(from: self)
-    try settings.take(from: methodOptions)
+    for text in methodField {
+      let parts = text.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+      let key = String(parts[0])
+      guard parts.count == 2 else {
+        throw .wrongType(
+          key: key, found: "without a value", expected: RunOption.named(key)?.expectation ?? "",
+          source: .commandLine)
+      }
+      try settings.set(key, text: String(parts[1]), source: .commandLine)
+    }
     return settings
   }
 }
@@ -74,12 +85,9 @@ extension RunOption {
     guard let option = named(key) else {
       preconditionFailure("the table of options has no '\(key)'")
     }
-    var text = option.help
-    if let value = option.defaultValue, option.kind != .flag {
-      text += " (default: \(value.string ?? value.text()))"
-    }
     return ArgumentHelp(
-      "\(text)", valueName: option.valueName.isEmpty ? nil : option.valueName)
+      "\(option.helpWithDefault)", valueName: option.valueName.isEmpty ? nil : option.valueName,
+      visibility: option.isCommon ? .default : .hidden)
   }
 }
 
@@ -111,7 +119,7 @@ extension RunSettings {
         continue
       }
       switch label {
-      case "_config": continue
+      case "_config", "_methodField": continue
       case "_shuffle":
         try set("no_shuffle", text: text == "true" ? "false" : "true", source: .commandLine)
       default: try set(RunSettings.key(label), text: text, source: .commandLine)

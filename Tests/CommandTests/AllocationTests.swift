@@ -9,35 +9,17 @@ import Testing
   private static let probe = ProcessRunner.built("allocation-probe")
   private let directory: TemporaryDirectory
 
-  /// Every method, and what else a step may have to do; each a line or two of YAML.
-  private static let methods: KeyValuePairs<String, [String]> = [
-    "lora": [
-      "method: lora", "target_modules: all-linear", "lora_dropout: 0.1", "loraplus_lr_ratio: 4",
-    ],
-    "lora-recomputed": ["method: lora", "lora_dropout: 0.1", "gradient_checkpointing: true"],
-    "lora-sgd": ["method: lora", "optimizer: sgd"],
-    "dora": ["method: lora", "use_dora: true", "target_modules: all-linear"],
-    // Ranks are dealt out in the counted steps too.
-    "adalora": ["method: adalora", "init_r: 6", "target_r: 3", "tinit: 2", "delta_t: 2"],
-    "ia3": ["method: ia3"],
-    "bottleneck": ["method: bottleneck", "dropout: 0.1"],
-    "prompt-tuning": ["method: prompt-tuning", "num_virtual_tokens: 5"],
-    "p-tuning-lstm": [
-      "method: p-tuning", "num_virtual_tokens: 5", "encoder_reparameterization_type: LSTM",
-      "encoder_hidden_size: 16", "encoder_dropout: 0.1",
-    ],
-    "p-tuning-mlp": [
-      "method: p-tuning", "num_virtual_tokens: 5", "encoder_reparameterization_type: MLP",
-      "encoder_hidden_size: 16",
-    ],
-    "prefix-tuning": ["method: prefix-tuning", "num_virtual_tokens: 5"],
-    "prefix-projected": [
-      "method: prefix-tuning", "num_virtual_tokens: 5", "prefix_projection: true",
-      "encoder_hidden_size: 16",
-    ],
-    "llama-adapter": ["method: llama-adapter", "adapter_len: 4", "adapter_layers: 2"],
-    "full": ["method: full"],
-  ]
+  /// Every method, and what else a step may have to do; each some lines of YAML.
+  private static let methods: [(name: String, lines: [String])] =
+    MethodCase.all.map { ($0.name, $0.yaml) } + [
+      ("lora-recomputed", ["method: lora", "lora_dropout: 0.1", "gradient_checkpointing: true"]),
+      ("lora-sgd", ["method: lora", "optimizer: sgd"]),
+      // Ranks are dealt out in the counted steps too.
+      (
+        "adalora-longer",
+        ["method: adalora", "init_r: 6", "target_r: 3", "tinit: 2", "delta_t: 2"]
+      ),
+    ]
 
   init() throws {
     directory = try TemporaryDirectory()

@@ -1,6 +1,7 @@
 import Datasets
 import Foundation
 import JSON
+import PEFT
 import TestSupport
 import Testing
 import Training
@@ -193,15 +194,45 @@ import Training
     #expect(try bench.run(["inspect", bench.path("nothing")]).status == 65)
   }
 
-  @Test("--help lists every option of the table, and --version says one")
-  func help() throws {
+  @Test("--help-all lists every option, the fields of methods last and by method")
+  func helpAll() throws {
     let bench = try Workbench()
-    let help = try bench.run(["train", "--help"])
+    let help = try bench.run(["train", "--help-all"])
     #expect(help.status == 0)
+    #expect(try bench.run(["--help-all"]).output == help.output)
     let words = Set(help.output.split { " \n/,".contains($0) }.map(String.init))
     for option in RunOption.all {
       #expect(words.contains(option.optionName), "\(option.optionName)")
     }
+    let places = try ["--model", "--adam-beta1", "--threads", "FIELDS OF LORA", "--r ", "--init-r"]
+      .map { try #require(help.output.range(of: $0), "\($0)").lowerBound }
+    #expect(places.max() == places.last && places[0] == places.min())
+    #expect(places[2] < places[3])
+    // Every option of a run is in one section; every method with fields has its own.
+    let keys = RunOption.sections.flatMap(\.keys)
+    #expect(keys.count == Set(keys).count)
+    #expect(Set(keys) == Set(RunOption.all.filter { $0.group == .run }.map(\.key)))
+    for method in PEFTMethods.names where !PEFTMethods.fields(of: method).isEmpty {
+      #expect(help.output.contains("FIELDS OF \(method.uppercased()):"))
+    }
+    #expect(help.output.split(separator: "\n").allSatisfy { $0.count <= 100 })
+  }
+
+  @Test("--help fits a screen, with what everybody needs first, and --version says one")
+  func help() throws {
+    let bench = try Workbench()
+    let help = try bench.run(["train", "--help"])
+    #expect(help.status == 0)
+    let lines = help.output.split(separator: "\n", omittingEmptySubsequences: false)
+    #expect(lines.count <= 50, "\(lines.count) lines")
+    let words = Set(help.output.split { " \n/,".contains($0) }.map(String.init))
+    for option in RunOption.all {
+      #expect(words.contains(option.optionName) == option.isCommon, "\(option.optionName)")
+    }
+    #expect(help.output.contains("--help-all"))
+    let places = try ["--model", "--data", "--output-dir", "--method", "--global-batch-size"]
+      .map { try #require(help.output.range(of: "  " + $0 + " <")).lowerBound }
+    #expect(places == places.sorted())
     #expect(!help.output.contains("--time-limit"), "what is not built is not offered")
     let version = try bench.run(["--version"])
     #expect(version.status == 0 && version.output.first?.isNumber == true)

@@ -8,16 +8,16 @@ import Testing
 
 @Suite("Instruction sets", .serialized) struct InstructionSetTests {
   /// A few steps of a method on the demo's base.
-  private func options(_ method: String, output: String, bench: Workbench) -> [String] {
+  private func options(_ method: MethodCase, output: String, bench: Workbench) -> [String] {
     let demo = DemoDatasetTests.directory
     return [
-      "--model", demo.path, "--data", demo.appendingPathComponent("demo.h5").path, "--method",
-      method == "dora" ? "lora" : method, "--precision", "f32", "--threads", "1",
+      "--model", demo.path, "--data", demo.appendingPathComponent("demo.h5").path,
+      "--precision", "f32", "--threads", "1",
       "--global-batch-size", "4", "--max-steps", "3", "--learning-rate", "0.01",
       "--output-dir", output,
-    ] + (MethodDeterminismTests.methods[method] ?? [])
+    ] + method.arguments
       // Prune within the three steps.
-      + (method == "adalora" ? ["--tinit", "0", "--tfinal", "1", "--delta-t", "1"] : [])
+      + (method.name == "adalora" ? ["--tinit", "0", "--tfinal", "1", "--delta-t", "1"] : [])
   }
 
   private func adapter(_ output: String) throws -> [String: [UInt8]] {
@@ -30,8 +30,8 @@ import Testing
 
   @Test(
     "Every set trains the same adapter, byte for byte", .enabled(if: InstructionSet.best != .scalar),
-    arguments: MethodDeterminismTests.methods.keys.sorted())
-  func sameAdapter(method: String) throws {
+    arguments: MethodCase.all)
+  func sameAdapter(method: MethodCase) throws {
     let bench = try Workbench()
     var expected: [String: [UInt8]] = [:]
     for set in [InstructionSet.scalar] + InstructionSet.available.filter({ $0 != .scalar }) {
@@ -48,8 +48,9 @@ import Testing
 
   @Test(
     "A job of unlike ranks trains the same adapter, and says so",
-    .enabled(if: InstructionSet.best != .scalar), arguments: ["lora", "p-tuning", "adalora"])
-  func mixedRanks(method: String) throws {
+    .enabled(if: InstructionSet.best != .scalar), arguments: ["lora", "p-tuning-lstm", "adalora"])
+  func mixedRanks(name: String) throws {
+    let method = try #require(MethodCase.all.first { $0.name == name })
     let bench = try Workbench()
     let (alone, mixed) = (bench.path("alone"), bench.path("mixed"))
     let first = try bench.run(options(method, output: alone, bench: bench))

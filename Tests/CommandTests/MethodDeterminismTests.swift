@@ -4,38 +4,18 @@ import Testing
 
 /// What the file on ranks and threads says of LoRA, said of all methods, in both precisions.
 @Suite("Every method, in f32 and in bf16", .serialized) struct MethodDeterminismTests {
-  /// Options besides the method's name; sizes fit the tiny base.
-  static let methods: [String: [String]] = [
-    "lora": ["--r", "3", "--lora-dropout", "0.1", "--target-modules", "all-linear"],
-    "dora": ["--r", "3", "--use-dora", "--target-modules", "q_proj,v_proj,down_proj"],
-    // Warm-up, pruning and the final phase all happen in 12 steps, pruning on both sides of step 5.
-    "adalora": [
-      "--init-r", "4", "--target-r", "2", "--tinit", "2", "--tfinal", "3", "--delta-t", "2",
-      "--target-modules", "all-linear",
-    ],
-    "ia3": [],
-    "bottleneck": ["--bottleneck-size", "4"],
-    "prompt-tuning": ["--num-virtual-tokens", "4"],
-    "p-tuning": ["--num-virtual-tokens", "4", "--encoder-hidden-size", "8"],
-    "prefix-tuning": [
-      "--num-virtual-tokens", "4", "--prefix-projection", "--encoder-hidden-size", "8",
-    ],
-    "llama-adapter": ["--adapter-len", "4", "--adapter-layers", "2"],
-    "full": [],
-  ]
-
   @Test(
-    "Ranks, and resuming in mid-schedule, change no bit", arguments: methods.keys.sorted(),
+    "Ranks, and resuming in mid-schedule, change no bit", arguments: MethodCase.all,
     ["f32", "bf16"])
-  func sameBits(method: String, precision: String) throws {
+  func sameBits(method: MethodCase, precision: String) throws {
     let bench = try Workbench()
     let options =
       [
-        "--method", method == "dora" ? "lora" : method, "--precision", precision, "--threads", "1",
+        "--precision", precision, "--threads", "1",
         "--model", bench.model, "--data", bench.data, "--global-batch-size", "5",
         "--num-epochs", "4", "--learning-rate", "0.01", "--warmup-steps", "2", "--save-steps", "5",
         "--save-total-limit", "0",
-      ] + (Self.methods[method] ?? [])
+      ] + method.arguments
     let (alone, three, resumed) = (bench.path("1"), bench.path("3"), bench.path("2"))
     let first = try bench.run(options + ["--output-dir", alone])
     try #require(first.status == 0, "\(first.errors)")

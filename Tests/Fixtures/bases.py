@@ -127,6 +127,7 @@ BASES = {
         make=lambda: llama(rope_parameters=rope("llama3", 50.0, **LLAMA3)),
         config=old_spelling(50.0, dict(rope_type="llama3", **LLAMA3))),
     "llama-biases": dict(make=lambda: llama(attention_bias=True, mlp_bias=True, head_dim=12)),
+    "llama-output-bias": dict(make=lambda: llama(attention_bias=True)),
     "llama-tied": dict(make=lambda: llama(tie_word_embeddings=True)),
     "llama-bf16": dict(make=llama, dtype=torch.bfloat16),
     "llama-f16-sharded": dict(make=llama, dtype=torch.float16, max_shard_size="12KB"),

@@ -92,3 +92,23 @@ CASES |= {
     "full-qwen2": full("qwen2"),
     "full-gpt2": full("gpt2", **QUIET),
 }
+
+
+def start_in_base(name, parameter, generator):
+    """A little away from the factors that PEFT took out of the base."""
+    parameter.add_(0.1 * noise(parameter, generator))
+
+
+def in_base(base, word, training=None, **fields):
+    return lora(base, training, init_lora_weights=word, **fields) | dict(
+        start=start_in_base, save_converted=True)
+
+
+# The base is less by the factors; what PEFT converts the adapter to, for the whole base, is in
+# converted-adapter.
+CASES |= {
+    "lora-llama-pissa": in_base("llama", "pissa", target_modules=["q_proj", "v_proj", "up_proj"]),
+    "lora-qwen2-pissa-rslora": in_base("qwen2", "pissa", use_rslora=True),
+    "lora-gpt2-pissa": in_base("gpt2", "pissa", fan_in_fan_out=True),
+    "lora-llama-olora": in_base("llama", "olora", target_modules=["k_proj", "down_proj"]),
+}

@@ -7,7 +7,10 @@ f32 with eager attention, and gives the same files again. README.md says what is
 """
 
 import argparse
+import copy
 import json
+import tempfile
+from pathlib import Path
 
 import peft
 import torch
@@ -21,6 +24,7 @@ from cases import CASES as LORA_CASES
 from common import HERE
 from methods import CASES as METHOD_CASES
 
+INITIAL = Path(tempfile.mkdtemp()) / "initial"
 VERSIONS = {"torch": (torch, "2.9.1"), "transformers": (transformers, "5.23.0"),
             "peft": (peft, "0.21.2")}
 
@@ -51,6 +55,8 @@ def attach(model, case, seed):
     config.task_type = "CAUSAL_LM"
     model = peft.get_peft_model(model, config).eval()
     model.peft_config["default"].base_model_name_or_path = case["base"]
+    if case.get("save_converted"):  # what the conversion takes off again
+        save_initial(model)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
@@ -59,9 +65,29 @@ def attach(model, case, seed):
     return model
 
 
+def save_initial(model):
+    """The factors that the adapter starts as, as an adapter of plain LoRA."""
+    config = model.peft_config["default"]
+    word, config.init_lora_weights = config.init_lora_weights, True
+    model.save_pretrained(INITIAL)
+    config.init_lora_weights = word
+
+
+def save_converted(model, directory):
+    """The adapter as PEFT converts it for the base as it was."""
+    config = copy.deepcopy(model.peft_config["default"])
+    model.save_pretrained(directory, path_initial_model_for_weight_conversion=str(INITIAL))
+    model.peft_config["default"] = config
+    tidy(directory)
+
+
 def save(model, directory):
     """Saves the adapter. Sets are written in no particular order: sorting gives the same file."""
     model.save_pretrained(directory)
+    tidy(directory)
+
+
+def tidy(directory):
     (directory / "README.md").unlink(missing_ok=True)
     path = directory / "adapter_config.json"
     config = json.loads(path.read_text())
@@ -91,6 +117,8 @@ def write_case(name, case):
     else:
         model = attach(model, case, seed)
         save(model, directory / "adapter")
+        if case.get("save_converted"):
+            save_converted(model, directory / "converted-adapter")
         parameters = trainable(model, case["method"])
         check_saved(directory / "adapter" / "adapter_model.safetensors", parameters)
     common.record(model, case, parameters, directory)

@@ -2,7 +2,7 @@
 
 import torch
 from peft import (
-    AdaLoraConfig, AdaptionPromptConfig, IA3Config, PrefixTuningConfig, PromptEncoderConfig,
+    AdaLoraConfig, AdaptionPromptConfig, IA3Config, MissConfig, PrefixTuningConfig, PromptEncoderConfig,
     PromptTuningConfig)
 
 FAMILIES = ["llama", "mistral", "qwen2", "qwen3", "gpt2"]
@@ -125,6 +125,7 @@ CASES |= {f"p-tuning-{base}-lstm": p_tuning(base, "LSTM", encoder_num_layers=1)
 CASES["p-tuning-llama-lstm-2"] = p_tuning(
     "llama", "LSTM", encoder_num_layers=2, encoder_hidden_size=6)
 CASES |= {"llama-adapter-llama": adaption("llama", 1), "llama-adapter-llama-all": adaption("llama", 2),
+          "llama-adapter-llama-output-bias": adaption("llama-output-bias", 1),
           "llama-adapter-mistral": adaption("mistral", 2), "llama-adapter-gpt2": adaption("gpt2", 2)}
 CASES |= {f"adalora-{base}": adalora(base) for base in ["llama", "qwen2", "qwen3", "gpt2"]}
 CASES["adalora-mistral"] = adalora("mistral", target_modules=["q_proj", "down_proj"])
@@ -133,3 +134,20 @@ CASES["adalora-llama-clip"] = adalora(
     orth_reg_weight=0.1, beta1=0.7, beta2=0.6)
 CASES["adalora-llama-empty-module"] = adalora(
     "llama", start=start_adalora_weak, target_modules=["q_proj", "k_proj"], target_r=2)
+
+
+def miss(base, **fields):
+    fields = dict(r=4) | fields
+    return make("miss", base, lambda: MissConfig(**fields), gaussian(0.3))
+
+
+CASES |= {f"miss-{base}": miss(base) for base in ["llama", "mistral", "qwen2", "qwen3"]}
+CASES |= {
+    # 5 divides neither 32 nor 48: the last shard is filled up.
+    "miss-llama-all-linear": miss("llama", r=5, target_modules="all-linear"),
+    "miss-qwen2-mini": miss("qwen2", init_weights="mini", mini_r=8, r=6,
+                            target_modules=["q_proj", "v_proj", "down_proj"]),
+    "miss-llama-bat": miss("llama", init_weights="bat", target_modules=["q_proj", "v_proj", "up_proj"]),
+    "miss-llama-biases": miss("llama-biases", bias="MiSS_only", r=8,
+                              target_modules=["q_proj", "down_proj"]),
+}

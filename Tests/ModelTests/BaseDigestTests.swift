@@ -56,8 +56,17 @@ import Testing
     let one = try open(fixturePath("model/llama"))
     #expect(one.fingerprint.hasPrefix("v2:"))
     #expect(one.fingerprint.count == 19)
-    let shards = try open(fixturePath("model/llama-sharded"))
-    #expect(shards.fingerprint == one.fingerprint)
+    // The same tensors in a file of another name, which an index leads to.
+    let (source, shard) = (fixturePath("model/llama"), "model-00001-of-00001.safetensors")
+    let copy = directory.path("renamed")
+    try FileManager.default.createDirectory(atPath: copy, withIntermediateDirectories: true)
+    for (from, to) in [("config.json", "config.json"), ("model.safetensors", shard)] {
+      try FileManager.default.copyItem(atPath: "\(source)/\(from)", toPath: "\(copy)/\(to)")
+    }
+    let map = one.digest.tensors.map { "\"\($0.name)\": \"\(shard)\"" }.joined(separator: ",")
+    try Data("{\"metadata\": {}, \"weight_map\": {\(map)}}".utf8).write(
+      to: URL(fileURLWithPath: copy + "/model.safetensors.index.json"))
+    #expect(try open(copy).fingerprint == one.fingerprint)
     #expect(try open(fixturePath("model/llama-tied")).fingerprint != one.fingerprint)
     let compute = Compute(threads: 2)
     let contents = try open(Self.demo).contents

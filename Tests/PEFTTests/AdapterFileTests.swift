@@ -9,6 +9,15 @@ import Testing
 struct AdapterFileTests {
   static let cases = GoldenCase.names("").filter { !$0.hasPrefix("full-") }
 
+  /// Those that are not converted when they are written.
+  static let plainCases = cases.filter { !InitialFactorTests.cases.contains($0) }
+
+  @Test("There are files of every method that writes an adapter")
+  func everyMethod() throws {
+    let methods = Set(try Self.cases.map { try GoldenCase($0).method })
+    #expect(methods == MethodCase.methods.subtracting(["full"]))
+  }
+
   @Test("An adapter of the reference gives its logits", arguments: cases)
   func logits(_ name: String) throws {
     let golden = try GoldenCase(name)
@@ -18,7 +27,7 @@ struct AdapterFileTests {
     #expect(error <= 1e-5, "logits are off by \(error) of their norm")
   }
 
-  @Test("An adapter of the reference is written as it was read", arguments: cases)
+  @Test("An adapter of the reference is written as it was read", arguments: plainCases)
   func roundTrip(_ name: String) throws {
     let golden = try GoldenCase(name)
     let (options, tensors) = try AdaptedBase.adapter(golden)
@@ -80,7 +89,10 @@ struct AdapterFileTests {
     ("bottleneck", "non_linearity", "elu"), ("bottleneck", "original_ln_before", true),
     ("adalora", "r", 4), ("adalora", "target_r", 12), ("adalora", "use_rslora", true),
     ("adalora", "use_dora", true), ("lora", "use_qalora", true),
-    ("lora", "init_lora_weights", "pissa"), ("lora", "init_lora_weights", "orthogonal"),
+    ("lora", "init_lora_weights", "pissa_niter_"), ("lora", "init_lora_weights", "orthogonal"),
+    ("lora", "init_lora_weights", "corda"), ("lora", "init_lora_weights", "loftq"),
+    ("lora", "init_lora_weights", "lora_ga"), ("lora", "init_lora_weights", "eva"),
+    ("miss", "init_weights", "bone"), ("miss", "r", 33), ("miss", "miss_dropout", 1),
     ("lora", "target_modules", ".*(q_proj|lm_head)"), ("lora", "target_modules", ["embed_tokens"]),
     ("lora", "layers_to_transform", [9]), ("lora", "exclude_modules", ".*"),
     ("lora", "modules_to_save", ["nope"]),
@@ -169,9 +181,19 @@ struct AdapterFileTests {
       "ia3", on: "gpt2", export.configuration.object ?? [:], loading: export.tensors)
   }
 
-  @Test("LLaMA-Adapter refuses a base whose o_proj has a bias")
-  func outputBias() {
-    #expect(throws: PEFTError.self) { _ = try AdaptedBase("llama-adapter", on: "llama-biases") }
+  @Test("An adapter that carries saved embeddings is refused by their names")
+  func savedEmbeddings() throws {
+    let export = try #require(try AdaptedBase("lora", on: "llama").method.export(baseName: ""))
+    for name in ["model.embed_tokens.weight", "lm_head.weight"] {
+      let table = NamedTensor(
+        name: "base_model.model.\(name)", shape: [53, 32],
+        values: Array(repeating: 0, count: 53 * 32))
+      let error = #expect(throws: PEFTError.self) {
+        _ = try AdaptedBase("lora", on: "llama", [:], loading: export.tensors + [table])
+      }
+      #expect(error?.description.contains(name) == true)
+      #expect(error?.description.contains("save_embedding_layers") == true)
+    }
   }
 
   @Test("AdaLoRA has no default targets on Mistral")

@@ -105,11 +105,13 @@ import Testing
     #expect(counted == adapter - length * 5 * hidden)
   }
 
-  @Test("Parts add up to the whole, for every method and family", arguments: PEFTMethods.names)
-  func parts(method: String) throws {
+  @Test("Parts add up to the whole, for every method and family", arguments: MethodCase.all)
+  func parts(method: MethodCase) throws {
     for family in ["llama", "gpt2", "mistral"] {
       let base: AdaptedBase
-      do { base = try AdaptedBase(method, on: family) } catch is PEFTError { continue }
+      do { base = try AdaptedBase(method.method, on: family, method.options) } catch is PEFTError {
+        continue
+      }
       let arithmetic = base.decoder.usefulArithmetic
       let sum = StepPart.allCases.reduce(0) { sum, part in
         StepDirection.allCases.reduce(sum) {

@@ -60,10 +60,10 @@ final class GoldenRun {
   /// Takes over another run's tensors, moments and state, as from a checkpoint.
   func resume(from other: GoldenRun) throws {
     try method.load(
-      other.arena.slots.filter { $0.role.isOptimized }.map {
+      other.arena.slots.filter { $0.role != .computed }.map {
         NamedTensor(name: $0.name, shape: $0.shape, values: other.arena.values($0).elements)
       })
-    for slot in arena.slots {
+    for slot in arena.slots where slot.role.hasGradient {
       firstMoment.view(slot).copy(from: other.firstMoment.view(slot))
       secondMoment.view(slot).copy(from: other.secondMoment.view(slot))
     }

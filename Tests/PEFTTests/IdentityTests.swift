@@ -10,34 +10,17 @@ import Testing
 struct IdentityTests {
   static let families = ["llama", "mistral", "qwen2", "qwen3", "gpt2"]
 
-  static let methods: [(String, [String: JSONValue])] = [
-    ("lora", ["lora_dropout": 0.1]), ("lora", ["use_dora": true]), ("ia3", [:]),
-    ("adalora", [:]), ("llama-adapter", ["adapter_len": 3, "adapter_layers": 2]),
-    ("bottleneck", ["init_weights": "mam_adapter", "reduction_factor": 8]),
-  ]
+  @Test("There is a case of every method")
+  func everyMethod() { #expect(MethodCase.methods == Set(PEFTMethods.names)) }
 
-  @Test("The start's logits are the base's", arguments: families)
-  func identity(_ base: String) throws {
+  @Test(
+    "The start's logits are the base's, or for prompts and prefixes are not",
+    arguments: families, MethodCase.all)
+  func identity(_ base: String, _ method: MethodCase) throws {
     let expected = try AdaptedBase.logits(
       of: Decoder(directory: Fixtures.model(base)), Compute(threads: 1))
-    for (method, options) in Self.methods {
-      var options = options
-      if method == "adalora" { options["target_modules"] = "all-linear" }
-      let adapted = try AdaptedBase(method, on: base, options)
-      #expect(try adapted.logits() == expected, "\(method) on \(base)")
-    }
-  }
-
-  @Test("Prompts and prefixes, a prefix of zeros too, are not the base", arguments: families)
-  func prompts(_ base: String) throws {
-    let expected = try AdaptedBase.logits(
-      of: Decoder(directory: Fixtures.model(base)), Compute(threads: 1))
-    for (method, options) in [
-      ("prompt-tuning", ["num_virtual_tokens": 2]), ("p-tuning", ["num_virtual_tokens": 2]),
-      ("prefix-tuning", ["num_virtual_tokens": 2, "init_weights": "zero"]),
-    ] as [(String, [String: JSONValue])] {
-      #expect(try AdaptedBase(method, on: base, options).logits() != expected)
-    }
+    let adapted = try AdaptedBase(method.method, on: base, method.options)
+    #expect(try (adapted.logits() == expected) == method.startsAtBase)
   }
 
   @Test("A prompt starts at embedding rows where it is asked to")

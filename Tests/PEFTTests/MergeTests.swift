@@ -12,7 +12,7 @@ import Testing
 @Suite("Merging")
 struct MergeTests {
   static let cases = GoldenCase.names("").filter { name in
-    ["ia3", "adalora", "lora"].contains { name.hasPrefix($0 + "-") }
+    ["ia3", "adalora", "lora", "miss"].contains { name.hasPrefix($0 + "-") }
       && !["lora-llama-bf16"].contains(name)
   }
 
@@ -56,12 +56,16 @@ struct MergeTests {
     try writer.finish()
   }
 
-  @Test("The five that cannot be merged say why")
-  func refusals() throws {
-    for method in PEFTMethods.names {
-      let reason = try AdaptedBase(method, on: "llama", [:]).method.mergeRefusal
-      let merges = ["lora", "adalora", "ia3", "full"].contains(method)
-      #expect((reason == nil) == merges, "\(method)")
+  @Test("Those that cannot be merged say why", arguments: MethodCase.all)
+  func refusals(_ method: MethodCase) throws {
+    let adapted = try AdaptedBase(method.method, on: "llama", method.options)
+    #expect((adapted.method.mergeRefusal == nil) == method.merges)
+  }
+
+  @Test("There are merged golden cases of every method that merges")
+  func everyMethod() {
+    for method in MethodCase.all where method.merges && method.method != "full" {
+      #expect(Self.cases.contains { $0.hasPrefix(method.method + "-") }, "\(method)")
     }
   }
 }

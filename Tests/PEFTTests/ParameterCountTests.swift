@@ -13,6 +13,7 @@ struct ParameterCountTests {
   static let rows: [(String, [String: JSONValue], Int, Int)] = [
     ("bottleneck", ["reduction_factor": 16], 1_789_056, 2_525_040),
     ("ia3", [:], 64_512, 57_600),
+    ("miss", ["r": 64], 1_769_472, 1_474_560),
     ("prompt-tuning", ["num_virtual_tokens": 20], 15_360, 11_520),
     ("prefix-tuning", ["num_virtual_tokens": 20], 368_640, 230_400),
     (
@@ -35,6 +36,8 @@ struct ParameterCountTests {
 
   @Test("Every method has as many as the reference")
   func counts() throws {
+    // What full fine-tuning trains is the base itself.
+    #expect(Set(Self.rows.map(\.0)) == Set(PEFTMethods.names).subtracting(["full"]))
     let directory = try TemporaryDirectory()
     let gpt2 = try Self.hollowGPT2(directory.path("gpt2"))
     let smol = try Self.hollowSmolLM(directory.path("smol"))

@@ -8,10 +8,7 @@ import Testing
 struct ResumeTests {
   @Test(
     "A run cut in the middle of its schedule ends as the uninterrupted one, bit for bit",
-    arguments: [
-      "adalora-llama", "adalora-llama-clip", "p-tuning-llama-lstm-2", "p-tuning-gpt2-mlp",
-      "prefix-tuning-qwen3-projection", "bottleneck-llama", "lora-llama-dora",
-    ], [3, 6])
+    arguments: cases, [3, 6])
   func resume(_ name: String, at cut: Int) throws {
     let golden = try GoldenCase(name)
     let whole = try GoldenRun(golden)
@@ -27,6 +24,18 @@ struct ResumeTests {
       #expect(
         whole.arena.values(slot).elements == second.arena.values(slot).elements, "\(slot.name)")
     }
+  }
+
+  static let cases = [
+    "adalora-llama", "adalora-llama-clip", "p-tuning-llama-lstm-2", "p-tuning-gpt2-mlp",
+    "prefix-tuning-qwen3-projection", "bottleneck-llama", "lora-llama-dora", "miss-llama-bat",
+    "prompt-tuning-llama", "ia3-llama", "llama-adapter-llama", "full-llama-tied",
+  ]
+
+  @Test("Every method is resumed")
+  func everyMethod() throws {
+    let methods = Set(try Self.cases.map { try GoldenCase($0).method })
+    #expect(methods == MethodCase.methods)
   }
 
   private func take(_ run: GoldenRun, _ step: Int) {

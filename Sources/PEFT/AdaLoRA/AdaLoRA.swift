@@ -19,7 +19,15 @@ import Tensors
 /// training loop must, and often does not.
 public final class AdaLoRA: PEFTMethod {
   /// `adalora`.
-  public let name = "adalora"
+  public static let methodName = "adalora"
+  /// `ADALORA`.
+  public static let peftType: String? = "ADALORA"
+  /// What a user may set.
+  public static let fields: [MethodField] = AdaLoRAConfiguration.fields
+  /// See `SuggestedRate`.
+  public static func suggestedRate(_ fields: [String: JSONValue]) -> SuggestedRate {
+    .weights(1e-3)
+  }
   private let configuration: AdaLoRAConfiguration
   private var sites: [Site] = []
   private var base: BaseTensors
@@ -56,6 +64,7 @@ public final class AdaLoRA: PEFTMethod {
     isTransposed = layers.contains { $0.weight.weight.layout == .inputMajor }
     notes = configuration.targeting.unmatched(in: decoder)
     let rank = configuration.initialRank
+    plan.scratchByteCount += 4 * rank * rank  // of the orthogonality term
     for layer in layers.sorted(by: { $0.block > $1.block }) {
       let key = huggingFacePrefix + layer.path
       sites.append(
@@ -82,12 +91,7 @@ public final class AdaLoRA: PEFTMethod {
           b: TrainedMatrix(site.places.b, in: arena)),
         scaling: configuration.scaling, dropout: configuration.dropout)
     }
-    do {
-      try decoder.attach(hooks)
-      try base.attach(to: decoder, arena: arena)
-    } catch {
-      throw .unsupportedBase(method: name, reason: error.description)
-    }
+    try hooks.attach(to: decoder, as: name, base: base, arena: arena)
   }
 
   /// E = 0, A and B ~ N(0, 0.02²); all N(0, 1) with `init_lora_weights` false.
@@ -239,7 +243,7 @@ public final class AdaLoRA: PEFTMethod {
       }
       let places = (0..<rank).filter { isLeft[module * rank + $0] }
       let isColumns = tensor.name == sites[module].places.b.name
-      tensors.append(cut(tensor, to: places, isColumns: isColumns))
+      tensors.append(Self.cut(tensor, to: places, isColumns: isColumns))
     }
     let fallback = configuration.warmupSteps + configuration.finalSteps + 1
     return AdapterExport(
@@ -250,7 +254,25 @@ public final class AdaLoRA: PEFTMethod {
       tensors: tensors)
   }
 
-  private func cut(_ tensor: NamedTensor, to places: [Int], isColumns: Bool) -> NamedTensor {
+  /// The triplets that the rank pattern has left; a checkpoint keeps every one.
+  public static func export(
+    _ tensors: [NamedTensor], configuration: JSONValue, notes: [String]
+  ) -> AdapterExport {
+    let pattern = configuration["rank_pattern"]
+    let kept = tensors.map { tensor -> NamedTensor in
+      let suffix = tensor.name.suffix(7)
+      guard tensor.shape.count == 2, [".lora_A", ".lora_B", ".lora_E"].contains(suffix),
+        tensor.name.hasPrefix(huggingFacePrefix)
+      else { return tensor }
+      let module = tensor.name.dropFirst(huggingFacePrefix.count).dropLast(7)
+      guard let left = pattern?[module + ".lora_E"]?.array else { return tensor }
+      let places = left.indices.filter { left[$0].bool == true }
+      return cut(tensor, to: places, isColumns: suffix == ".lora_B")
+    }
+    return AdapterExport(configuration: configuration, tensors: kept, notes: notes)
+  }
+
+  private static func cut(_ tensor: NamedTensor, to places: [Int], isColumns: Bool) -> NamedTensor {
     let (rows, columns) = (tensor.shape[0], tensor.shape[1])
     let all = tensor.values
     var values: [Float] = []
@@ -266,6 +288,9 @@ public final class AdaLoRA: PEFTMethod {
     let shape = isColumns ? [rows, places.count] : [places.count, columns]
     return NamedTensor(name: tensor.name, shape: shape, values: values)
   }
+
+  /// The importance averages and the regulariser's matrix.
+  public var byteCount: Int { (allocator?.byteCount ?? 0) + (orthogonality?.byteCount ?? 0) }
 
   // MARK: Merging
 

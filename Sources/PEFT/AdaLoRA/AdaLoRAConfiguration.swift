@@ -32,30 +32,66 @@ struct AdaLoRAConfiguration {
   let source: String
   private let qaloraGroupSize: Int
 
+  /// What a user may set.
+  static let fields = MethodField.joined([
+    [
+      MethodField(
+        "init_r", .integer(minimum: 1, maximum: 1 << 24), default: 12, "R", "rank at the start"),
+      MethodField(
+        "target_r", .integer(minimum: 1, maximum: 1 << 24), default: 8, "R",
+        "mean rank at the end"),
+      MethodField(
+        "tinit", .integer(minimum: 0, maximum: 1 << 40), default: 0, "N", "steps before pruning"),
+      MethodField(
+        "tfinal", .integer(minimum: 0, maximum: 1 << 40), default: 0, "N", "steps after pruning"),
+      MethodField(
+        "deltaT", .integer(minimum: 1, maximum: 1 << 40), default: 1, "N",
+        "steps between prunings"),
+      MethodField(
+        "total_step", .integer(minimum: 1, maximum: 1 << 40), "N",
+        "steps of the schedule (default: the run's)"),
+      MethodField("lora_alpha", .anyNumber, default: 8, "X", "scaling is alpha / init_r"),
+      MethodField("lora_dropout", .probability, default: 0.0, "P", "dropout in front of A"),
+    ], .targeting, .layers,
+    [
+      MethodField(
+        "beta1", decay, default: 0.85, "X", "decay of the importance's average"),
+      MethodField(
+        "beta2", decay, default: 0.85, "X", "decay of its uncertainty's average"),
+      MethodField(
+        "orth_reg_weight", .number(minimum: 0, maximum: 1e30), default: 0.5, "X",
+        "weight of the regulariser"),
+    ], .biases("lora_only"),
+    [
+      MethodField("init_lora_weights", .flag, default: true, "", "start at the base")
+    ], .storageOrder,
+  ])
+
+  /// A decay, which is neither 0 nor 1.
+  private static let decay = FieldKind.number(minimum: 1e-12, maximum: 1 - 1e-12)
+
   /// Reads and checks every field; what PEFT would ignore or cannot do is refused.
   init(_ options: MethodOptions) throws(PEFTError) {
     source = options.source
     try options.readCommon(peftType: "ADALORA")
-    initialRank = try options.int("init_r", default: 12)
-    targetRank = try options.int("target_r", default: 8)
-    alpha = try options.double("lora_alpha", default: 8)
-    dropout = try options.double("lora_dropout", default: 0, in: 0...0.999)
-    bias = try options.word("bias", default: "none", of: ["none", "all", "lora_only"])
-    warmupSteps = try options.int("tinit", default: 0, in: 0...1 << 40)
-    finalSteps = try options.int("tfinal", default: 0, in: 0...1 << 40)
-    interval = try options.int("deltaT", default: 1, in: 1...1 << 40)
-    beta1 = try options.double("beta1", default: 0.85, in: 1e-12...(1 - 1e-12))
-    beta2 = try options.double("beta2", default: 0.85, in: 1e-12...(1 - 1e-12))
-    orthogonality = try options.double("orth_reg_weight", default: 0.5, in: 0...1e30)
-    totalSteps =
-      options.value("total_step") == nil
-      ? nil : try options.int("total_step", default: 1, in: 1...1 << 40)
+    initialRank = try options.int("init_r")
+    targetRank = try options.int("target_r")
+    alpha = try options.double("lora_alpha")
+    dropout = try options.double("lora_dropout")
+    bias = try options.word("bias")
+    warmupSteps = try options.int("tinit")
+    finalSteps = try options.int("tfinal")
+    interval = try options.int("deltaT")
+    beta1 = try options.double("beta1")
+    beta2 = try options.double("beta2")
+    orthogonality = try options.double("orth_reg_weight")
+    totalSteps = try options.optionalInt("total_step")
     rankPattern = try Self.pattern(options)
     targeting = try ModuleTargeting(options)
     modulesToSave = targeting.modulesToSave
-    startsAtIdentity = try options.bool("init_lora_weights", default: true)
+    startsAtIdentity = try options.bool("init_lora_weights")
     qaloraGroupSize = try options.int("qalora_group_size", default: 16)
-    _ = try options.bool("fan_in_fan_out", default: false)
+    _ = try options.bool("fan_in_fan_out")
     options.ignore("megatron_core", "eva_config")
     if try options.int("r", default: 8) != 8 {
       throw options.wrong("r", options.value("r") ?? .null, "init_r and target_r, AdaLoRA's ranks")

@@ -13,6 +13,9 @@ final class OrthogonalityTerm {
   /// - Parameter rank: R₀.
   init(rank: Int) { memory = FloatBufferOwner(rows: rank, columns: rank) }
 
+  /// Bytes of M.
+  var byteCount: Int { memory.byteCount }
+
   /// Adds the gradient of `weight · ‖A Aᵀ − I‖_F` for `a` [R, in].
   func addGradient(rows a: TrainedMatrix, weight: Double, on compute: Compute) {
     let m = memory.view
@@ -40,6 +43,8 @@ final class OrthogonalityTerm {
 /// Owns a matrix.
 final class FloatBufferOwner {
   private let buffer: FloatBuffer
+  /// Its bytes.
+  var byteCount: Int { buffer.count * 4 }
   /// The matrix.
   let view: MatrixView
 

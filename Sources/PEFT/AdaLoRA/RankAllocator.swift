@@ -53,6 +53,11 @@ final class RankAllocator {
     kept = Array(repeating: true, count: initialBudget)
   }
 
+  /// Bytes of averages and scores.
+  var byteCount: Int {
+    [importance, uncertainty, scores, ordered].reduce(0) { $0 + $1.byteCount }
+  }
+
   /// The budget of a step and whether its schedule prunes then.
   func schedule(_ step: Int, totalSteps: Int) -> (budget: Int, isMasking: Bool) {
     let last = totalSteps - configuration.finalSteps

@@ -17,7 +17,19 @@ import Tensors
 /// into the base: f is not linear. PEFT has no such method; the files are AdapterHub's.
 public final class BottleneckAdapter: PEFTMethod {
   /// `bottleneck`.
-  public let name = "bottleneck"
+  public static let methodName = "bottleneck"
+  /// PEFT has none.
+  public static let peftType: String? = nil
+  /// What a user may set.
+  public static let fields: [MethodField] = BottleneckConfiguration.fields
+  /// AdapterHub's files have no `peft_type`, but an object `config`.
+  public static func recognizes(_ configuration: JSONValue) -> Bool {
+    configuration["peft_type"] == nil && configuration["config"]?.object != nil
+  }
+  /// See `SuggestedRate`.
+  public static func suggestedRate(_ fields: [String: JSONValue]) -> SuggestedRate {
+    .weights(5e-4)
+  }
   private let configuration: BottleneckConfiguration
   private var sites: [Site] = []
   private var arena: ParameterArena?
@@ -77,11 +89,7 @@ public final class BottleneckAdapter: PEFTMethod {
         activation: configuration.activation, scaling: configuration.scaling,
         dropout: configuration.dropout)
     }
-    do {
-      try decoder.attach(hooks)
-    } catch {
-      throw .unsupportedBase(method: name, reason: error.description)
-    }
+    try hooks.attach(to: decoder, as: name, arena: arena)
   }
 
   /// Draws the weights by `init_weights`; biases are zero.
@@ -121,9 +129,18 @@ public final class BottleneckAdapter: PEFTMethod {
           + "the adapter, AdapterHub will not."
       ]
     }
-    return AdapterExport(
-      configuration: configuration.json(baseName: baseName, decoder: decoder),
-      weightFileName: "adapter.safetensors", tensors: storedTensors(of: arena), notes: notes)
+    return Self.export(
+      storedTensors(of: arena),
+      configuration: configuration.json(baseName: baseName, decoder: decoder), notes: notes)
+  }
+
+  /// All tensors, in a file of AdapterHub's name.
+  public static func export(
+    _ tensors: [NamedTensor], configuration: JSONValue, notes: [String]
+  ) -> AdapterExport {
+    AdapterExport(
+      configuration: configuration, weightFileName: "adapter.safetensors", tensors: tensors,
+      notes: notes)
   }
 
   /// Why there is nothing to fold into.

@@ -33,6 +33,27 @@ struct BottleneckConfiguration {
   private let hiddenSize: Int?
   private let source: String
 
+  /// What a user may set.
+  static let fields: [MethodField] = [
+    MethodField(
+      "bottleneck_size", .integer(minimum: 1, maximum: 1 << 24), "N", "width of the adapters"),
+    MethodField(
+      "reduction_factor", .numberOrObject, default: 16, "X",
+      "hidden size over that width; by block: {\"0\": 8, \"default\": 16}"),
+    MethodField("mh_adapter", .flag, default: true, "", "adapters behind attention"),
+    MethodField(
+      "output_adapter", .flag, default: true, "", "adapters behind the feed-forward network"),
+    MethodField(
+      "non_linearity", .choice(activations.map(\.name)), default: "swish", "NAME",
+      activations.map(\.name).joined(separator: ", ")),
+    MethodField("scaling", .anyNumber, default: 1, "X", "factor on the adapter's output"),
+    MethodField("dropout", .probability, default: 0.0, "P", "dropout of that output"),
+    MethodField("leave_out", .integers, "N,…", "blocks without adapters"),
+    MethodField(
+      "init_weights", .choice(["bert", "houlsby", "mam_adapter"]), default: "houlsby", "NAME",
+      "houlsby, bert or mam_adapter"),
+  ]
+
   /// Reads and checks every field.
   init(_ options: MethodOptions) throws(PEFTError) {
     source = options.source
@@ -45,43 +66,35 @@ struct BottleneckConfiguration {
       guard let members = inner.object else {
         throw options.wrong("config", inner, "an object, as AdapterHub writes it")
       }
-      fields = MethodOptions(members, source: "config in \(options.source)")
+      fields = options.inner(members, source: "config in \(options.source)")
       try options.finish()
     } else {
       fields = options
     }
-    size =
-      fields.value("bottleneck_size") == nil ? nil : try fields.int("bottleneck_size", default: 1)
+    size = try fields.optionalInt("bottleneck_size")
     if size != nil, fields.value("reduction_factor") != nil {
       throw .inconsistentFields(
         "bottleneck_size and reduction_factor are both given", source: source)
     }
-    if let value = fields.value("reduction_factor"), value.object != nil {
-      factors = try fields.numbers("reduction_factor")
-      factor = factors["default"] ?? 16
-    } else {
-      factors = [:]
-      factor = try fields.double("reduction_factor", default: 16, in: 1e-6...1e9)
+    let reduction = try fields.checked("reduction_factor") ?? 16
+    factors = reduction.object == nil ? [:] : try fields.numbers("reduction_factor")
+    factor = reduction.double ?? factors["default"] ?? 16
+    if !(1e-6...1e9).contains(factor) {
+      throw fields.wrong("reduction_factor", .double(factor), "a number from 1e-06 to 1e9")
     }
     for (key, value) in factors where !(value > 0) {
       throw fields.wrong("reduction_factor.\(key)", .double(value), "a positive number")
     }
-    isBehindAttention = try fields.bool("mh_adapter", default: true)
-    isBehindFeedForward = try fields.bool("output_adapter", default: true)
-    activationName = try fields.word(
-      "non_linearity", default: "swish", of: Self.activations.map(\.name))
+    isBehindAttention = try fields.bool("mh_adapter")
+    isBehindFeedForward = try fields.bool("output_adapter")
+    activationName = try fields.word("non_linearity")
     activation =
       Self.activations.first { [activationName] in $0.name == activationName }?.kind
       ?? .silu
-    scaling = try fields.double("scaling", default: 1)
-    dropout = try fields.double("dropout", default: 0, in: 0...0.999)
-    let blocks = fields.value("leave_out") ?? .array([])
-    leaveOut = (blocks.array ?? []).compactMap(\.int)
-    if blocks.array?.count != leaveOut.count {
-      throw fields.wrong("leave_out", blocks, "a list of block numbers")
-    }
-    let word = try fields.word(
-      "init_weights", default: "houlsby", of: ["bert", "houlsby", "mam_adapter"])
+    scaling = try fields.double("scaling")
+    dropout = try fields.double("dropout")
+    leaveOut = (try fields.checked("leave_out")?.array ?? []).compactMap(\.int)
+    let word = try fields.word("init_weights")
     initialization = Initialization(rawValue: word) ?? .houlsby
     try Self.refuseOtherPlacements(fields)
     try fields.finish()

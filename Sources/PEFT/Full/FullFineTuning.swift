@@ -1,3 +1,4 @@
+import JSON
 import Model
 import Tensors
 
@@ -7,7 +8,15 @@ import Tensors
 /// result is a model, not an adapter. Parameters: all of them.
 public final class FullFineTuning: PEFTMethod {
   /// `full`.
-  public let name = "full"
+  public static let methodName = "full"
+  /// PEFT has none.
+  public static let peftType: String? = nil
+  /// What a user may set.
+  public static let fields: [MethodField] = []
+  /// See `SuggestedRate`.
+  public static func suggestedRate(_ fields: [String: JSONValue]) -> SuggestedRate {
+    .weights(5e-5)
+  }
   private var slots: [ParameterSlot] = []
   private var arena: ParameterArena?
 

@@ -17,7 +17,15 @@ import Tensors
 /// rotation. Weight decay pulls the factors towards 0, not 1: leave it off.
 public final class IA3: PEFTMethod {
   /// `ia3`.
-  public let name = "ia3"
+  public static let methodName = "ia3"
+  /// `IA3`.
+  public static let peftType: String? = "IA3"
+  /// What a user may set.
+  public static let fields: [MethodField] = IA3Configuration.fields
+  /// See `SuggestedRate`.
+  public static func suggestedRate(_ fields: [String: JSONValue]) -> SuggestedRate {
+    .constant(3e-2)
+  }
   private let configuration: IA3Configuration
   private var sites: [Site] = []
   private var base: BaseTensors
@@ -77,12 +85,7 @@ public final class IA3: PEFTMethod {
       let tensor = TrainedMatrix(site.slot, in: arena)
       hooks.linear[site.layer.path] = site.isInputSide ? IA3Input(tensor) : IA3Output(tensor)
     }
-    do {
-      try decoder.attach(hooks)
-      try base.attach(to: decoder, arena: arena)
-    } catch {
-      throw .unsupportedBase(method: name, reason: error.description)
-    }
+    try hooks.attach(to: decoder, as: name, base: base, arena: arena)
   }
 
   /// Sets every factor to 1, or draws N(0, 1) with `init_ia3_weights` false.

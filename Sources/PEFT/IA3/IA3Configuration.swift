@@ -11,6 +11,15 @@ struct IA3Configuration {
   /// `init_ia3_weights`: ones, or N(0, 1).
   var startsAtOne: Bool
 
+  /// What a user may set.
+  static let fields = MethodField.joined([
+    .targeting,
+    [
+      MethodField("feedforward_modules", .names, "NAMES", "targets whose input is scaled"),
+      MethodField("init_ia3_weights", .flag, default: true, "", "start at ones"),
+    ], .storageOrder,
+  ])
+
   /// Reads and checks every field.
   init(_ options: MethodOptions) throws(PEFTError) {
     try options.readCommon(peftType: "IA3")
@@ -23,9 +32,9 @@ struct IA3Configuration {
       }
     }
     modulesToSave = targeting.modulesToSave
-    startsAtOne = try options.bool("init_ia3_weights", default: true)
+    startsAtOne = try options.bool("init_ia3_weights")
     // PEFT corrects a wrong value from the layer's type and saves the corrected one; so do we.
-    _ = try options.bool("fan_in_fan_out", default: false)
+    _ = try options.bool("fan_in_fan_out")
     try options.finish()
     if case .list(let names) = feedForward, case .list(let targets) = targeting.targets {
       for name in names where !targets.contains(name) {

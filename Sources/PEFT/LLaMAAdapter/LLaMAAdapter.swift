@@ -17,11 +17,28 @@ import Tensors
 ///
 /// As in PEFT there is no tanh on the gate and one gate a block; on GPT-2, z is added behind `c_proj`.
 /// Where PEFT has nothing: key/value heads are repeated N/K times (PEFT's own factor fails where
-/// N·D ≠ hidden), and on Qwen3 `k_norm` applies to k_p as `q_norm` does to q. Bases with a bias on
-/// `o_proj` are refused: PEFT adds it twice, even at g = 0.
+/// N·D ≠ hidden), and on Qwen3 `k_norm` applies to k_p as `q_norm` does to q. A bias on `o_proj` is added
+/// twice in adapted blocks, even at g = 0, since PEFT sends z through `o_proj` by itself; the start is
+/// then not the base.
 public final class LLaMAAdapter: PEFTMethod {
   /// `llama-adapter`.
-  public let name = "llama-adapter"
+  public static let methodName = "llama-adapter"
+  /// `ADAPTION_PROMPT`.
+  public static let peftType: String? = "ADAPTION_PROMPT"
+  /// What a user may set.
+  public static let fields: [MethodField] = [
+    MethodField("target_modules", .names, "NAME", "self_attn, or attn on GPT-2: what PEFT writes"),
+    MethodField(
+      "adapter_len", .integer(minimum: 1, maximum: 1 << 16), default: 10, "N",
+      "prompt rows of a block"),
+    MethodField(
+      "adapter_layers", .integer(minimum: 1), "N",
+      "topmost blocks to adapt (default: all but the lowest two)"),
+  ]
+  /// See `SuggestedRate`.
+  public static func suggestedRate(_ fields: [String: JSONValue]) -> SuggestedRate {
+    .encoders(1e-2)
+  }
   private let length: Int
   private let givenLayers: Int?
   private let target: String?
@@ -45,10 +62,8 @@ public final class LLaMAAdapter: PEFTMethod {
   public init(_ options: MethodOptions) throws(PEFTError) {
     source = options.source
     try options.readCommon(peftType: "ADAPTION_PROMPT")
-    length = try options.int("adapter_len", default: 10, in: 1...1 << 16)
-    givenLayers =
-      options.value("adapter_layers") == nil
-      ? nil : try options.int("adapter_layers", default: 1)
+    length = try options.int("adapter_len")
+    givenLayers = try options.optionalInt("adapter_layers")
     target = try options.strings("target_modules")?.first
     try options.finish()
   }
@@ -63,12 +78,6 @@ public final class LLaMAAdapter: PEFTMethod {
     if let target, target != module {
       throw .unsupportedField(
         name: "target_modules", value: target, expected: module, source: source)
-    }
-    if base.outputBias && !isGPT2 {
-      throw .unsupportedBase(
-        method: name,
-        reason: "o_proj has a bias, which PEFT's adaption prompt adds twice; no file could say the "
-          + "same to both")
     }
     let layers = givenLayers ?? max(1, base.blockCount - 2)
     if layers > base.blockCount {
@@ -97,11 +106,14 @@ public final class LLaMAAdapter: PEFTMethod {
       hooks.attention[site.block] = AdaptionPrompt(
         prompt: TrainedMatrix(site.prompt, in: arena), gate: TrainedMatrix(site.gate, in: arena))
     }
-    do {
-      try decoder.attach(hooks)
-    } catch {
-      throw .unsupportedBase(method: name, reason: error.description)
+    if decoder.configuration.outputBias && decoder.configuration.family != .gpt2 {
+      let blocks = Set(sites.map(\.block))
+      for layer in decoder.linearLayers
+      where blocks.contains(layer.block) && lastComponent(layer.path) == "o_proj" {
+        hooks.linear[layer.path] = RepeatedBias()
+      }
     }
+    try hooks.attach(to: decoder, as: name, arena: arena)
   }
 
   /// Draws A ~ N(0, 1) and closes the gates.
@@ -148,6 +160,24 @@ public final class LLaMAAdapter: PEFTMethod {
 
   /// Nothing is merged.
   public func merge(into values: MatrixView, of name: String, decoder: Decoder) -> Bool { false }
+}
+
+/// The frozen bias of a projection, once more: `y = base(x) + b`.
+final class RepeatedBias: LinearHook {
+  var savedColumns: Int { 0 }
+  var readsInput: Bool { false }
+  var changesOutputGradient: Bool { false }
+
+  func arithmetic(of layer: LinearLayer, isInputGradientNeeded: Bool) -> HookArithmetic {
+    HookArithmetic(forward: 0, backward: 0)
+  }
+
+  func forward(input x: MatrixView, output y: MatrixView, _ pass: LinearPass) {
+    guard let bias = pass.layer.bias?.vector else { return }
+    RowBias.forward(bias, scale: 1, addingTo: y, on: pass.compute)
+  }
+
+  func backwardOutput(_ dy: MatrixView, input x: MatrixView, _ pass: LinearPass) {}
 }
 
 /// The trained rows and the gate of one block.

@@ -37,6 +37,12 @@ final class DoRAMagnitude {
     gramProduct = FloatBufferOwner(rows: out, columns: rank)
   }
 
+  /// Bytes of the factors and of what they are made with.
+  var byteCount: Int {
+    [factorBuffer, inverseBuffer, sums, weightProduct, gram, gramProduct]
+      .reduce(weightSquares.count * 8) { $0 + $1.byteCount }
+  }
+
   /// f, [1, out].
   var factor: MatrixView { factorBuffer.view }
 
@@ -98,43 +104,41 @@ final class DoRALinear: LinearHook {
   private let tensors: LoRATensors
   private let magnitude: DoRAMagnitude
   private let scaling: Float
-  private let dropout: Float
-  private let rank: Int
-  private let inputSize: Int
+  private let branch: LowRankBranch
   private let outputSize: Int
 
   init(tensors: LoRATensors, magnitude: DoRAMagnitude, scaling: Double, dropout: Double) {
     self.tensors = tensors
     self.magnitude = magnitude
     self.scaling = Float(scaling)
-    self.dropout = Float(dropout)
-    rank = tensors.a.values.rows
-    inputSize = tensors.a.values.columns
+    branch = LowRankBranch(tensors.a, dropout: dropout)
     outputSize = tensors.b.values.rows
   }
 
+  private var rank: Int { branch.rank }
+  private var dropout: BranchDropout { branch.dropout }
   var savedColumns: Int { rank + outputSize }
-  var scratchColumns: Int { rank + (dropout > 0 ? inputSize + outputSize : 0) }
+  var scratchColumns: Int { branch.scratchColumns + (dropout.isUsed ? outputSize : 0) }
   var readsInput: Bool { true }
 
   func arithmetic(of layer: LinearLayer, isInputGradientNeeded: Bool) -> HookArithmetic {
-    let (a, b) = (rank * inputSize, rank * outputSize)
+    let (a, b) = (rank * layer.inputSize, rank * outputSize)
     // With dropout the frozen weight meets the dropped input too.
-    let frozen = dropout > 0 ? inputSize * outputSize : 0
+    let frozen = dropout.isUsed ? layer.inputSize * outputSize : 0
     let input = isInputGradientNeeded ? a + frozen : 0
     return HookArithmetic(
-      forward: a + b + frozen, backward: 2 * b + a + (dropout > 0 ? input : 0),
-      inputTerm: dropout > 0 ? 0 : input)
+      forward: a + b + frozen, backward: 2 * b + a + (dropout.isUsed ? input : 0),
+      inputTerm: dropout.isUsed ? 0 : input)
   }
 
   func forward(input x: MatrixView, output y: MatrixView, _ pass: LinearPass) {
     let (u, z) = saved(pass)
-    let input = droppedInput(x, pass)
+    let input = dropout.dropped(x, pass)
     Product.multiply(input, by: tensors.a.values, transposed: true, into: u, on: pass.compute)
     Product.multiply(
       u, by: tensors.b.values, transposed: true, into: z, scale: scaling, on: pass.compute)
     var product: MatrixView?
-    if isDropping(pass) {
+    if dropout.isDropping(pass) {
       let w = outputScratch(pass)
       Linear.forward(
         input, weight: pass.layer.weight.operand, bias: nil, into: w,
@@ -148,46 +152,30 @@ final class DoRALinear: LinearHook {
 
   func backwardOutput(_ dy: MatrixView, input x: MatrixView, _ pass: LinearPass) {
     let (u, z) = saved(pass)
-    let du = branchGradient(pass)
+    let du = branch.gradient(pass)
     magnitude.addGradient(dy, z: z, on: pass.compute)
     // Without dropout the frozen product gets the scaled gradient; with it, its own.
-    let dz = isDropping(pass) ? outputScratch(pass) : dy
+    let dz = dropout.isDropping(pass) ? outputScratch(pass) : dy
     Elementwise.scaleColumns(dy, by: magnitude.factor, into: dz, on: pass.compute)
     Product.multiply(dz, by: tensors.b.values, into: du, scale: scaling, on: pass.compute)
     Product.multiply(
       dz, transposed: true, by: u, into: tensors.b.gradient, scale: scaling, adding: true,
       on: pass.compute)
-    Product.multiply(
-      du, transposed: true, by: droppedInput(x, pass), into: tensors.a.gradient, adding: true,
-      on: pass.compute)
+    branch.addGradient(of: tensors.a, input: x, pass)
   }
 
-  func inputTerm(_ pass: LinearPass) -> LowRankTerm? {
-    isDropping(pass) ? nil : LowRankTerm(branchGradient(pass), by: tensors.a.values)
-  }
+  func inputTerm(_ pass: LinearPass) -> LowRankTerm? { branch.inputTerm(pass) }
 
   func backwardInput(
     _ dy: MatrixView, input x: MatrixView, addingTo dx: MatrixView?, _ pass: LinearPass
   ) {
-    guard let dx, isDropping(pass) else { return }
-    let du = branchGradient(pass)
-    let (dInput, dz) = (inputScratch(pass), outputScratch(pass))
+    guard let dx, dropout.isDropping(pass) else { return }
+    let du = branch.gradient(pass)
+    let (dInput, dz) = (dropout.scratch(pass), outputScratch(pass))
     Elementwise.add(dy, addingTo: dz, scale: -1, on: pass.compute)
     pass.layer.baseBackward(dz, into: dInput, adding: false, on: pass.compute)
     Product.multiply(du, by: tensors.a.values, into: dInput, adding: true, on: pass.compute)
-    Elementwise.dropout(
-      dInput, into: dInput, probability: dropout, random: pass.random, on: pass.compute)
-    Elementwise.add(dInput, addingTo: dx, on: pass.compute)
-  }
-
-  private func isDropping(_ pass: LinearPass) -> Bool { dropout > 0 && pass.isTraining }
-
-  private func droppedInput(_ x: MatrixView, _ pass: LinearPass) -> MatrixView {
-    guard isDropping(pass) else { return x }
-    let dropped = inputScratch(pass)
-    Elementwise.dropout(
-      x, into: dropped, probability: dropout, random: pass.random, on: pass.compute)
-    return dropped
+    dropout.backward(addingTo: dx, pass)
   }
 
   /// u [tokens, R] and z [tokens, out].
@@ -201,15 +189,7 @@ final class DoRALinear: LinearHook {
     )
   }
 
-  private func branchGradient(_ pass: LinearPass) -> MatrixView {
-    pass.scratchPart(columns: rank)
-  }
-
-  private func inputScratch(_ pass: LinearPass) -> MatrixView {
-    pass.scratchPart(after: rank, columns: inputSize)
-  }
-
   private func outputScratch(_ pass: LinearPass) -> MatrixView {
-    pass.scratchPart(after: rank + inputSize, columns: outputSize)
+    pass.scratchPart(after: branch.scratchColumns, columns: outputSize)
   }
 }

@@ -10,15 +10,24 @@ import Tensors
 /// Parameters: Σ R·(in + out) over the adapted projections (plus `out` each with `lora_bias`, plus
 /// base biases and saved modules where asked). B starts at zero, so training starts at the base.
 /// GPT-2's fused `c_attn` gets one pair with out = 3·hidden; a transposed base weight changes nothing
-/// but merging. Initialisations that change the base are refused by name.
+/// but merging. PiSSA and OLoRA start in the base's weights (`LoRA+InitialFactors.swift`); PEFT's other
+/// starts are refused by name.
 ///
 /// Variants: rank-stabilised LoRA (`use_rslora`, α/√R), DoRA (`use_dora`: a trained length for every
 /// output, `out` parameters more; see `DoRALinear`), and LoRA+ (`loraplus_lr_ratio`, Hayou, Ghosh and
 /// Yu 2024, arXiv:2402.12354: B and all vectors learn that many times faster than A).
 public final class LoRA: PEFTMethod {
   /// `lora`.
-  public let name = "lora"
-  private let configuration: LoRAConfiguration
+  public static let methodName = "lora"
+  /// `LORA`.
+  public static let peftType: String? = "LORA"
+  /// What a user may set.
+  public static let fields: [MethodField] = LoRAConfiguration.fields
+  /// See `SuggestedRate`.
+  public static func suggestedRate(_ fields: [String: JSONValue]) -> SuggestedRate {
+    .weights(5e-4)
+  }
+  let configuration: LoRAConfiguration
   private var sites: [Site] = []
   private var base: BaseTensors
   private var magnitudes: [DoRAMagnitude] = []
@@ -26,16 +35,19 @@ public final class LoRA: PEFTMethod {
   private var savedTargets: JSONValue = .null
   private var isTransposed = false
   private var isLoading = false
+  private var bringsInitialFactors = false
   private var notes: [String] = []
 
   /// One adapted projection.
-  private struct Site {
+  struct Site {
     let layer: LinearLayer
     let scaling: Double
     let rank: Int
     let a, b: ParameterSlot
     let bias: ParameterSlot?
     let magnitude: ParameterSlot?
+    /// A₀ and B₀, where A and B start in the base.
+    let initial: (a: ParameterSlot, b: ParameterSlot)?
   }
 
   /// Reads LoRA's fields.
@@ -49,6 +61,7 @@ public final class LoRA: PEFTMethod {
   /// Tensors of a file need no start of their own.
   public func prepareToLoad(_ names: [String]) throws(PEFTError) -> [String] {
     isLoading = true
+    bringsInitialFactors = names.contains { $0.hasSuffix(InitialFactors.suffix) }
     return []
   }
 
@@ -68,6 +81,12 @@ public final class LoRA: PEFTMethod {
       + configuration.unmatchedPatterns(layers.map(\.path))
     for layer in layers.sorted(by: { $0.block > $1.block }) {
       let rank = try configuration.rank(layer.path)
+      if configuration.startsInBase && rank > min(layer.inputSize, layer.outputSize) {
+        throw .unsupportedBase(
+          method: name,
+          reason: "\(layer.path) is \(layer.outputSize) by \(layer.inputSize) and has no \(rank) "
+            + "factors to start from")
+      }
       let key = huggingFacePrefix + layer.path
       if configuration.hasBias && layer.bias == nil {
         throw .unsupportedBase(
@@ -81,7 +100,16 @@ public final class LoRA: PEFTMethod {
           bias: configuration.hasBias
             ? plan.declare("\(key).lora_B.bias", shape: [layer.outputSize]) : nil,
           magnitude: configuration.usesDoRA
-            ? plan.declare("\(key).lora_magnitude_vector", shape: [layer.outputSize]) : nil))
+            ? plan.declare("\(key).lora_magnitude_vector", shape: [layer.outputSize]) : nil,
+          initial: configuration.startsInBase
+            ? (
+              plan.declare(
+                "\(key).lora_A" + InitialFactors.suffix, shape: [rank, layer.inputSize],
+                role: .fixed),
+              plan.declare(
+                "\(key).lora_B" + InitialFactors.suffix, shape: [layer.outputSize, rank],
+                role: .fixed)
+            ) : nil))
     }
     try base.declare(in: &plan, decoder: decoder, adapted: Set(layers.map(\.path)))
   }
@@ -96,12 +124,7 @@ public final class LoRA: PEFTMethod {
         bias: site.bias.map { TrainedMatrix($0, in: arena) })
       hooks.linear[site.layer.path] = hook(site, tensors, arena)
     }
-    do {
-      try decoder.attach(hooks)
-      try base.attach(to: decoder, arena: arena)
-    } catch {
-      throw .unsupportedBase(method: name, reason: error.description)
-    }
+    try hooks.attach(to: decoder, as: name, base: base, arena: arena)
   }
 
   private func hook(_ site: Site, _ tensors: LoRATensors, _ arena: ParameterArena)
@@ -109,7 +132,10 @@ public final class LoRA: PEFTMethod {
   {
     guard let slot = site.magnitude else {
       return LoRALinear(
-        tensors: tensors, scaling: site.scaling, dropout: configuration.dropout)
+        tensors: tensors,
+        initial: site.initial.map {
+          InitialFactors(a: arena.values($0.a), b: arena.values($0.b))
+        }, scaling: site.scaling, dropout: configuration.dropout)
     }
     let magnitude = DoRAMagnitude(
       TrainedMatrix(slot, in: arena), tensors: tensors, scaling: site.scaling, layer: site.layer)
@@ -130,11 +156,14 @@ public final class LoRA: PEFTMethod {
       b.fill(0)
       switch configuration.initialization {
       case .kaiming: randomA.fillUniform(a, low: -bound, high: bound)
+      case .pissa, .olora:
+        if !bringsInitialFactors { factor(site, arena, seed: seed) }
       case .foreign(let word):
         if isLoading { continue }
         throw .unsupportedField(
           name: "init_lora_weights", value: word,
-          expected: "true, false, gaussian for a new adapter", source: name)
+          expected: "true, false, gaussian, pissa, pissa_niter_N, olora for a new adapter",
+          source: name)
       case .gaussian: randomA.fillNormal(a, standardDeviation: 1 / Double(site.rank))
       case .random:
         randomA.fillUniform(a, low: -bound, high: bound)
@@ -150,7 +179,9 @@ public final class LoRA: PEFTMethod {
   /// Takes every tensor by its name.
   public func load(_ tensors: [NamedTensor]) throws(PEFTError) {
     guard let arena else { return }
-    try loadAll(tensors, into: arena, source: "the adapter")
+    // A checkpoint of a run that started in the base, read as the plain LoRA that it is stored as.
+    let taken = configuration.startsInBase ? tensors : Self.joined(tensors)
+    try loadAll(taken, into: arena, source: "the adapter")
     updateMagnitudes(on: Compute(threads: 1))
   }
 
@@ -180,11 +211,15 @@ public final class LoRA: PEFTMethod {
   /// The adapter in PEFT's format.
   public func export(baseName: String) -> AdapterExport? {
     guard let arena else { return nil }
-    return AdapterExport(
-      configuration: configuration.json(
-        baseName: baseName, targets: savedTargets, isTransposed: isTransposed),
-      tensors: storedTensors(of: arena))
+    let stored = configuration.startsInBase ? configuration.converted : configuration
+    return Self.export(
+      storedTensors(of: arena),
+      configuration: stored.json(
+        baseName: baseName, targets: savedTargets, isTransposed: isTransposed), notes: [])
   }
+
+  /// DoRA's factors.
+  public var byteCount: Int { magnitudes.reduce(0) { $0 + $1.byteCount } }
 
   /// LoRA folds into the base.
   public var mergeRefusal: String? { nil }
@@ -200,12 +235,13 @@ public final class LoRA: PEFTMethod {
       if name == site.layer.path + ".weight" {
         let (a, b) = (arena.values(site.a), arena.values(site.b))
         let isOutputMajor = site.layer.weight.weight.layout == .outputMajor
-        if isOutputMajor {
-          Product.multiply(b, by: a, into: values, scale: scaling, adding: true, on: compute)
-        } else {
-          Product.multiply(
-            a, transposed: true, by: b, transposed: true, into: values, scale: scaling,
-            adding: true, on: compute)
+        Self.add(
+          InitialFactors(a: a, b: b), times: scaling, to: values, isOutputMajor: isOutputMajor,
+          on: compute)
+        if let initial = site.initial {
+          Self.add(
+            InitialFactors(a: arena.values(initial.a), b: arena.values(initial.b)),
+            times: -scaling, to: values, isOutputMajor: isOutputMajor, on: compute)
         }
         guard site.magnitude != nil else { return true }
         let factor = magnitudes[index].factor
@@ -224,6 +260,20 @@ public final class LoRA: PEFTMethod {
       }
     }
     return isReplaced
+  }
+
+  private static func add(
+    _ factors: InitialFactors, times scale: Float, to values: MatrixView, isOutputMajor: Bool,
+    on compute: Compute
+  ) {
+    if isOutputMajor {
+      Product.multiply(
+        factors.b, by: factors.a, into: values, scale: scale, adding: true, on: compute)
+    } else {
+      Product.multiply(
+        factors.a, transposed: true, by: factors.b, transposed: true, into: values,
+        scale: scale, adding: true, on: compute)
+    }
   }
 
   /// PEFT's defaults for `target_modules`.

@@ -9,6 +9,10 @@ enum LoRAInitialization: Sendable, Hashable {
   case gaussian
   /// A ~ U(±1/√in), B ~ U(±1/√R): not an identity.
   case random
+  /// The weight's leading singular triplets (PiSSA), exact or of so many power iterations.
+  case pissa(iterations: Int?)
+  /// The front of the weight's QR decomposition (OLoRA).
+  case olora
   /// A start that leaves the base alone and that only PEFT makes; of a file, which holds the tensors,
   /// it says nothing.
   case foreign(String)
@@ -34,31 +38,62 @@ struct LoRAConfiguration {
   /// Fields that are kept as given and change nothing.
   var qaloraGroupSize: Int
 
+  /// What a user may set.
+  static let fields = MethodField.joined([
+    [
+      MethodField(
+        "r", .integer(minimum: 1, maximum: 1 << 24), default: 8, "R",
+        "rank of the low-rank matrices"),
+      MethodField("lora_alpha", .anyNumber, default: 8, "X", "scaling is alpha / r"),
+      MethodField("lora_dropout", .probability, default: 0.0, "P", "dropout in front of A"),
+    ], .targeting, .layers,
+    [
+      MethodField("use_rslora", .flag, "", "scaling is alpha / sqrt(r)"),
+      MethodField("use_dora", .flag, "", "train a magnitude for each output"),
+      MethodField("lora_bias", .flag, "", "train a bias on B"),
+    ], .biases("lora_only"),
+    [
+      MethodField(
+        "init_lora_weights", .textOrFlag, default: true, "NAME",
+        "true, false, gaussian, pissa, pissa_niter_N or olora"),
+      MethodField("rank_pattern", .object, "JSON", "rank by module pattern"),
+      MethodField("alpha_pattern", .object, "JSON", "alpha by module pattern"),
+      MethodField(
+        "loraplus_lr_ratio", .number(minimum: 1e-6, maximum: 1e6), default: 1.0, "X",
+        "learning rate of B over that of A"),
+    ], .storageOrder,
+  ])
+
   /// Reads and checks every field; what would change the mathematics and is not built is refused.
   init(_ options: MethodOptions) throws(PEFTError) {
     try options.readCommon(peftType: "LORA")
-    r = try options.int("r", default: 8)
-    alpha = try options.double("lora_alpha", default: 8)
-    dropout = try options.double("lora_dropout", default: 0, in: 0...0.999)
-    bias = try options.word("bias", default: "none", of: ["none", "all", "lora_only"])
-    usesRSLoRA = try options.bool("use_rslora", default: false)
-    hasBias = try options.bool("lora_bias", default: false)
-    usesDoRA = try options.bool("use_dora", default: false)
-    plusRatio = try options.double("loraplus_lr_ratio", default: 1, in: 1e-6...1e6)
+    r = try options.int("r")
+    alpha = try options.double("lora_alpha")
+    dropout = try options.double("lora_dropout")
+    bias = try options.word("bias")
+    usesRSLoRA = try options.bool("use_rslora")
+    hasBias = try options.bool("lora_bias")
+    usesDoRA = try options.bool("use_dora")
+    plusRatio = try options.double("loraplus_lr_ratio")
     rankPattern = try options.numbers("rank_pattern")
     alphaPattern = try options.numbers("alpha_pattern")
     targeting = try ModuleTargeting(options)
     modulesToSave = targeting.modulesToSave
     // PEFT corrects a wrong value from the layer's type and saves the corrected one; so do we.
-    _ = try options.bool("fan_in_fan_out", default: false)
+    _ = try options.bool("fan_in_fan_out")
     switch options.value("init_lora_weights") ?? .bool(true) {
     case .bool(true), .string("true"): initialization = .kaiming
     case .bool(false), .string("false"): initialization = .random
     case .string("gaussian"): initialization = .gaussian
+    case .string("pissa"): initialization = .pissa(iterations: nil)
+    case .string("olora"): initialization = .olora
+    case .string(let word) where Self.iterations(word) != nil:
+      initialization = .pissa(iterations: Self.iterations(word))
     case .string(let word) where ["orthogonal", "eva", "mica"].contains(word):
       initialization = .foreign(word)
     case let other:
-      throw options.wrong("init_lora_weights", other, "true, false, gaussian")
+      throw options.wrong(
+        "init_lora_weights", other, "true, false, gaussian, pissa, pissa_niter_N, olora")
     }
     qaloraGroupSize = try options.int("qalora_group_size", default: 16)
     options.ignore("megatron_core", "eva_config")
@@ -72,6 +107,11 @@ struct LoRAConfiguration {
       throw .inconsistentFields(
         "use_dora and lora_bias are both set, which PEFT does not allow", source: options.source)
     }
+    if startsInBase && (usesDoRA || hasBias) {
+      throw .inconsistentFields(
+        "init_lora_weights takes its start from the base's weights, which goes neither with use_dora "
+          + "nor with lora_bias", source: options.source)
+    }
     for (name, pattern) in [("rank_pattern", rankPattern), ("alpha_pattern", alphaPattern)] {
       for (key, value) in pattern where name == "rank_pattern" && Int(exactly: value) ?? 0 < 1 {
         throw .unsupportedField(
@@ -79,6 +119,35 @@ struct LoRAConfiguration {
           source: options.source)
       }
     }
+  }
+
+  /// Whether A and B start as factors of the weight, which is then less by as much.
+  var startsInBase: Bool {
+    switch initialization {
+    case .pissa, .olora: true
+    default: false
+    }
+  }
+
+  /// N of `pissa_niter_N`.
+  private static func iterations(_ word: String) -> Int? {
+    let prefix = "pissa_niter_"
+    guard word.hasPrefix(prefix), let count = Int(word.dropFirst(prefix.count)) else { return nil }
+    return (0...1 << 16).contains(count) ? count : nil
+  }
+
+  /// The plain LoRA of rank 2R that an adapter with initial factors is stored as, as PEFT converts it:
+  /// `B A − B₀ A₀ = [B, −B₀] [A; A₀]`.
+  var converted: LoRAConfiguration {
+    var result = self
+    result.r *= 2
+    // The scaling stays what it was: α/R, or α/√R.
+    let factor = usesRSLoRA ? 2.0.squareRoot() : 2
+    result.alpha *= factor
+    result.rankPattern = rankPattern.mapValues { 2 * $0 }
+    result.alphaPattern = alphaPattern.mapValues { factor * $0 }
+    result.initialization = .kaiming
+    return result
   }
 
   /// The rank for a projection.
@@ -141,6 +210,9 @@ struct LoRAConfiguration {
     let initial: JSONValue =
       switch initialization {
       case .kaiming, .foreign: true
+      case .pissa(nil): "pissa"
+      case .pissa(let iterations?): .string("pissa_niter_\(iterations)")
+      case .olora: "olora"
       case .gaussian: "gaussian"
       case .random: false
       }

@@ -30,40 +30,46 @@ struct TrainedMatrix {
 ///     du = s·dy B     dB += s·dyᵀ u     db += s·Σ dy     dA += duᵀ dropout(x)
 ///     dx += dropout'(du A)
 ///
-/// The dropped input is not kept: its mask is a function of the place and is drawn again.
+/// Where A and B start as factors A₀, B₀ of the weight (PiSSA, OLoRA), the weight is less by s·B₀A₀. It
+/// stays as it lies in its file, mapped and shared by the ranks of a node; what it would be less by is
+/// taken off the products,
+///
+///     y −= s·(x A₀ᵀ) B₀ᵀ      dx −= s·(dy B₀) A₀
+///
+/// which costs R·(in + out) multiply-adds a token each way, and no copy of the base.
 final class LoRALinear: LinearHook {
   private let tensors: LoRATensors
+  private let initial: InitialFactors?
   private let scaling: Float
-  private let dropout: Float
-  private let inputSize: Int
-  private let rank: Int
+  private let branch: LowRankBranch
 
-  init(tensors: LoRATensors, scaling: Double, dropout: Double) {
+  init(
+    tensors: LoRATensors, initial: InitialFactors? = nil, scaling: Double, dropout: Double
+  ) {
     self.tensors = tensors
+    self.initial = initial
     self.scaling = Float(scaling)
-    self.dropout = Float(dropout)
-    rank = tensors.a.values.rows
-    inputSize = tensors.a.values.columns
+    branch = LowRankBranch(tensors.a, dropout: dropout)
   }
 
+  private var rank: Int { branch.rank }
   var savedColumns: Int { rank }
-  var scratchColumns: Int { rank + (dropout > 0 ? inputSize : 0) }
+  var scratchColumns: Int { branch.scratchColumns + (initial == nil ? 0 : rank) }
   var readsInput: Bool { true }
   var changesOutputGradient: Bool { false }
 
   func arithmetic(of layer: LinearLayer, isInputGradientNeeded: Bool) -> HookArithmetic {
-    let (a, b) = (rank * layer.inputSize, rank * layer.outputSize)
-    let input = isInputGradientNeeded ? a : 0
-    // Dropped out again, the input's gradient is no term.
-    return HookArithmetic(
-      forward: a, backward: 2 * b + a + (dropout > 0 ? input : 0), outputTerm: b,
-      inputTerm: dropout > 0 ? 0 : input)
+    let residual = initial == nil ? 0 : rank * (layer.inputSize + layer.outputSize)
+    return branch.arithmetic(
+      of: layer, isInputGradientNeeded: isInputGradientNeeded, moreForward: residual,
+      moreBackward: isInputGradientNeeded ? residual : 0)
   }
 
   func outputTerm(input x: MatrixView, _ pass: LinearPass) -> LowRankTerm? {
     let u = pass.saved
     Product.multiply(
-      droppedInput(x, pass), by: tensors.a.values, transposed: true, into: u, on: pass.compute)
+      branch.dropout.dropped(x, pass), by: tensors.a.values, transposed: true, into: u,
+      on: pass.compute)
     return LowRankTerm(u, by: tensors.b.values, transposed: true, scale: scaling)
   }
 
@@ -71,10 +77,16 @@ final class LoRALinear: LinearHook {
     if let bias = tensors.bias {
       RowBias.forward(bias.values, scale: scaling, addingTo: y, on: pass.compute)
     }
+    guard let initial else { return }
+    let u = initialScratch(pass)
+    Product.multiply(x, by: initial.a, transposed: true, into: u, on: pass.compute)
+    Product.multiply(
+      u, by: initial.b, transposed: true, into: y, scale: -scaling, adding: true,
+      on: pass.compute)
   }
 
   func backwardOutput(_ dy: MatrixView, input x: MatrixView, _ pass: LinearPass) {
-    let (u, du) = (pass.saved, branchGradient(pass))
+    let (u, du) = (pass.saved, branch.gradient(pass))
     Product.multiply(dy, by: tensors.b.values, into: du, scale: scaling, on: pass.compute)
     Product.multiply(
       dy, transposed: true, by: u, into: tensors.b.gradient, scale: scaling, adding: true,
@@ -82,43 +94,31 @@ final class LoRALinear: LinearHook {
     if let bias = tensors.bias {
       RowBias.backward(dy, scale: scaling, addingTo: bias.gradient, on: pass.compute)
     }
-    Product.multiply(
-      du, transposed: true, by: droppedInput(x, pass), into: tensors.a.gradient, adding: true,
-      on: pass.compute)
+    branch.addGradient(of: tensors.a, input: x, pass)
   }
 
-  func inputTerm(_ pass: LinearPass) -> LowRankTerm? {
-    isDropping(pass) ? nil : LowRankTerm(branchGradient(pass), by: tensors.a.values)
-  }
+  func inputTerm(_ pass: LinearPass) -> LowRankTerm? { branch.inputTerm(pass) }
 
   func backwardInput(
     _ dy: MatrixView, input x: MatrixView, addingTo dx: MatrixView?, _ pass: LinearPass
   ) {
-    guard let dx, isDropping(pass) else { return }
-    let branch = inputScratch(pass)
-    Product.multiply(branchGradient(pass), by: tensors.a.values, into: branch, on: pass.compute)
-    Elementwise.dropout(
-      branch, into: branch, probability: dropout, random: pass.random, on: pass.compute)
-    Elementwise.add(branch, addingTo: dx, on: pass.compute)
+    guard let dx else { return }
+    branch.backwardInput(addingTo: dx, pass)
+    guard let initial else { return }
+    let du = initialScratch(pass)
+    Product.multiply(dy, by: initial.b, into: du, on: pass.compute)
+    Product.multiply(
+      du, by: initial.a, into: dx, scale: -scaling, adding: true, on: pass.compute)
   }
 
-  private func isDropping(_ pass: LinearPass) -> Bool { dropout > 0 && pass.isTraining }
-
-  private func droppedInput(_ x: MatrixView, _ pass: LinearPass) -> MatrixView {
-    guard isDropping(pass) else { return x }
-    let dropped = inputScratch(pass)
-    Elementwise.dropout(
-      x, into: dropped, probability: dropout, random: pass.random, on: pass.compute)
-    return dropped
+  /// What the initial factors make of a row, [tokens, R], behind the branch's scratch.
+  private func initialScratch(_ pass: LinearPass) -> MatrixView {
+    pass.scratchPart(after: branch.scratchColumns, columns: rank)
   }
+}
 
-  /// The branch's gradient, [tokens, R], at the front of the scratch.
-  private func branchGradient(_ pass: LinearPass) -> MatrixView {
-    pass.scratchPart(columns: rank)
-  }
-
-  /// Memory of the input's size, behind it.
-  private func inputScratch(_ pass: LinearPass) -> MatrixView {
-    pass.scratchPart(after: rank, columns: inputSize)
-  }
+/// The factors that A and B started as, which never move.
+struct InitialFactors {
+  let a: MatrixView  // A₀ [R, in]
+  let b: MatrixView  // B₀ [out, R]
 }

@@ -112,6 +112,9 @@ final class BidirectionalLSTM {
     workspace = Workspace(plan)
   }
 
+  /// Bytes of gates, states and their gradients.
+  var byteCount: Int { workspace.byteCount }
+
   /// The last layer's result, [P, 2h].
   var output: MatrixView { workspace.view(layers[layers.count - 1].output) }
   /// Where the gradient of the last layer's result goes before `backward`, [P, 2h].

@@ -17,7 +17,15 @@ import Tensors
 /// the encoder, and an export without it goes on as a plain prompt.
 public final class PTuning: PEFTMethod {
   /// `p-tuning`.
-  public let name = "p-tuning"
+  public static let methodName = "p-tuning"
+  /// `P_TUNING`.
+  public static let peftType: String? = "P_TUNING"
+  /// What a user may set.
+  public static let fields: [MethodField] = PTuningConfiguration.fields
+  /// See `SuggestedRate`.
+  public static func suggestedRate(_ fields: [String: JSONValue]) -> SuggestedRate {
+    PTuningConfiguration.suggestedRate
+  }
   private let configuration: PTuningConfiguration
   private var prompt: ParameterSlot?
   private var slots: PromptEncoder.Slots?
@@ -62,11 +70,7 @@ public final class PTuning: PEFTMethod {
     encoder = slots.map { PromptEncoder($0, in: arena, dropout: configuration.dropout) }
     var hooks = HookSet()
     hooks.embedding = PromptRows(TrainedMatrix(prompt, in: arena))
-    do {
-      try decoder.attach(hooks)
-    } catch {
-      throw .unsupportedBase(method: name, reason: error.description)
-    }
+    try hooks.attach(to: decoder, as: name, arena: arena)
   }
 
   /// Draws the encoder and makes its prompt.
@@ -116,6 +120,9 @@ public final class PTuning: PEFTMethod {
       configuration: configuration.json(baseName: baseName, decoder: decoder),
       tensors: [NamedTensor(name: prompt.name, shape: prompt.shape, values: values.elements)])
   }
+
+  /// The encoder's inner rows.
+  public var byteCount: Int { encoder?.byteCount ?? 0 }
 
   /// Why there is nothing to fold into.
   public var mergeRefusal: String? {

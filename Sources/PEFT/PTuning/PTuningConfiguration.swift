@@ -20,6 +20,26 @@ struct PTuningConfiguration {
   /// `encoder_dropout`, between LSTM layers alone.
   let dropout: Double
 
+  /// What a user may set.
+  static let fields = MethodField.joined([
+    .virtualTokens,
+    [
+      MethodField(
+        "encoder_reparameterization_type", .choice(["MLP", "LSTM"]), default: "LSTM", "NAME",
+        "MLP or LSTM"),
+      MethodField(
+        "encoder_hidden_size", .integer(minimum: 1, maximum: 1 << 24), "N",
+        "width of the encoder (default: the base's)"),
+      MethodField(
+        "encoder_num_layers", .integer(minimum: 1, maximum: 64), default: 2, "N",
+        "layers of the LSTM"),
+      MethodField("encoder_dropout", .probability, default: 0.0, "P", "dropout in the LSTM"),
+    ],
+  ])
+
+  /// The usual rate of what an encoder makes.
+  static let suggestedRate = SuggestedRate.encoders(7e-4)
+
   /// Reads and checks every field.
   ///
   /// An `adapter_config.json` without a type means PEFT's default, MLP; a user who says nothing gets
@@ -29,13 +49,11 @@ struct PTuningConfiguration {
     try options.readCommon(peftType: "P_TUNING")
     fields = try VirtualTokenFields(options)
     let word = try options.word(
-      "encoder_reparameterization_type", default: isFile ? "MLP" : "LSTM", of: ["MLP", "LSTM"])
+      "encoder_reparameterization_type", default: isFile ? "MLP" : "LSTM")
     kind = Kind(rawValue: word) ?? .mlp
-    hiddenSize =
-      options.value("encoder_hidden_size") == nil
-      ? nil : try options.int("encoder_hidden_size", default: 1)
-    layerCount = try options.int("encoder_num_layers", default: 2, in: 1...64)
-    dropout = try options.double("encoder_dropout", default: 0, in: 0...0.999)
+    hiddenSize = try options.optionalInt("encoder_hidden_size")
+    layerCount = try options.int("encoder_num_layers")
+    dropout = try options.double("encoder_dropout")
     try options.finish()
   }
 

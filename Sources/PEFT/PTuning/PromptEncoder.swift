@@ -60,6 +60,9 @@ final class PromptEncoder {
     head = DenseStack(slots.head, in: arena, rows: rows, activation: .relu)
   }
 
+  /// Bytes of what lies between the rows and the prompt.
+  var byteCount: Int { head.byteCount + (lstm?.byteCount ?? 0) }
+
   /// Computes the prompt, [P, hidden].
   ///
   /// - Parameter random: draws dropout between LSTM layers; nil for none.

@@ -18,7 +18,16 @@ import Tensors
 /// still take their share of the softmax. The gradient of E sums over all queries of all sequences.
 public final class PrefixTuning: PEFTMethod {
   /// `prefix-tuning`.
-  public let name = "prefix-tuning"
+  public static let methodName = "prefix-tuning"
+  /// `PREFIX_TUNING`.
+  public static let peftType: String? = "PREFIX_TUNING"
+  /// What a user may set.
+  public static let fields: [MethodField] = PrefixTuningConfiguration.fields
+  /// See `SuggestedRate`.
+  public static func suggestedRate(_ fields: [String: JSONValue]) -> SuggestedRate {
+    // A prefix made by an encoder trains like a prompt made by one.
+    fields["prefix_projection"] == true ? PTuningConfiguration.suggestedRate : .constant(5e-2)
+  }
   private let configuration: PrefixTuningConfiguration
   private var prefix: ParameterSlot?
   private var projection: Projection?
@@ -81,11 +90,7 @@ public final class PrefixTuning: PEFTMethod {
       hooks.attention[block] = PrefixKeysAndValues(
         TrainedMatrix(prefix, in: arena), block: block, width: width)
     }
-    do {
-      try decoder.attach(hooks)
-    } catch {
-      throw .unsupportedBase(method: name, reason: error.description)
-    }
+    try hooks.attach(to: decoder, as: name, arena: arena)
   }
 
   /// Draws E or Z ~ N(0, 1) and the projection as PyTorch does; `init_weights` `zero` clears E or the
@@ -145,6 +150,9 @@ public final class PrefixTuning: PEFTMethod {
       configuration: configuration.json(baseName: baseName, decoder: decoder),
       tensors: [NamedTensor(name: prefix.name, shape: prefix.shape, values: values.elements)])
   }
+
+  /// The projection's inner rows.
+  public var byteCount: Int { stack?.byteCount ?? 0 }
 
   /// Why there is nothing to fold into.
   public var mergeRefusal: String? {

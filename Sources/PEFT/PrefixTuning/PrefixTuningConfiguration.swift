@@ -11,16 +11,26 @@ struct PrefixTuningConfiguration {
   /// `init_weights`: `zero`, or nil for N(0, 1).
   let startsAtZero: Bool
 
+  /// What a user may set.
+  static let fields = MethodField.joined([
+    .virtualTokens,
+    [
+      MethodField("prefix_projection", .flag, "", "make the prefix by an encoder"),
+      MethodField(
+        "encoder_hidden_size", .integer(minimum: 1, maximum: 1 << 24), "N",
+        "width of the encoder (default: the keys')"),
+      MethodField(
+        "init_weights", .choice(["zero"]), "NAME", "zero (default: drawn from N(0, 1))"),
+    ],
+  ])
+
   /// Reads and checks every field.
   init(_ options: MethodOptions) throws(PEFTError) {
     try options.readCommon(peftType: "PREFIX_TUNING")
     fields = try VirtualTokenFields(options)
-    isProjected = try options.bool("prefix_projection", default: false)
-    hiddenSize =
-      options.value("encoder_hidden_size") == nil
-      ? nil : try options.int("encoder_hidden_size", default: 1)
-    startsAtZero = options.value("init_weights") != nil
-    _ = try options.word("init_weights", default: "zero", of: ["zero"])
+    isProjected = try options.bool("prefix_projection")
+    hiddenSize = try options.optionalInt("encoder_hidden_size")
+    startsAtZero = try options.checked("init_weights") != nil
     try options.finish()
   }
 

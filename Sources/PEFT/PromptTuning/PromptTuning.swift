@@ -14,7 +14,15 @@ import Tensors
 /// into the base: it adds rows, not weights.
 public final class PromptTuning: PEFTMethod {
   /// `prompt-tuning`.
-  public let name = "prompt-tuning"
+  public static let methodName = "prompt-tuning"
+  /// `PROMPT_TUNING`.
+  public static let peftType: String? = "PROMPT_TUNING"
+  /// What a user may set.
+  public static let fields: [MethodField] = PromptTuningConfiguration.fields
+  /// See `SuggestedRate`.
+  public static func suggestedRate(_ fields: [String: JSONValue]) -> SuggestedRate {
+    .constant(0.3)
+  }
   private let configuration: PromptTuningConfiguration
   private var slot: ParameterSlot?
   private var arena: ParameterArena?
@@ -50,11 +58,7 @@ public final class PromptTuning: PEFTMethod {
     self.arena = arena
     var hooks = HookSet()
     hooks.embedding = PromptRows(TrainedMatrix(slot, in: arena))
-    do {
-      try decoder.attach(hooks)
-    } catch {
-      throw .unsupportedBase(method: name, reason: error.description)
-    }
+    try hooks.attach(to: decoder, as: name, arena: arena)
   }
 
   /// Draws N(0, 1), or copies embedding rows: of random tokens, or of the given text's, repeated

@@ -23,13 +23,25 @@ struct PromptTuningConfiguration {
   private let tokenizer: String?
   private let tokenizerOptions: JSONValue
 
+  /// What a user may set.
+  static let fields = MethodField.joined([
+    .virtualTokens,
+    [
+      MethodField(
+        "prompt_tuning_init", .choice(["RANDOM", "SAMPLE_VOCAB", "TEXT"]), default: "RANDOM",
+        "NAME", "RANDOM, SAMPLE_VOCAB or TEXT"),
+      MethodField("prompt_tuning_init_text", .text, "TEXT", "where TEXT starts"),
+      MethodField(
+        "tokenizer_name_or_path", .text, "PATH", "tokenizer of that text (default: the model's)"),
+    ],
+  ])
+
   /// Reads and checks every field.
   init(_ options: MethodOptions) throws(PEFTError) {
     source = options.source
     try options.readCommon(peftType: "PROMPT_TUNING")
     fields = try VirtualTokenFields(options)
-    let kind = try options.word(
-      "prompt_tuning_init", default: "RANDOM", of: ["RANDOM", "SAMPLE_VOCAB", "TEXT"])
+    let kind = try options.word("prompt_tuning_init")
     text = options.value("prompt_tuning_init_text")?.string
     tokenizer = options.value("tokenizer_name_or_path")?.string
     tokenizerOptions = options.value("tokenizer_kwargs") ?? .null

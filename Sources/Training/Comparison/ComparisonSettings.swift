@@ -1,5 +1,6 @@
 import JSON
 import PEFT
+import Tensors
 
 /// What to compare: the methods, the settings that they share, and those of one method alone.
 ///
@@ -204,29 +205,14 @@ public struct ComparisonSettings: Sendable {
     }
     for method in methods {
       let configuration = try RunConfiguration(settings(for: method, learningRate: 0))
-      _ = try PEFTMethods.make(
-        method, options: MethodOptions(configuration.methodFields, source: "the options"))
+      let fields = configuration.methodFields(of: method)
+      _ = try PEFTMethods.make(method, options: MethodOptions(fields, source: "the options"))
     }
   }
 
   /// Whether a method takes a field with the value that was set for all.
-  ///
-  /// The method itself is asked: one that does not know a field, or does not support its value, names
-  /// it.
   private func takes(_ option: RunOption, _ method: String) -> Bool {
-    do {
-      _ = try PEFTMethods.make(
-        method,
-        options: MethodOptions(
-          [option.fieldName: shared[option.key] ?? .null], source: "the options"))
-      return true
-    } catch {
-      switch error {
-      case .unknownField(let name, _, _, _), .unsupportedField(let name, _, _, _):
-        return name != option.fieldName
-      default: return true
-      }
-    }
+    option.field(of: method, shared[option.key] ?? .null) != nil
   }
 
   private func checkMethod(

@@ -78,7 +78,8 @@ public final class MethodComparison {
   private func configuration(
     of method: String, hiddenSize: Int
   ) throws(ConfigurationError) -> RunConfiguration {
-    let fields = try RunConfiguration(settings.settings(for: method, learningRate: 0)).methodFields
+    let fields = try RunConfiguration(settings.settings(for: method, learningRate: 0))
+      .methodFields(of: method)
     let rate = PEFTMethods.suggestedLearningRate(method, hiddenSize: hiddenSize, fields: fields)
     var run = try settings.settings(for: method, learningRate: rate ?? 0)
     let path = "\(outputPath)/\(method)"

@@ -1,0 +1,105 @@
+import JSON
+
+/// A method with options that fit the tiny bases: what every test of "all methods" runs over.
+///
+/// One list, which tests hold against `PEFTMethods.names`: a new method that is not here fails them,
+/// and once it is here allocation, determinism, identity, merging and resuming all try it.
+public struct MethodCase: Sendable, CustomStringConvertible {
+  /// What the case is called.
+  public let name: String
+  /// The method.
+  public let method: String
+  /// Its options, by Hugging Face name.
+  public let options: [String: JSONValue]
+  /// Whether the first logits are the base's to the last bit.
+  public let startsAtBase: Bool
+  /// Whether the adapter folds into the base's weights.
+  public let merges: Bool
+
+  /// The name.
+  public var description: String { name }
+
+  private init(
+    _ name: String, method: String? = nil, _ options: [String: JSONValue] = [:],
+    startsAtBase: Bool = true, merges: Bool = false
+  ) {
+    self.name = name
+    self.method = method ?? name
+    self.options = options
+    self.startsAtBase = startsAtBase
+    self.merges = merges
+  }
+
+  /// At least one case of every method.
+  public static let all: [MethodCase] = [
+    MethodCase(
+      "lora",
+      [
+        "r": 3, "lora_dropout": 0.1, "target_modules": "all-linear", "loraplus_lr_ratio": 4.0,
+      ], merges: true),
+    MethodCase(
+      "dora", method: "lora", ["r": 3, "use_dora": true, "target_modules": "all-linear"],
+      merges: true),
+    // Warm-up, pruning and the final phase all happen in 12 steps, pruning on both sides of step 5.
+    MethodCase(
+      "adalora",
+      [
+        "init_r": 4, "target_r": 2, "tinit": 2, "tfinal": 3, "deltaT": 2,
+        "target_modules": "all-linear",
+      ], merges: true),
+    MethodCase("ia3", merges: true),
+    MethodCase(
+      "miss", ["r": 5, "miss_dropout": 0.1, "target_modules": "all-linear"], merges: true),
+    MethodCase(
+      "miss-mini", method: "miss", ["r": 6, "init_weights": "mini", "mini_r": 4], merges: true),
+    MethodCase(
+      "bottleneck", ["bottleneck_size": 4, "init_weights": "mam_adapter", "dropout": 0.1]),
+    MethodCase("prompt-tuning", ["num_virtual_tokens": 4], startsAtBase: false),
+    MethodCase(
+      "p-tuning-lstm", method: "p-tuning",
+      [
+        "num_virtual_tokens": 4, "encoder_reparameterization_type": "LSTM",
+        "encoder_hidden_size": 8, "encoder_dropout": 0.1,
+      ], startsAtBase: false),
+    MethodCase(
+      "p-tuning-mlp", method: "p-tuning",
+      [
+        "num_virtual_tokens": 4, "encoder_reparameterization_type": "MLP",
+        "encoder_hidden_size": 8,
+      ], startsAtBase: false),
+    MethodCase(
+      "prefix-tuning", ["num_virtual_tokens": 4, "init_weights": "zero"], startsAtBase: false),
+    MethodCase(
+      "prefix-projected", method: "prefix-tuning",
+      ["num_virtual_tokens": 4, "prefix_projection": true, "encoder_hidden_size": 8],
+      startsAtBase: false),
+    MethodCase("llama-adapter", ["adapter_len": 4, "adapter_layers": 2]),
+    MethodCase("full", merges: true),
+  ]
+
+  /// The methods that have a case.
+  public static var methods: Set<String> { Set(all.map(\.method)) }
+
+  /// The first case of a method.
+  public static func of(_ method: String) -> MethodCase? { all.first { $0.method == method } }
+
+  /// The case as lines of a YAML file.
+  public var yaml: [String] {
+    ["method: \(method)"]
+      + options.sorted { $0.key < $1.key }.map { "\(Self.key($0.key)): \($0.value.text())" }
+  }
+
+  /// The case as arguments of the command line.
+  public var arguments: [String] {
+    ["--method", method]
+      + options.sorted { $0.key < $1.key }.flatMap { name, value -> [String] in
+        let option = "--" + Self.key(name).split(separator: "_").joined(separator: "-")
+        return value.bool == true ? [option] : [option, value.string ?? value.text()]
+      }
+  }
+
+  /// `deltaT` as `delta_t`.
+  private static func key(_ name: String) -> String {
+    name.reduce(into: "") { $0 += ($1.isUppercase ? "_" : "") + $1.lowercased() }
+  }
+}

@@ -107,7 +107,9 @@ public final class Compute {
     return set
   }
 
-  /// How products with bf16 operands are summed. Results of one way are not those of another.
+  /// How products with bf16 operands are summed.
+  ///
+  /// Results of one way are not those of another.
   ///
   /// Emulation is as products of f32, on every processor: operands are rounded, then multiplied and
   /// added fused. An instruction has a way of its own.

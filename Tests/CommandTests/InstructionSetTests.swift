@@ -29,7 +29,8 @@ import Testing
   }
 
   @Test(
-    "Every set trains the same adapter, byte for byte", .enabled(if: InstructionSet.best != .scalar),
+    "Every set trains the same adapter, byte for byte",
+    .enabled(if: InstructionSet.best != .scalar),
     arguments: MethodCase.all)
   func sameAdapter(method: MethodCase) throws {
     let bench = try Workbench()

@@ -202,7 +202,9 @@ enum BFloat16Kernels: String, CaseIterable, Sendable {
     #expect(bits[0] == bits[1])
   }
 
-  @Test("A query at a time over cached keys gives what all at once give", arguments: Compute.hasNativeBFloat16 ? [true, false] : [false])
+  @Test(
+    "A query at a time over cached keys gives what all at once give",
+    arguments: Compute.hasNativeBFloat16 ? [true, false] : [false])
   func generation(isNative: Bool) {
     let (dim, length) = (16, 90)
     let whole = AttentionRun(

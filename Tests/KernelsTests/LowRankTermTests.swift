@@ -15,7 +15,6 @@ import Testing
   /// Around the highest rank that packed products add along.
   static let ranks = [1, 3, 16, 64, 65]
 
-
   @Test("Both directions match the reference", arguments: shapes, ranks)
   func bothDirections(shape: LinearShape, rank: Int) throws {
     let random = SeededRandom(81)

@@ -8,7 +8,8 @@ import Testing
   /// Around tiles and panels of every set, and around parts of the depth.
   static let shapes = [
     LinearShape(tokens: 1, input: 1, output: 1), LinearShape(tokens: 7, input: 353, output: 49),
-    LinearShape(tokens: 9, input: 352, output: 17), LinearShape(tokens: 33, input: 705, output: 300),
+    LinearShape(tokens: 9, input: 352, output: 17),
+    LinearShape(tokens: 33, input: 705, output: 300),
   ]
 
   @Test(
@@ -56,7 +57,9 @@ import Testing
     #expect(results.allSatisfy { $0 == results[0] })
   }
 
-  @Test("A row has the same bits alone and among others", arguments: [Arithmetic.float32, .bfloat16])
+  @Test(
+    "A row has the same bits alone and among others",
+    arguments: [Arithmetic.float32, .bfloat16])
   func rowsAlone(arithmetic: Arithmetic) {
     let random = SeededRandom(93)
     let x = random.matrix(29, 400)

@@ -3,7 +3,7 @@ import Tensors
 import TestSupport
 import Testing
 
-/// Doubles from one number to another; none between neighbours. Two NaN are the same.
+/// Doubles from one number to another: one between neighbours, none between two NaN.
 private func distance(_ a: Double, _ b: Double) -> UInt64 {
   if a.isNaN && b.isNaN { return 0 }
   if a.isNaN || b.isNaN { return .max }
@@ -98,6 +98,7 @@ private func distance(_ a: Double, _ b: Double) -> UInt64 {
     #expect(PortableMath.pow(0, 0) == 1 && PortableMath.pow(0, 3) == 0)
     #expect(PortableMath.pow(0, -1) == infinity && PortableMath.pow(infinity, -1) == 0)
     #expect(PortableMath.pow(2, 10) == 1024 && PortableMath.pow(2, 1024) == infinity)
-    #expect(PortableMath.pow(2, -1074) == Double.leastNonzeroMagnitude && PortableMath.pow(-1, 2).isNaN)
+    #expect(PortableMath.pow(2, -1074) == Double.leastNonzeroMagnitude)
+    #expect(PortableMath.pow(-1, 2).isNaN)
   }
 }

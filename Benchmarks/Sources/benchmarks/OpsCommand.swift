@@ -7,7 +7,8 @@ import JSON
 struct OpsCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "ops",
-    abstract: "Each operation of a step against its bound: multiply-adds in registers, memory bandwidth.")
+    abstract:
+      "Each operation of a step against its bound: multiply-adds in registers, memory bandwidth.")
 
   @OptionGroup var common: CommonOptions
   @Option(help: "Threads that work together (default: all cores)") var threads: Int?

@@ -28,9 +28,11 @@ struct ProductBlocks {
     let whole = (blockCount(columns, max(1, wanted / groups)) + 47) / 48 * 48
     columnStep =
       isTransposed
-      ? ProductBlocks.leastColumns : min(max(whole, ProductBlocks.leastColumns), ProductBlocks.mostColumns)
+      ? ProductBlocks.leastColumns
+      : min(max(whole, ProductBlocks.leastColumns), ProductBlocks.mostColumns)
     columnBlocks = blockCount(columns, columnStep)
-    let split = min(blockCount(wanted, columnBlocks * groups), rows / groups / ProductBlocks.leastRows)
+    let split = min(
+      blockCount(wanted, columnBlocks * groups), rows / groups / ProductBlocks.leastRows)
     rowStep = (blockCount(rows, groups * max(1, split)) + 15) & ~15
     count = blockCount(rows, rowStep) * columnBlocks
   }

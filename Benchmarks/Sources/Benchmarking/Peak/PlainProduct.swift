@@ -55,8 +55,8 @@ final class PlainProduct {
     let (a, b, c) = (inputs[block].view, weight.view, results[block].view)
     cblas_sgemm(
       CblasRowMajor, CblasNoTrans, shape.bTransposed ? CblasTrans : CblasNoTrans,
-      CInt(shape.rows), CInt(shape.columns), CInt(shape.depth), 1, a.base, CInt(a.rowStride), b.base,
-      CInt(b.rowStride), 0, c.base, CInt(c.rowStride))
+      CInt(shape.rows), CInt(shape.columns), CInt(shape.depth), 1, a.base, CInt(a.rowStride),
+      b.base, CInt(b.rowStride), 0, c.base, CInt(c.rowStride))
   }
 
   /// What the last product of a block came to.

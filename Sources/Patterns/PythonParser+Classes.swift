@@ -167,7 +167,7 @@ extension PythonParser {
   ]
 
   /// The set with every other case of its members: of ASCII's letters alone under `(?a)`.
-  func cases(of set: ScalarSet) -> ScalarSet {
+  package func cases(of set: ScalarSet) -> ScalarSet {
     var result = set
     guard flags.contains(.ascii) else {
       // Python takes the dotted capital I for an i too.

@@ -2,11 +2,12 @@
 ///
 /// Names in messages are Python's own where it refuses a pattern; what Python knows and this reader
 /// does not is said to be unknown here.
-struct PythonParser {
+package struct PythonParser {
   /// Python's flags, by their letters.
-  struct Flags: OptionSet {
-    let rawValue: Int
-    static let ignoreCase = Flags(rawValue: 1)
+  package struct Flags: OptionSet {
+    package let rawValue: Int
+    package init(rawValue: Int) { self.rawValue = rawValue }
+    package static let ignoreCase = Flags(rawValue: 1)
     static let multiline = Flags(rawValue: 2)
     static let dotAll = Flags(rawValue: 4)
     static let verbose = Flags(rawValue: 8)
@@ -20,12 +21,12 @@ struct PythonParser {
 
   let scalars: [Unicode.Scalar]
   var position = 0
-  var flags: Flags = []
+  package var flags: Flags = []
   var depth = 0
   private(set) var groupCount = 0
   private(set) var names: [String: Int] = [:]
 
-  init(_ pattern: String) throws(RegexError) {
+  package init(_ pattern: String) throws(RegexError) {
     scalars = Array(pattern.unicodeScalars)
     if scalars.count > RegexLimit.length { throw RegexError(problem: "it is too long") }
   }

@@ -119,7 +119,7 @@ package struct RegexMatcher {
     }
   }
 
-  mutating func usePlainCode() {
+  package mutating func usePlainCode() {
     code = program.plain
     isPlain = true
     limit = allowance

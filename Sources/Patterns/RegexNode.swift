@@ -95,7 +95,7 @@ package struct RegexError: Error, Sendable, Equatable, CustomStringConvertible {
   package let problem: String
 
   /// The search would take more steps than any sane pattern needs.
-  static let tooSlow = RegexError(problem: "the search takes too many steps")
+  package static let tooSlow = RegexError(problem: "the search takes too many steps")
 
   package init(problem: String) { self.problem = problem }
 

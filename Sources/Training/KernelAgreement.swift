@@ -8,6 +8,8 @@ public struct UnlikeBFloat16Products: ClassifiedError {
   /// How each rank multiplies them, rank 0 first.
   public let definitions: [String]
 
+  package init(definitions: [String]) { self.definitions = definitions }
+
   /// The job's processors do not fit its settings.
   public var errorClass: ErrorClass { .usage }
 

@@ -3,8 +3,7 @@ import Foundation
 import Kernels
 import TestSupport
 import Testing
-
-@testable import Training
+import Training
 
 @Suite("Instruction sets", .serialized) struct InstructionSetTests {
   /// A few steps of a method on the demo's base.

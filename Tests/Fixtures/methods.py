@@ -136,15 +136,15 @@ CASES["adalora-llama-empty-module"] = adalora(
     "llama", start=start_adalora_weak, target_modules=["q_proj", "k_proj"], target_r=2)
 
 
-def miss(base, **fields):
+def miss(base, scale=0.3, **fields):
     fields = dict(r=4) | fields
-    return make("miss", base, lambda: MissConfig(**fields), gaussian(0.3))
+    return make("miss", base, lambda: MissConfig(**fields), gaussian(scale))
 
 
 CASES |= {f"miss-{base}": miss(base) for base in ["llama", "mistral", "qwen2", "qwen3"]}
 CASES |= {
     # 5 divides neither 32 nor 48: the last shard is filled up.
-    "miss-llama-all-linear": miss("llama", r=5, target_modules="all-linear"),
+    "miss-llama-all-linear": miss("llama", scale=0.05, r=5, target_modules="all-linear"),
     "miss-qwen2-mini": miss("qwen2", init_weights="mini", mini_r=8, r=6,
                             target_modules=["q_proj", "v_proj", "down_proj"]),
     "miss-llama-bat": miss("llama", init_weights="bat", target_modules=["q_proj", "v_proj", "up_proj"]),

@@ -15,7 +15,7 @@ struct LogitsTests {
   /// How many tiny bases there are of each family: one that is lost fails here, one that is added is
   /// added here.
   static let counts: [ModelFamily: Int] = [
-    .llama: 18, .mistral: 2, .qwen2: 3, .qwen3: 3, .gpt2: 6,
+    .llama: 19, .mistral: 2, .qwen2: 3, .qwen3: 3, .gpt2: 6,
   ]
 
   @Test("There are as many bases of every family as are written down")

@@ -62,7 +62,9 @@ struct InitialFactorTests {
     #expect(found.keys == expected.keys)
     for (module, product) in expected {
       let error = relativeError(found[module] ?? [], product)
-      #expect(error <= 1e-5, "\(module) is off by \(error)")
+      // PEFT decomposes in f32, which turns singular vectors by about its unit roundoff times the
+      // largest singular value over the gap to the next one; the gaps here are a hundredth of it.
+      #expect(error <= 1e-4, "\(module) is off by \(error)")
     }
   }
 

@@ -1,9 +1,8 @@
 import Foundation
 import JSON
+import Patterns
 import TestSupport
 import Testing
-
-@testable import Patterns
 
 @Suite("Patterns as Python reads them")
 struct PythonPatternTests {

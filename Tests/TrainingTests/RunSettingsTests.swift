@@ -76,7 +76,7 @@ import Training
     "A value of another kind is refused with key, line, found and expected",
     arguments: [
       ("learning_rate: fast", "'fast'", "a number"), ("max_steps: 1.5", "'1.5'", "whole number"),
-      ("max_steps: 0", "'0'", "at least 1"), ("no_shuffle: 3", "'3'", "true or false"),
+      ("max_steps: 0", "'0'", "from 1 to"), ("no_shuffle: 3", "'3'", "true or false"),
       ("optimizer: adam", "'adam'", "adamw, sgd"), ("warmup_ratio: 2", "'2'", "from 0.0 to 1.0"),
       ("seed: [1, 2]", "[1, 2]", "whole number"), ("rank_pattern: 3", "3", "a JSON object"),
       ("learning_rate: nan", "'nan'", "a number"),

@@ -29,7 +29,7 @@ public final class LLaMAAdapter: PEFTMethod {
   public static let fields: [MethodField] = [
     MethodField("target_modules", .names, "NAME", "self_attn, or attn on GPT-2: what PEFT writes"),
     MethodField(
-      "adapter_len", .integer(minimum: 1, maximum: 1 << 16), default: 10, "N",
+      "adapter_len", .integer(minimum: 1, maximum: 1 << 12), default: 10, "N",
       "prompt rows of a block"),
     MethodField(
       "adapter_layers", .integer(minimum: 1), "N",

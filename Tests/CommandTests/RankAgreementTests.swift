@@ -154,18 +154,17 @@ import Testing
 
   @Test("Adapters that ranks start from are compared")
   func adapter() throws {
-    let first = try bench.run(bench.options(output: bench.path("first")) + ["--max-steps", "2"])
-    try #require(first.status == 0, "\(first.errors)")
     for rank in 0..<2 {
+      // Adapters of the same shape, sound in themselves, that began with other random numbers.
+      let run = try bench.run(
+        bench.options(output: bench.path("run\(rank)"))
+          + ["--max-steps", "2", "--seed", "\(rank + 5)"])
+      try #require(run.status == 0, "\(run.errors)")
       try FileManager.default.createDirectory(
         atPath: bench.path("rank\(rank)"), withIntermediateDirectories: true)
       try FileManager.default.copyItem(
-        atPath: bench.path("first/adapter"), toPath: bench.path("rank\(rank)/adapter"))
+        atPath: bench.path("run\(rank)/adapter"), toPath: bench.path("rank\(rank)/adapter"))
     }
-    let path = bench.path("rank1/adapter/adapter_model.safetensors")
-    var content = try bytes(of: path)
-    content[content.count - 4] ^= 1
-    try write(content, to: path)
     let result = try mpirun(
       ranks: 2, shell: "cd \(bench.path("rank"))$RANK", Workbench.program,
       [

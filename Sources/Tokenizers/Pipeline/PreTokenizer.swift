@@ -141,8 +141,10 @@ indirect enum PreTokenizer: Sendable {
       var position = word.lowerBound
       while position < word.upperBound {
         let start = position
-        for _ in 0..<length where position < word.upperBound {
+        var taken = 0
+        while taken < length && position < word.upperBound {
           _ = UTF8Text.next(bytes, &position)
+          taken += 1
         }
         result.append(start..<position)
       }

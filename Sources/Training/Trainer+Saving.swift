@@ -99,6 +99,7 @@ extension Trainer {
       "useful_flops_per_second": .double(throughput.whole.operationsPerSecond),
       "share_of_peak": .double(throughput.share(throughput.whole)),
     ])
+    try writeReport()
   }
 
   private func outcome(

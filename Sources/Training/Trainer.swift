@@ -217,7 +217,8 @@ public final class Trainer {
         try output.write(RunSettings.yaml(run.resolved), to: output.configurationPath)
         return try MetricsWriter(
           path: output.metricsPath,
-          resumingAfter: run.start.completedSteps > 0 ? run.start.completedSteps : nil)
+          resumingAfter: run.start.completedSteps > 0 ? run.start.completedSteps : nil,
+          eventDirectory: output.eventDirectory)
       }
     }
     validation = run.dataset.validation.map {

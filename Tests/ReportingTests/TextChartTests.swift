@@ -1,0 +1,20 @@
+import Reporting
+import Testing
+
+@Suite("Charts in text") struct TextChartTests {
+  @Test("A falling line goes from the upper left to the lower right")
+  func falling() {
+    let chart = TextChart(title: "loss", points: [(1, 2), (2, .nan), (11, 1)])
+    #expect(
+      chart.lines(width: 10, height: 2) == [
+        "       loss", "2.000 ┤⠉⠒⠤⣀⡀⠀⠀⠀⠀⠀", "1.000 ┤⠀⠀⠀⠀⠈⠉⠒⠤⣀⡀", "       1       11",
+      ])
+  }
+
+  @Test("A constant has a line, and one point none")
+  func degenerate() {
+    #expect(TextChart(title: "x", points: [(1, 3), (2, 3)]).lines(width: 10, height: 2).count == 4)
+    #expect(TextChart(title: "x", points: [(1, 3)]).lines().isEmpty)
+    #expect(TextChart(title: "x", points: [(1, 3), (1, 4)]).lines().isEmpty)
+  }
+}

@@ -141,10 +141,11 @@ struct Inspection {
     tell("damaged_checkpoints", .array(search.damaged.map { .string($0.path) }))
     if let history = try RunHistory(directory: path) {
       let configuration = try? InputFile.bytes(of: path + "/config.yaml")
-      text = RunReport(
-        history, directory: path,
-        configuration: String(decoding: configuration ?? [], as: UTF8.self)
-      ).plainText
+      text =
+        RunReport(
+          history, directory: path,
+          configuration: String(decoding: configuration ?? [], as: UTF8.self)
+        ).plainText
     }
     if let first = search.damaged.first { throw first.reason }
   }

@@ -162,7 +162,8 @@ public struct RunReport {
       let points = history.curve(name)
       guard points.count > 1 else { continue }
       let chart = LineChart(
-        x: "step", y: heading.lowercased(), series: [.init(name: method, style: 0, points: points)])
+        x: "step", y: heading.lowercased(), series: [.init(name: method, style: 0, points: points)],
+        scale: name == "learning_rate" ? .linear : nil)
       page.add(heading, chart.svg, note: note)
     }
     if !history.evaluations.isEmpty { page.add("Evaluations", evaluationTable.html) }

@@ -8,9 +8,9 @@ import Testing
       .lines(width: 10, height: 2)
     #expect(lines.count == 4)
     #expect(lines[0] == "       loss")
-    #expect(lines[1].hasPrefix("2.000 ┤⠑") && lines[1].hasSuffix("⠀⠀"))
-    #expect(lines[2].hasPrefix("1.000 ┤⠀⠀"))
-    #expect(lines[2].last != "⠀" && lines[1].last == "⠀")
+    // U+2800 is the pattern without a dot.
+    #expect(lines[1].hasPrefix("2.000 ┤") && lines[1].last == "\u{2800}")
+    #expect(lines[2].hasPrefix("1.000 ┤\u{2800}") && lines[2].last != "\u{2800}")
     #expect(lines[3] == "       1       11")
   }
 

@@ -94,8 +94,14 @@ public struct RunPlan {
     parameters = run.attached.parameterCounts(run.decoder)
     threads = run.compute.threadCount
     steps = trainer.learningRates.totalSteps
-    memory = trainer.memoryPlan
     let arena = run.attached.arena
+    // Sums of gradients depend on how many micro-batches a rank is dealt.
+    let reducer = GradientReducer(
+      arena: arena, communicator: run.communicator,
+      microBatches: MicroBatchDealer(worldSize: job.ranks)
+        .mostMicroBatches(of: run.schedule.mostMicroBatches))
+    memory = MemoryPlan(
+      run, workspaceBytes: trainer.memoryPlan.workspace, reducerBytes: reducer.byteCount)
     reducedBytes =
       job.ranks > 1 ? GradientReducer.byteCount(reducing: arena) + StepTotals.byteCount : 0
     // Values and two moments in f32.

@@ -178,7 +178,8 @@ public struct ModuleTargeting: Sendable, Hashable {
     for (field, selector) in [("target_modules", targets), ("exclude_modules", excluded)] {
       guard case .list(let names) = selector else { continue }
       for name in names where !paths.contains(where: { $0 == name || $0.hasSuffix("." + name) }) {
-        sentences.append("'\(name)' of \(field) matches no module of this model that can be adapted.")
+        sentences.append(
+          "'\(name)' of \(field) matches no module of this model that can be adapted.")
       }
     }
     for block in layers ?? [] where block < 0 || block >= decoder.configuration.blockCount {

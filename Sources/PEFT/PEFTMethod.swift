@@ -59,7 +59,9 @@ public struct NamedTensor {
   }
 
   /// The same values under another name.
-  func named(_ name: String) -> NamedTensor { NamedTensor(name: name, shape: shape, source: source) }
+  func named(_ name: String) -> NamedTensor {
+    NamedTensor(name: name, shape: shape, source: source)
+  }
 
   private init(name: String, shape: [Int], source: Source) {
     self.name = name

@@ -39,8 +39,9 @@ struct GenerateCommand: ParsableCommand {
     if chat && prompt == nil {
       throw ValidationError("--chat needs --prompt: --prompt-tokens are given to the model as is.")
     }
-    if !chat, let option = chatTemplate.map({ _ in "--chat-template" })
-      ?? eosToken.map({ _ in "--eos-token" })
+    if !chat,
+      let option = chatTemplate.map({ _ in "--chat-template" })
+        ?? eosToken.map({ _ in "--eos-token" })
     {
       throw ValidationError("\(option) goes with --chat alone.")
     }

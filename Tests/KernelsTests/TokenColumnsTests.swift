@@ -83,7 +83,9 @@ import Testing
     let compute = Compute(threads: 2)
     Elementwise.gatherColumns(
       x.view, columns: columns.all, into: taken.view, clearing: true, on: compute)
-    let cleared = original.enumerated().map { [7, 0, 11].contains($0.offset % 12) ? 0 : $0.element }
+    let cleared = original.enumerated().map {
+      [7, 0, 11].contains($0.offset % 12) ? 0 : $0.element
+    }
     #expect(firstDifference(x.view, cleared, allowed: 0) == nil)
     Elementwise.scatterColumns(taken.view, columns: columns.all, into: x.view, on: compute)
     #expect(firstDifference(x.view, original, allowed: 0) == nil)

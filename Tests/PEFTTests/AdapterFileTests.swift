@@ -189,7 +189,6 @@ struct AdapterFileTests {
       "ia3", on: "gpt2", export.configuration.object ?? [:], loading: export.tensors)
   }
 
-
   @Test("AdaLoRA has no default targets on Mistral")
   func mistral() {
     #expect(throws: PEFTError.self) { _ = try AdaptedBase("adalora", on: "mistral") }

@@ -46,7 +46,9 @@ struct EmbeddingAdapterTests {
 
   @Test("What a tied pair of tensors starts and ends as is one")
   func ensured() throws {
-    for (word, base) in [(JSONValue.bool(true), "llama-tied"), ("gaussian", "gpt2"), (false, "gpt2")] {
+    for (word, base) in [
+      (JSONValue.bool(true), "llama-tied"), ("gaussian", "gpt2"), (false, "gpt2"),
+    ] {
       let adapted = try AdaptedBase(
         "lora", on: base,
         [
@@ -92,9 +94,15 @@ struct EmbeddingAdapterTests {
   }
 
   static let contradictions: [(base: String, words: [String], options: [String: JSONValue])] = [
-    ("llama", ["embed_tokens"], ["target_modules": ["embed_tokens"], "trainable_token_indices": [1]]),
+    (
+      "llama", ["embed_tokens"],
+      ["target_modules": ["embed_tokens"], "trainable_token_indices": [1]]
+    ),
     ("llama-tied", ["lm_head"], ["target_modules": ["lm_head"], "trainable_token_indices": [1]]),
-    ("llama", ["embed_tokens"], ["modules_to_save": ["embed_tokens"], "trainable_token_indices": [1]]),
+    (
+      "llama", ["embed_tokens"],
+      ["modules_to_save": ["embed_tokens"], "trainable_token_indices": [1]]
+    ),
     ("llama-tied", ["lm_head"], ["modules_to_save": ["lm_head"], "trainable_token_indices": [1]]),
     (
       "llama-tied", ["ensure_weight_tying", "lm_head"],
@@ -104,7 +112,10 @@ struct EmbeddingAdapterTests {
       ]
     ),
     ("llama", ["lora_bias"], ["target_modules": ["embed_tokens"], "lora_bias": true]),
-    ("llama", ["init_lora_weights"], ["target_modules": ["embed_tokens"], "init_lora_weights": "pissa"]),
+    (
+      "llama", ["init_lora_weights"],
+      ["target_modules": ["embed_tokens"], "init_lora_weights": "pissa"]
+    ),
     ("llama", ["loraplus_lr_ratio"], ["target_modules": ["embed_tokens"], "loraplus_lr_ratio": 4]),
     ("llama-tied", ["lm_head"], ["target_modules": ["lm_head"], "init_lora_weights": "olora"]),
     ("gpt2", ["target_modules", "wpe"], ["target_modules": ["wpe", "c_attn"]]),
@@ -140,7 +151,8 @@ struct EmbeddingAdapterTests {
       try AdaptedBase("lora", on: "llama-tied").method.export(baseName: ""))
     func saved(_ name: String, plus shift: Float) -> NamedTensor {
       NamedTensor(
-        name: "base_model.model.\(name)", shape: stored.shape, values: stored.values.map { $0 + shift })
+        name: "base_model.model.\(name)", shape: stored.shape,
+        values: stored.values.map { $0 + shift })
     }
     let plain = try AdaptedBase("lora", on: "llama-tied", [:], loading: export.tensors)
     for name in ["model.embed_tokens.weight", "lm_head.weight"] {
@@ -156,7 +168,8 @@ struct EmbeddingAdapterTests {
     #expect(other.arena.slots.filter { $0.role == .fixed }.map(\.name) == ["\(Self.table).weight"])
     #expect(other.decoder.isHeadTied)
     let again = try #require(other.method.export(baseName: ""))
-    #expect(again.tensors.contains { $0.name == "\(Self.table).weight" && $0.values == more[0].values })
+    #expect(
+      again.tensors.contains { $0.name == "\(Self.table).weight" && $0.values == more[0].values })
     let reloaded = try AdaptedBase("lora", on: "llama-tied", [:], loading: again.tensors)
     #expect(try reloaded.logits() == other.logits())
     // A table of another size belongs to a base whose vocabulary was changed.
@@ -186,7 +199,8 @@ struct EmbeddingAdapterTests {
     )
     let m = try #require(tables["\(Self.table).lora_magnitude_vector"])
     let factors = try #require(
-      adapted.method.replicas.first { $0.name.contains("factor of model.embed_tokens") }).values
+      adapted.method.replicas.first { $0.name.contains("factor of model.embed_tokens") }
+    ).values
     for o in 0..<32 {
       var square = 0.0
       for v in 0..<53 {

@@ -132,7 +132,8 @@ public final class LoRA: PEFTMethod {
         decoder.isHeadTied
           ? "ensure_weight_tying has no effect: neither target_modules nor modules_to_save names "
             + "embed_tokens or lm_head."
-          : "ensure_weight_tying has no effect: the head of this model is not tied to its token table.")
+          : "ensure_weight_tying has no effect: the head of this model is not tied to its token table."
+      )
     }
     return selection
   }

@@ -263,7 +263,8 @@ struct LoRAConfiguration {
     return [
       "alora_invocation_tokens": nil, "alpha_pattern": .object(alphaPattern.mapValues(number)),
       "arrow_config": nil, "auto_mapping": nil, "base_model_name_or_path": .string(baseName),
-      "bias": .string(bias), "corda_config": nil, "ensure_weight_tying": .bool(ensuresTying && canTie),
+      "bias": .string(bias), "corda_config": nil,
+      "ensure_weight_tying": .bool(ensuresTying && canTie),
       "eva_config": nil, "exclude_modules": targeting.savedExclusion,
       "fan_in_fan_out": .bool(isTransposed), "inference_mode": true,
       "init_lora_weights": initial, "kasa_config": nil, "layer_replication": nil,

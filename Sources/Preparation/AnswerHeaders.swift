@@ -91,8 +91,9 @@ struct AnswerHeaders: Sendable {
     header.allSatisfy(isBlank) ? nil : Array(header)
   }
 
-  /// The length of the beginning that both share. Two tags that begin alike are not one: it ends at an
-  /// edge.
+  /// The length of the beginning that both share.
+  ///
+  /// Two tags that begin alike are not one: it ends at an edge.
   private static func common(_ left: ArraySlice<UInt8>, _ right: ArraySlice<UInt8>) -> Int {
     var count = 0
     while count < left.count, count < right.count,

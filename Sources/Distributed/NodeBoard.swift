@@ -40,6 +40,8 @@ final class NodeBoard: @unchecked Sendable {
     own = localRank
     count = localSize
     write(.rank, UInt64(rank))
+    // Step, phase and waiting follow each other in a row.
+    unsafe RunProgress.share(at: place(own, .step))
   }
 
   private func place(_ row: Int, _ field: Field) -> UnsafeMutablePointer<Atomic<UInt64>> {
@@ -57,12 +59,9 @@ final class NodeBoard: @unchecked Sendable {
     unsafe place(own, field).pointee.store(value, ordering: .relaxed)
   }
 
-  /// Writes what this process does, and that it lives.
+  /// Writes how far this process is, and that it lives.
   func publish(_ moment: RunProgress.Moment) {
     write(.count, moment.count)
-    write(.step, moment.step)
-    write(.phase, moment.phase.rawValue)
-    write(.isWaiting, moment.isWaiting ? 1 : 0)
     write(.beat, read(own, .beat) &+ 1)
   }
 

@@ -78,7 +78,7 @@ final class StallWatch: Sendable {
         last = now
         board.publish(RunProgress.now)
         look(&sightings, passed)
-        guard limit > 0, !isOver.load(ordering: .relaxed),
+        guard limit > 0, !isOver.load(ordering: .relaxed), isSuspicious(sightings, limit),
           let verdict = verdict(sightings, limit)
         else { continue }
         leave(verdict)
@@ -95,6 +95,15 @@ final class StallWatch: Sendable {
       if row.moment.count != sightings[index].count { sightings[index].secondsSinceProgress = 0 }
       (sightings[index].beat, sightings[index].count) = (row.beat, row.moment.count)
     }
+  }
+
+  /// Whether there is anything to judge; allocates nothing, since it is asked while steps run.
+  private func isSuspicious(_ sightings: [Sighting], _ limit: Double) -> Bool {
+    for sighting in sightings
+    where sighting.secondsSinceBeat >= limit || sighting.secondsSinceProgress >= limit {
+      return true
+    }
+    return false
   }
 
   /// What this rank has to say, once its patience is over.

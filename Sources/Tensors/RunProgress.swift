@@ -76,6 +76,26 @@ public enum RunProgress {
   /// The process got on.
   public static func tick() { count.wrappingAdd(1, ordering: .relaxed) }
 
+  /// Where step, phase and waiting are written too, as they change: three atomic numbers in memory
+  /// that others read, such as processes that go on when this one is stopped.
+  private static let mirror = Atomic<UInt>(0)
+
+  /// Writes step, phase and the number of waits to `place` from now on, which must stay.
+  public static func share(at place: UnsafeMutablePointer<Atomic<UInt64>>) {
+    mirror.store(UInt(bitPattern: place), ordering: .releasing)
+    reflect()
+  }
+
+  private static func reflect() {
+    guard
+      let place = UnsafeMutablePointer<Atomic<UInt64>>(
+        bitPattern: mirror.load(ordering: .acquiring))
+    else { return }
+    place[0].store(step.load(ordering: .relaxed), ordering: .relaxed)
+    place[1].store(phase.load(ordering: .relaxed), ordering: .relaxed)
+    place[2].store(waits.load(ordering: .relaxed), ordering: .relaxed)
+  }
+
   /// Something else begins.
   ///
   /// - Parameter step: the optimiser step; as before where it is left out.
@@ -83,14 +103,17 @@ public enum RunProgress {
     if let step { Self.step.store(UInt64(step), ordering: .relaxed) }
     Self.phase.store(phase.rawValue, ordering: .relaxed)
     tick()
+    reflect()
   }
 
   /// Runs what returns only when other ranks have come, too.
   public static func whileWaiting<Result>(_ body: () -> Result) -> Result {
     waits.wrappingAdd(1, ordering: .relaxed)
+    reflect()
     defer {
       tick()
       waits.wrappingSubtract(1, ordering: .relaxed)
+      reflect()
     }
     return body()
   }

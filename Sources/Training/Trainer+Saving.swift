@@ -95,8 +95,7 @@ extension Trainer {
 
   /// Saves the state of a run that was asked to stop, and writes the last line of this start.
   func stop(step: Int, duration: Duration) throws -> RunOutcome {
-    // Before the first step there is nothing to save: the same command starts afresh.
-    if step > 0 { try save(step: step) }
+    try save(step: step)
     try writeEnd(.stoppedOnRequest, step: step, exportedStep: nil, duration: duration)
     run.logger.notice(
       "stopped on request after step \(step) of \(learningRates.totalSteps); run again with --resume"

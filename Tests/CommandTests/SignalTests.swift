@@ -19,6 +19,14 @@ struct SignalTests {
     ] + more
   }
 
+  /// Whether a process has a handler for a signal.
+  private func catches(_ signal: Int32, _ process: pid_t) -> Bool {
+    let status = try? String(contentsOfFile: "/proc/\(process)/status", encoding: .utf8)
+    let line = status?.split(separator: "\n").first { $0.hasPrefix("SigCgt:") }
+    let mask = line?.split(separator: "\t").last.flatMap { UInt64($0, radix: 16) } ?? 0
+    return mask & (1 << UInt64(signal - 1)) != 0
+  }
+
   private func adapter(_ output: String) throws -> [UInt8] {
     try bytes(of: bench.path("\(output)/adapter/adapter_model.safetensors"))
   }
@@ -32,8 +40,9 @@ struct SignalTests {
     for (index, signal) in [SIGUSR1, SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGINT].enumerated() {
       let name = "run\(index)"
       let process = try ProcessRunner.start(Workbench.program, options(name, limit))
-      // The dynamic loader has the process for a few milliseconds, in which any signal kills it.
-      usleep(useconds_t(30_000 + 90_000 * index))
+      // Until the loader is done, which takes some milliseconds, any signal kills.
+      try #require(process.waitUntil { catches(SIGUSR1, $0.identifier) })
+      usleep(useconds_t(90_000 * index))
       process.send(signal: signal)
       let result = try process.wait(timeoutSeconds: 60).requireFinished()
       #expect([0, 75].contains(result.status), "\(signal): \(result.status) \(result.errors)")

@@ -153,7 +153,8 @@ final class StallWatch: Sendable {
   private static func place(_ moment: RunProgress.Moment) -> String {
     let place = moment.isWaiting ? ", waiting for other ranks" : ""
     return moment.step == 0
-      ? "while \(moment.phase.text)\(place)" : "in step \(moment.step), \(moment.phase.text)\(place)"
+      ? "while \(moment.phase.text)\(place)"
+      : "in step \(moment.step), \(moment.phase.text)\(place)"
   }
 
   private func leave(_ verdict: Verdict) -> Never {

@@ -95,6 +95,9 @@ public struct BaseContents: Sendable {
     tensors[blocks[block].tensor].hash(bytes: blocks[block].bytes)
   }
 
+  /// Bytes in a block.
+  func byteCount(ofBlock block: Int) -> Int { blocks[block].bytes.count }
+
   /// What a block is part of, for messages.
   func place(_ block: Int) -> String {
     let tensor = tensors[blocks[block].tensor]

@@ -14,6 +14,15 @@ public struct BasePiece {
   /// What it is, for messages.
   public let place: String
 
+  /// Bytes in it.
+  public var byteCount: Int {
+    switch source {
+    case .block(let contents, let block): contents.byteCount(ofBlock: block)
+    case .view(let view): view.count * MemoryLayout<Float>.stride
+    case .bytes(_, let range): range.count
+    }
+  }
+
   /// The hash of what it is now.
   public func hash() -> UInt64 {
     switch source {

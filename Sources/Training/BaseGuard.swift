@@ -13,8 +13,8 @@ import Tensors
 final class BaseGuard {
   /// Share of the run's time.
   private static let share = 0.0005
-  /// Blocks that are read however short the time was.
-  private static let fewest = 16
+  /// Bytes that are read however short the time was.
+  private static let fewestBytes = 64 << 20
 
   /// Seconds that it took so far.
   private(set) var seconds = 0.0
@@ -50,9 +50,9 @@ final class BaseGuard {
   private func findChange(step: Int, budget: Double) -> TrainingError? {
     let start = ContinuousClock.now
     let chunk = max(2 * compute.threadCount, 4)
-    var done = 0
+    var (done, bytes) = (0, 0)
     while done < pieces.count,
-      done < Self.fewest || (ContinuousClock.now - start) / .seconds(1) < budget
+      bytes < Self.fewestBytes || (ContinuousClock.now - start) / .seconds(1) < budget
     {
       let count = min(chunk, pieces.count - done)
       let found = hashes(from: next, count: count)
@@ -62,6 +62,7 @@ final class BaseGuard {
           return .baseChanged(place: pieces[index].place, since: verifiedAt[index])
         }
         verifiedAt[index] = step
+        bytes += pieces[index].byteCount
       }
       next = (next + count) % pieces.count
       done += count

@@ -31,8 +31,9 @@ extension Trainer {
     var firsts = [Int64](repeating: 0, count: communicator.worldSize)
     try communicator.allGather([own.map { Int64($0) } ?? .max], into: &firsts)
     let nodes = try communicator.allGather(communicator.processorName)
-    let what = tensor.map { "the gradient of '\($0)'" } ?? (
-      report.loss.isFinite ? "the gradient's norm" : "the loss")
+    let what =
+      tensor.map { "the gradient of '\($0)'" }
+      ?? (report.loss.isFinite ? "the gradient's norm" : "the loss")
     var (place, line) = ("", MetricsWriter.Line(dictionaryLiteral: ("event", "skip")))
     if let index = firsts.min(), index != .max, let rank = firsts.firstIndex(of: index) {
       let examples = batch.microBatch(Int(index))

@@ -80,6 +80,7 @@ struct SoundnessTests {
       "--model", bench.model, "--data", bench.data, "--output-dir", bench.path("out"),
       "--global-batch-size", "5", "--num-epochs", "100", "--threads", "1", "--save-steps", "1",
       "--save-total-limit", "2", "--lr-scheduler-type", "constant", "--max-skipped-steps", "2",
+      "--logging-steps", "1",
     ]
     let good = try bench.run(first + ["--max-steps", "4", "--learning-rate", "0.01"])
     try #require(good.status == 0, "\(good.errors)")
@@ -169,7 +170,8 @@ struct SoundnessTests {
     return path
   }
 
-  @Test("A byte of the base's file that changes is found before the next checkpoint", arguments: [1, 2])
+  @Test(
+    "A byte of the base's file that changes is found before the next checkpoint", arguments: [1, 2])
   func spoiltFile(ranks: Int) throws {
     let base = try copyOfBase()
     let arguments = [
@@ -195,7 +197,8 @@ struct SoundnessTests {
       [try settings(["max_steps: 9", "save_steps: 4"]), "flip=1,1,vector,0"])
     #expect(result.status == 1, "\(result.errors)")
     #expect(
-      result.errors.contains("[rank 1/2] The base changed while it was used: the copy in memory of '")
+      result.errors.contains(
+        "[rank 1/2] The base changed while it was used: the copy in memory of '")
         && result.errors.contains("the beginning"), "\(result.errors)")
   }
 

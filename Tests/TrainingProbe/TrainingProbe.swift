@@ -7,6 +7,7 @@ import Training
 /// What the tests start under `mpirun`: a run whose ranks differ in a way that no option asks for.
 ///
 ///     training-probe run.yaml [model=A,B,…] [data=A,B,…] [flip=RANK,STEP,WHAT,BIT]
+///     training-probe run.yaml flips=FIRST,END
 ///       [stall=RANK,STEP,stop|loop|stray] [poison=FROM,TO] [spoil=STEP,FILE]
 ///
 /// `model` and `data` give each rank a path of its own. `flip` inverts a bit, at the end of a step, of
@@ -51,6 +52,11 @@ enum TrainingProbe {
       case "stall": stall = values
       case "poison": poison = values
       case "spoil": spoil = values
+      case "flips":
+        var logger = Logger(label: "training-probe")
+        logger.logLevel = .critical
+        var flips = Flips(arguments[0], communicator, logger)
+        return try flips.run((Int(values[0]) ?? 0)..<(Int(values[1]) ?? 0))
       default: flip = values
       }
     }

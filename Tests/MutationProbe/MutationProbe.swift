@@ -24,7 +24,7 @@ import Training
 @main
 enum MutationProbe {
   private static let secondsEach: UInt32 = 5
-  private static let mostBytes: UInt64 = 4 << 30
+  private static let mostBytes: rlim_t = 4 << 30
 
   static func main() throws {
     let arguments = Array(CommandLine.arguments.dropFirst())
@@ -131,7 +131,8 @@ enum Reader: String {
 
   private static let conversation: [(String, JSONNode)] = {
     let turns = ["system", "user", "assistant", "user"].map { role in
-      JSONNode.object([("role", .string(role)), ("content", .string("Some words of \(role)."))])
+      JSONNode.object(
+        JSONObject([("role", .string(role)), ("content", .string("Some words of \(role)."))]))
     }
     return [
       ("messages", .array(turns)), ("add_generation_prompt", .bool(true)),

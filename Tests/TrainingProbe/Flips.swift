@@ -61,6 +61,7 @@ struct Flips {
     let trainer = try Trainer(run)
     let name = name(of: flip, in: run)
     let file = (configuration.model ?? "") + "/model.safetensors"
+    let communicator = self.communicator
     trainer.didEndStep = { step in
       // The file is one for all ranks.
       if step == flip.step, communicator.rank == (flip.what == "file" ? 0 : flip.rank) {

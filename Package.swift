@@ -139,8 +139,8 @@ let package = Package(
     .executableTarget(
       name: "mutation-probe",
       dependencies: [
-        "Checkpointing", "Datasets", "Files", "JSON", "Model", "Mutating", "PEFT", "Safetensors",
-        "Templates", "Tensors", "Tokenizers", "Training",
+        "Checkpointing", "Datasets", "JSON", "Model", "Mutating", "PEFT", "Safetensors",
+        "Templates", "Tokenizers", "Training",
       ],
       path: "Tests/MutationProbe"),
     // What the tests of DataParallel start under mpirun.

@@ -15,6 +15,21 @@ extension WeightMatrix {
     }
   }
 
+  /// Whether the stored values, row by row as they lie in memory, are these.
+  public func holds(_ values: [Float]) -> Bool {
+    guard values.count == inputSize * outputSize else { return false }
+    return values.indices.allSatisfy { value(at: $0) == values[$0] }
+  }
+
+  /// The same values seen as a matrix that maps the outputs to the inputs.
+  ///
+  /// A token table of that kind maps tokens to hidden features.
+  public var turned: WeightMatrix {
+    WeightMatrix(
+      storage: storage, elementType: elementType, inputSize: outputSize, outputSize: inputSize,
+      layout: layout == .outputMajor ? .inputMajor : .outputMajor)
+  }
+
   /// One stored value as f32, by its place in memory.
   @inline(__always)
   func value(at index: Int) -> Float {

@@ -9,13 +9,13 @@ import Tensors
 ///
 /// Parameters: Σ R·(in + out) over the adapted projections (plus `out` each with `lora_bias`, plus
 /// base biases and saved modules where asked). B starts at zero, so training starts at the base.
-/// GPT-2's fused `c_attn` gets one pair with out = 3·hidden; a transposed base weight changes nothing
-/// but merging. PiSSA and OLoRA start in the base's weights (`LoRA+InitialFactors.swift`); PEFT's other
-/// starts are refused by name.
+/// GPT-2's fused `c_attn` gets one pair with out = 3·hidden; a transposed base weight changes
+/// nothing but merging. PiSSA and OLoRA start in the base's weights (`LoRA+InitialFactors.swift`);
+/// PEFT's other starts are refused by name.
 ///
-/// Variants: rank-stabilised LoRA (`use_rslora`, α/√R), DoRA (`use_dora`: a trained length for every
-/// output, `out` parameters more; see `DoRALinear`), and LoRA+ (`loraplus_lr_ratio`, Hayou, Ghosh and
-/// Yu 2024, arXiv:2402.12354: B and all vectors learn that many times faster than A).
+/// Variants: rank-stabilised LoRA (`use_rslora`, α/√R), DoRA (`use_dora`: a trained length for
+/// every output, `out` parameters more; see `DoRALinear`), and LoRA+ (`loraplus_lr_ratio`, Hayou,
+/// Ghosh and Yu 2024, arXiv:2402.12354: B and all vectors learn that many times faster than A).
 public final class LoRA: PEFTMethod {
   /// `lora`.
   public static let methodName = "lora"
@@ -75,7 +75,7 @@ public final class LoRA: PEFTMethod {
     let defaults = Self.defaultTargets(decoder.configuration.family)
     let layers = try configuration.targeting.layers(of: decoder, defaults: defaults, method: name)
     savedTargets = configuration.targeting.saved(layers, of: decoder, defaults: defaults)
-    isTransposed = layers.contains { $0.weight.weight.layout == .inputMajor }
+    isTransposed = layers.contains { $0.weight.layout == .inputMajor }
     notes =
       try configuration.targeting.unmatched(in: decoder)
       + configuration.unmatchedPatterns(layers.map(\.path))
@@ -234,7 +234,7 @@ public final class LoRA: PEFTMethod {
       let scaling = Float(site.scaling)
       if name == site.layer.path + ".weight" {
         let (a, b) = (arena.values(site.a), arena.values(site.b))
-        let isOutputMajor = site.layer.weight.weight.layout == .outputMajor
+        let isOutputMajor = site.layer.weight.layout == .outputMajor
         Self.add(
           InitialFactors(a: a, b: b), times: scaling, to: values, isOutputMajor: isOutputMajor,
           on: compute)

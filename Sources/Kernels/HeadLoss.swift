@@ -54,9 +54,6 @@ public enum HeadLoss {
       hidden is [\(hidden.rows), \(hidden.columns)] with \(targets.count) targets; the head \
       carries \(weight.inputSize) features to \(vocabulary)
       """)
-    precondition(
-      scratch.isContiguous && scratch.count >= scratchCount(vocabularySize: vocabulary),
-      "scratch of \(scratch.count) floats; \(scratchCount(vocabularySize: vocabulary)) are needed")
     if let dHidden {
       precondition(
         dHidden.rows == hidden.rows && dHidden.columns == hidden.columns,
@@ -65,30 +62,60 @@ public enum HeadLoss {
         \(hidden.columns)]
         """)
     }
-    let wantsGradient = dHidden != nil || dWeight != nil || dBias != nil
+    return forward(
+      targets: targets, vocabularySize: vocabulary,
+      wantsGradient: dHidden != nil || dWeight != nil || dBias != nil, scratch: scratch,
+      correct: &correct, on: compute
+    ) { rows, logits in
+      Linear.forward(
+        hidden.rows(rows), weight: weight, bias: bias, into: logits, arithmetic: arithmetic,
+        on: compute)
+    } backward: { rows, dLogits in
+      if let dHidden {
+        Linear.backwardInput(
+          dLogits, weight: weight, into: dHidden.rows(rows), arithmetic: arithmetic, on: compute)
+      }
+      if let dWeight {
+        Linear.backwardWeight(
+          dLogits, input: hidden.rows(rows), addingTo: dWeight, layout: weight.layout, on: compute)
+      }
+      if let dBias { Linear.backwardBias(dLogits, addingTo: dBias, on: compute) }
+    }
+  }
+
+  /// The same for a head that makes its logits and takes their gradients itself, `chunkRows` rows at a
+  /// time: a projection with an adapter.
+  ///
+  /// - Parameters:
+  ///   - targets: n ids below V.
+  ///   - wantsGradient: whether `backward` is called.
+  ///   - scratch: at least `scratchCount` floats end to end.
+  ///   - correct: the number of rows whose greatest logit is the target's is added to it.
+  ///   - project: writes the logits of some of the n rows, [rows, V].
+  ///   - backward: is given the gradient of the logits that were written last, [rows, V], which it may
+  ///     change.
+  public static func forward(
+    targets: IndexView, vocabularySize vocabulary: Int, wantsGradient: Bool, scratch: MatrixView,
+    correct: inout Int, on compute: Compute,
+    project: (_ rows: Range<Int>, _ logits: MatrixView) -> Void,
+    backward: (_ rows: Range<Int>, _ dLogits: MatrixView) -> Void
+  ) -> Double {
+    precondition(
+      scratch.isContiguous && scratch.count >= scratchCount(vocabularySize: vocabulary),
+      "scratch of \(scratch.count) floats; \(scratchCount(vocabularySize: vocabulary)) are needed")
     let rowResults = UnsafeMutableRawPointer(scratch.base + chunkRows * vocabulary)
     var sum = 0.0
-    for chunk in 0..<blockCount(hidden.rows, chunkRows) {
-      let rows = blockRange(chunk, chunkRows, hidden.rows)
-      let input = hidden.rows(rows)
+    for chunk in 0..<blockCount(targets.count, chunkRows) {
+      let rows = blockRange(chunk, chunkRows, targets.count)
       let logits = MatrixView(base: scratch.base, rows: rows.count, columns: vocabulary)
-      Linear.forward(
-        input, weight: weight, bias: bias, into: logits, arithmetic: arithmetic, on: compute)
+      project(rows, logits)
       crossEntropies(
         logits, targets.slice(rows), gradient: wantsGradient, into: rowResults, on: compute)
       for row in 0..<rows.count {
         sum += rowResults.loadUnaligned(fromByteOffset: 16 * row, as: Double.self)
         correct += Int(rowResults.loadUnaligned(fromByteOffset: 16 * row + 8, as: Int32.self))
       }
-      if let dHidden {
-        Linear.backwardInput(
-          logits, weight: weight, into: dHidden.rows(rows), arithmetic: arithmetic, on: compute)
-      }
-      if let dWeight {
-        Linear.backwardWeight(
-          logits, input: input, addingTo: dWeight, layout: weight.layout, on: compute)
-      }
-      if let dBias { Linear.backwardBias(logits, addingTo: dBias, on: compute) }
+      if wantsGradient { backward(rows, logits) }
     }
     return sum
   }

@@ -45,8 +45,10 @@ final class BaseWeights {
 
   // MARK: Embedding table and head
 
-  /// The name of every family's head in the full model.
-  static let headName = "lm_head.weight"
+  /// The module path of every family's head in the full model.
+  static let headPath = "lm_head"
+  /// The name of its weight.
+  static let headName = headPath + ".weight"
 
   /// The embedding table, [vocabulary, hidden].
   ///

@@ -30,7 +30,7 @@ extension Decoder {
     if finiteCheck.of > 0 {
       try weights.checkFinite(part: finiteCheck.part, of: finiteCheck.of)
     }
-    let isTied = parts.head === parts.embedding
+    let isTied = parts.head.weight === parts.embedding
     if configuration.tiesEmbeddings && !isTied {
       warnings = [
         "config.json of \(directory) ties the head to the embedding table (tie_word_embeddings), "
@@ -85,6 +85,13 @@ struct LayerBuilder {
     return LinearLayer(
       path: path, block: block, weight: weight, bias: biasVector, arithmetic: arithmetic,
       siteIndex: siteCount)
+  }
+
+  /// The head: the last site.
+  func head(_ weight: Parameter) -> LinearLayer {
+    LinearLayer(
+      path: BaseWeights.headPath, block: configuration.blockCount, weight: weight,
+      bias: nil, arithmetic: arithmetic, siteIndex: siteCount)
   }
 
   func norm(_ path: String, size: Int, bias: Bool = false) throws(ModelError) -> NormLayer {

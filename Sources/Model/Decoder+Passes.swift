@@ -37,9 +37,10 @@ extension Decoder {
     parts.finalNorm.forward(
       scored, into: normed, statistics: memory.scoredStatistics(rows: rows.count),
       on: pass.compute)
-    Linear.forward(
-      normed, weight: parts.head.operand, bias: nil, into: logits,
-      arithmetic: parts.head.arithmetic(arithmetic), on: pass.compute)
+    for start in stride(from: 0, to: rows.count, by: HeadLoss.chunkRows) {
+      let chunk = start..<min(start + HeadLoss.chunkRows, rows.count)
+      head.forward(normed.rows(chunk), into: logits.rows(chunk), pass)
+    }
     pass.cache?.advance(by: pass.rowCount)
   }
 
@@ -49,7 +50,9 @@ extension Decoder {
     let profiler = pass.compute.profiler
     profiler?.enter(.forward)
     memory.rotary?.prepare(for: pass)
-    pass.compute.part(.embedding) { embed(pass, into: memory.stream(0, rows: pass.rowCount)) }
+    pass.compute.part(.embedding) {
+      embed(pass, memory, into: memory.stream(0, rows: pass.rowCount))
+    }
     for (index, block) in parts.blocks.enumerated() {
       profiler?.enter(.forward, block: index)
       pass.compute.part(.block) {
@@ -62,21 +65,35 @@ extension Decoder {
   }
 
   /// Virtual rows, then each token's embedding, sequence by sequence; learned positions on top.
-  private func embed(_ pass: Pass, into x: MatrixView) {
+  private func embed(_ pass: Pass, _ memory: DecoderMemory, into x: MatrixView) {
     let batch = pass.batch
     for sequence in 0..<batch.sequenceCount {
       let (rows, virtual, tokens) = sequenceRanges(batch, sequence)
       if !virtual.isEmpty, let embeddingHook {
         x.rows(virtual).copy(from: embeddingHook.rows)
       }
+      let own = x.rows(virtual.upperBound..<rows.upperBound)
       Embedding.forward(
-        batch.tokens.slice(tokens), table: parts.embedding.weight,
-        into: x.rows(virtual.upperBound..<rows.upperBound), on: pass.compute)
+        batch.tokens.slice(tokens), table: table.weight, into: own, on: pass.compute)
+      if let tableHook {
+        pass.compute.part(.adapter) {
+          tableHook.forward(
+            own, tokens: batch.tokens.slice(tokens), tablePass(tableHook, own.rows, pass, memory))
+        }
+      }
     }
     if let positions = parts.positions {
       Embedding.forward(
         batch.positions, table: positions.weight, into: x, adding: true, on: pass.compute)
     }
+  }
+
+  private func tablePass(
+    _ hook: any TableHook, _ count: Int, _ pass: Pass, _ memory: DecoderMemory
+  ) -> TablePass {
+    TablePass(
+      table: table, scratch: memory.hookScratch.view(rows: count, columns: hook.scratchColumns),
+      tokenCount: count, pass: pass)
   }
 
   /// Rows of a sequence, its virtual rows, and its tokens.
@@ -102,12 +119,19 @@ extension Decoder {
 
     var sum = LossSum()
     sum.targetCount = count
-    let dNormed = isBackward ? memory.dScored(rows: count) : nil
+    let dNormed = memory.dScored(rows: isBackward ? count : 0)
+    let isNeeded = isHiddenNeeded
     sum.loss = HeadLoss.forward(
-      normed, targets: batch.targets, weight: parts.head.operand, bias: nil, dHidden: dNormed,
-      dWeight: isBackward ? parts.head.gradient : nil, dBias: nil, scratch: memory.head,
-      correct: &sum.correctCount, arithmetic: parts.head.arithmetic(arithmetic), on: compute)
-    guard let dNormed else { return sum }
+      targets: batch.targets, vocabularySize: head.outputSize, wantsGradient: isBackward,
+      scratch: memory.head, correct: &sum.correctCount, on: compute
+    ) { rows, logits in
+      head.forward(normed.rows(rows), into: logits, headPass(pass, rows))
+    } backward: { rows, dLogits in
+      head.backward(
+        dLogits, input: normed.rows(rows), into: dNormed.rows(rows), adding: false,
+        isNeeded: isNeeded, headPass(pass, rows))
+    }
+    guard isBackward && isNeeded else { return sum }
 
     // The normalised rows are not needed any more; their memory takes the gradient.
     parts.finalNorm.backward(
@@ -116,6 +140,14 @@ extension Decoder {
     gradient.fill(0)
     Elementwise.scatterRows(normed, rows: batch.scoredRows, addingTo: gradient, on: compute)
     return sum
+  }
+
+  /// The pass with random numbers of its own for each chunk of scored rows.
+  private func headPass(_ pass: Pass, _ rows: Range<Int>) -> Pass {
+    Pass(
+      batch: pass.batch, compute: pass.compute,
+      random: pass.random.substream(UInt64(rows.lowerBound)), isTraining: pass.isTraining,
+      cache: pass.cache)
   }
 
   // MARK: Backward
@@ -141,11 +173,13 @@ extension Decoder {
       }
     }
     profiler?.enter(.backward)
-    if isEmbeddingTrained { compute.part(.embedding) { backwardEmbedding(gradient, pass) } }
+    if isEmbeddingTrained {
+      compute.part(.embedding) { backwardEmbedding(gradient, pass, memory) }
+    }
     profiler?.enter(.none)
   }
 
-  private func backwardEmbedding(_ dx: MatrixView, _ pass: Pass) {
+  private func backwardEmbedding(_ dx: MatrixView, _ pass: Pass, _ memory: DecoderMemory) {
     let batch = pass.batch
     if let gradient = parts.positions?.gradient {
       Embedding.backward(
@@ -156,10 +190,15 @@ extension Decoder {
       if !virtual.isEmpty, let embeddingHook {
         embeddingHook.addGradient(dx.rows(virtual), on: pass.compute)
       }
-      if let gradient = parts.embedding.gradient {
-        Embedding.backward(
-          dx.rows(virtual.upperBound..<rows.upperBound), tokens: batch.tokens.slice(tokens),
-          addingTo: gradient, on: pass.compute)
+      let (own, ids) = (
+        dx.rows(virtual.upperBound..<rows.upperBound), batch.tokens.slice(tokens)
+      )
+      if let tableHook {
+        pass.compute.part(.adapter) {
+          tableHook.backward(own, tokens: ids, tablePass(tableHook, own.rows, pass, memory))
+        }
+      } else if let gradient = table.gradient {
+        Embedding.backward(own, tokens: ids, addingTo: gradient, on: pass.compute)
       }
     }
   }

@@ -64,6 +64,9 @@ public final class Decoder {
 
   private(set) var parts: DecoderParts
   private(set) var embeddingHook: (any EmbeddingHook)?
+  private(set) var tableHook: (any TableHook)?
+  /// Whether hooks part a table and a head that are one tensor.
+  private var isHeadParted = false
 
   /// The lowest block that backward must reach; `blockCount` if it reaches none.
   private(set) var lowestTrainedBlock = 0
@@ -92,6 +95,12 @@ public final class Decoder {
   }
   /// Every projection of the blocks, block after block.
   public var linearLayers: [LinearLayer] { parts.blocks.flatMap(\.linearLayers) }
+  /// The head, hidden features to logits; its weight is the token table's where they are tied.
+  public var head: LinearLayer { parts.head }
+  /// The module path of the token table.
+  public var tablePath: String { configuration.names.embedding }
+  /// The token table, [vocabulary, hidden].
+  public var table: Parameter { parts.embedding }
   /// Rows in front of every sequence that stand for no token.
   public var virtualTokenCount: Int { embeddingHook?.virtualTokenCount ?? 0 }
   /// Positions that a joint prefix takes.
@@ -103,7 +112,8 @@ public final class Decoder {
   ///
   /// - Throws: `ModelError.unknownSite` where the model has no such place.
   public func attach(_ hooks: HookSet) throws(ModelError) {
-    let layers = Dictionary(uniqueKeysWithValues: linearLayers.map { ($0.path, $0) })
+    let layers = Dictionary(
+      uniqueKeysWithValues: (linearLayers + [head]).map { ($0.path, $0) })
     for (path, hook) in hooks.linear {
       guard let layer = layers[path] else {
         throw .unknownSite(name: path, known: parts.blocks[0].linearLayers.map(\.path))
@@ -120,6 +130,12 @@ public final class Decoder {
       parts.blocks[block].core.attach(hook)
     }
     if let hook = hooks.embedding { embeddingHook = hook }
+    if let hook = hooks.table {
+      precondition(!table.isTrainable, "a table with a hook does not train itself")
+      tableHook = hook
+    }
+    let isEitherHooked = hooks.table != nil || hooks.linear[head.path] != nil
+    if isEitherHooked && !hooks.changesHeadAsTable { isHeadParted = true }
   }
 
   /// Takes the digest that threads and ranks made of ``contents`` together.
@@ -144,8 +160,8 @@ public final class Decoder {
     guard !parameter.storedFormat.isQuantized else {
       throw .quantizedParameter(name: name, format: parameter.storedFormat.name)
     }
-    if parameter.name == Self.tiedHeadName { parts.head = parameter }
-    if !tied && parameter === parts.embedding && isHeadTied { parts.head = separateHead }
+    if parameter.name == Self.tiedHeadName { head.weight = parameter }
+    if !tied && parameter === table && head.weight === table { head.weight = separateHead }
     parameter.train(values: values, gradient: gradient)
   }
 
@@ -157,8 +173,8 @@ public final class Decoder {
     configuration.tiesEmbeddings ? parts.parameters + [separateHead] : parts.parameters
   }
 
-  /// Whether head and embedding table are still one tensor.
-  public var isHeadTied: Bool { parts.head === parts.embedding }
+  /// Whether head and embedding table are one tensor, whatever is attached.
+  public var isHeadTied: Bool { head.weight === table && !isHeadParted }
 
   /// A frozen head of its own where the table lies now.
   private var separateHead: Parameter {
@@ -167,7 +183,7 @@ public final class Decoder {
       layout: .outputMajor)
   }
 
-  private static let tiedHeadName = "lm_head.weight"
+  private static let tiedHeadName = BaseWeights.headName
 
   /// Plans and allocates the memory of a pass; hooks and trained parameters must be attached
   /// before.
@@ -233,9 +249,14 @@ public final class Decoder {
     }
   }
 
+  /// Whether anything below the head trains.
+  var isHiddenNeeded: Bool {
+    lowestTrainedBlock < parts.blocks.count || isEmbeddingTrained || parts.finalNorm.isTrained
+  }
+
   func findWhatTrains() {
     isEmbeddingTrained =
-      embeddingHook != nil || parts.embedding.isTrainable
+      embeddingHook != nil || tableHook != nil || table.isTrainable
       || (parts.positions?.isTrainable ?? false)
     lowestTrainedBlock =
       isEmbeddingTrained
@@ -263,6 +284,6 @@ struct DecoderParts {
   let blocks: [DecoderBlock]
   /// The norm above them.
   let finalNorm: NormLayer
-  /// The head, [vocabulary, hidden]; the embedding itself where they are tied.
-  var head: Parameter
+  /// The head, whose weight is the embedding itself where they are tied.
+  let head: LinearLayer
 }

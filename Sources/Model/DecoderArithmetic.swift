@@ -121,12 +121,13 @@ extension Decoder {
           isReached: isReached,
           isNeeded: isReached && (index > lowestTrainedBlock || isEmbeddingTrained)))
     }
-    let head = configuration.hiddenSize * configuration.vocabularySize
-    let isHiddenNeeded =
-      lowestTrainedBlock < parts.blocks.count || isEmbeddingTrained || parts.finalNorm.isTrained
-    arithmetic[.head, .forward].perTarget += head
-    arithmetic[.head, .backward].perTarget +=
-      (isHiddenNeeded ? head : 0) + (parts.head.isTrainable ? head : 0)
+    head.count(
+      into: &arithmetic, .head, BackwardExtent(isReached: true, isNeeded: isHiddenNeeded),
+      \.perTarget)
+    if let tableHook {
+      arithmetic[.adapter, .forward].perRow += tableHook.arithmetic.forward
+      arithmetic[.adapter, .backward].perRow += tableHook.arithmetic.backward
+    }
     arithmetic.finish()
     return arithmetic
   }
@@ -135,19 +136,22 @@ extension Decoder {
 extension LinearLayer {
   /// Adds this projection's products and its hook's terms, which it multiplies along, to those of
   /// `part`, and the hook's own to the adapter's.
+  ///
+  /// - Parameter rows: what the projection is made of: all rows, or the head's scored ones.
   func count(
-    into arithmetic: inout DecoderArithmetic, _ part: StepPart, _ extent: BackwardExtent
+    into arithmetic: inout DecoderArithmetic, _ part: StepPart, _ extent: BackwardExtent,
+    _ rows: WritableKeyPath<DecoderArithmetic.Cost, Int> = \.perRow
   ) {
     let product = inputSize * outputSize
     let hook = hook?.arithmetic(of: self, isInputGradientNeeded: extent.isNeeded)
-    arithmetic[part, .forward].perRow += product + (hook?.outputTerm ?? 0)
-    arithmetic[.adapter, .forward].perRow += hook?.forward ?? 0
+    arithmetic[part, .forward][keyPath: rows] += product + (hook?.outputTerm ?? 0)
+    arithmetic[.adapter, .forward][keyPath: rows] += hook?.forward ?? 0
     guard extent.isReached else { return }
     // A replaced input's gradient is what its hook trains by.
     let isInputNeeded = extent.isNeeded || (self.hook?.replacesInput ?? false)
-    arithmetic[part, .backward].perRow +=
+    arithmetic[part, .backward][keyPath: rows] +=
       (isInputNeeded ? product : 0) + (weight.isTrainable ? product : 0) + (hook?.inputTerm ?? 0)
-    arithmetic[.adapter, .backward].perRow += hook?.backward ?? 0
+    arithmetic[.adapter, .backward][keyPath: rows] += hook?.backward ?? 0
   }
 }
 

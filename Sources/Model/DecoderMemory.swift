@@ -7,6 +7,8 @@ struct DecoderMemory {
   let workspace: Workspace
   /// Rotary positions; nil where they are learned.
   let rotary: RotaryPositions?
+  /// What hooks of blocks and of the token table work in.
+  let hookScratch: HookScratch
   private let streams: [WorkspaceSlot]  // [tokens, hidden] input of each block, and the last output
   private let gradient: WorkspaceSlot  // [tokens, hidden]
   private let scored: WorkspaceSlot  // [targets, hidden]
@@ -51,7 +53,14 @@ struct DecoderMemory {
         max(
           block.linearLayers.map(\.scratchColumns).max() ?? 0, block.sublayerSites.scratchColumns)
       }.max() ?? 0
-    let hookSlot = plan.reserve("hook.scratch", rows: rows, columns: hookColumns)
+    let hookSlot = plan.reserve(
+      "hook.scratch", rows: rows,
+      columns: max(hookColumns, decoder.tableHook?.scratchColumns ?? 0))
+    // The head is called for so many rows at a time.
+    let headRows = min(targets, HeadLoss.chunkRows)
+    decoder.head.reserveSaved(&plan, rows: headRows)
+    let headSlot = plan.reserve(
+      "head.hook.scratch", rows: headRows, columns: decoder.head.scratchColumns)
 
     for block in blocks { block.core.reserve(&plan) }
     let shares = mode != .training(recomputesActivations: false)
@@ -62,7 +71,8 @@ struct DecoderMemory {
     for block in blocks.dropFirst(sharing) { Self.reserve(block, &plan, rows: rows, mode) }
 
     workspace = Workspace(plan)
-    let hookScratch = HookScratch(workspace: workspace, slot: hookSlot)
+    hookScratch = HookScratch(workspace: workspace, slot: hookSlot)
+    decoder.head.use(HookScratch(workspace: workspace, slot: headSlot))
     rotary = c.rotary.map { RotaryPositions($0, positions: positions, rows: rows) }
     let blockMemory = BlockMemory(workspace: workspace, scratch: blockScratch, rotary: rotary)
     for block in blocks {

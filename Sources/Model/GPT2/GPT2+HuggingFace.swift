@@ -14,7 +14,7 @@ extension Decoder {
     var blocks: [DecoderBlock] = []
     for index in 0..<c.blockCount { blocks.append(try gpt2Block(index, &builder, c)) }
     let finalNorm = try builder.norm("transformer.ln_f", size: h, bias: true)
-    let head = try weights.head(embedding, c)
+    let head = builder.head(try weights.head(embedding, c))
     // Older versions of transformers saved the causal masks along with the weights.
     try weights.finish(ignoring: [".attn.bias", ".attn.masked_bias"])
     return DecoderParts(

@@ -20,7 +20,7 @@ public struct SublayerSite: Sendable, Hashable {
 /// try decoder.attach(hooks)
 /// ```
 public struct HookSet {
-  /// By module path.
+  /// By module path: projections of the blocks, and the head.
   public var linear: [String: any LinearHook] = [:]
   /// By half of a block.
   public var sublayer: [SublayerSite: any SublayerHook] = [:]
@@ -28,6 +28,11 @@ public struct HookSet {
   public var attention: [Int: any AttentionHook] = [:]
   /// In front of the sequences.
   public var embedding: (any EmbeddingHook)?
+  /// On the rows of the token table.
+  public var table: (any TableHook)?
+  /// Whether the hooks on the table and on the head make the same change to both, so that a table and
+  /// a head that are one tensor stay one.
+  public var changesHeadAsTable = false
 
   /// No hooks.
   public init() {}

@@ -11,6 +11,8 @@ public struct LinearPass {
   public let scratch: MatrixView
   /// Random numbers of this site in this pass.
   public let random: CounterRandom
+  /// Rows of this call: of the whole micro-batch in a block, some of the scored ones at the head.
+  public let rowCount: Int
   /// The pass over the micro-batch.
   public let pass: Pass
 
@@ -23,7 +25,7 @@ public struct LinearPass {
   ///
   /// - Parameter after: columns of the parts before it.
   public func scratchPart(after: Int = 0, columns: Int) -> MatrixView {
-    let rows = pass.rowCount
+    let rows = rowCount
     let flat = scratch.reshaped(rows: 1, columns: scratch.count)
     return flat.columns((rows * after)..<(rows * (after + columns)))
       .reshaped(rows: rows, columns: columns)
@@ -48,6 +50,8 @@ public struct LinearPass {
 /// 5. `backwardInput`, which adds whatever else the hook contributes to the gradient of `x`.
 ///
 /// Where nothing below trains, `inputTerm` is not called and step 5 comes with `dx == nil`.
+///
+/// The head is called for some rows at a time, forward and backward before the next ones.
 public protocol LinearHook: AnyObject {
   /// Floats a token that forward keeps for backward.
   var savedColumns: Int { get }

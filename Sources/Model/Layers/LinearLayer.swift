@@ -7,10 +7,10 @@ import Tensors
 public final class LinearLayer {
   /// Module path, without `.weight`.
   public let path: String
-  /// The block that it belongs to.
+  /// The block that it belongs to; the number of blocks for the head.
   public let block: Int
   /// The weight, [out, in] or GPT-2's [in, out].
-  public let weight: Parameter
+  public internal(set) var weight: Parameter
   /// The bias, [out].
   public let bias: Parameter?
   /// Arithmetic of the frozen product.
@@ -89,9 +89,9 @@ public final class LinearLayer {
   /// Projects `x` [tokens, in] into `y` [tokens, out].
   func forward(_ x: MatrixView, into y: MatrixView, _ pass: Pass) {
     guard let hook else { return base(x, into: y, on: pass.compute) }
-    let linearPass = hookPass(hook, pass)
+    let linearPass = hookPass(hook, pass, rows: x.rows)
     if hook.replacesInput {
-      let replaced = replacedInput(hook, pass)
+      let replaced = replacedInput(hook, rows: x.rows)
       pass.compute.part(.adapter) { hook.replaceInput(x, into: replaced, linearPass) }
       base(replaced, into: y, on: pass.compute)
     } else {
@@ -119,10 +119,10 @@ public final class LinearLayer {
       if isNeeded { baseBackward(dy, into: dx, adding: adding, on: compute) }
       return
     }
-    let linearPass = hookPass(hook, pass)
+    let linearPass = hookPass(hook, pass, rows: dy.rows)
     compute.part(.adapter) { hook.backwardOutput(dy, input: x, linearPass) }
     if hook.replacesInput {
-      let replaced = replacedInput(hook, pass)
+      let replaced = replacedInput(hook, rows: dy.rows)
       if weight.isTrainable { hook.replaceInput(x, into: replaced, linearPass) }
       accumulateBase(dy, input: replaced, on: compute)
       baseBackward(dy, into: replaced, adding: false, on: compute)
@@ -157,20 +157,20 @@ public final class LinearLayer {
     }
   }
 
-  private func hookPass(_ hook: any LinearHook, _ pass: Pass) -> LinearPass {
-    let rows = pass.rowCount
+  private func hookPass(_ hook: any LinearHook, _ pass: Pass, rows: Int) -> LinearPass {
     let random = pass.random.substream(UInt64(siteIndex))
     guard let scratch else { preconditionFailure("\(path): no workspace was prepared") }
     return LinearPass(
       layer: self, saved: savedSlot.map { scratch.workspace.view($0, rows: rows) } ?? .empty,
-      scratch: scratch.view(rows: rows, columns: hook.scratchColumns), random: random, pass: pass)
+      scratch: scratch.view(rows: rows, columns: hook.scratchColumns), random: random,
+      rowCount: rows, pass: pass)
   }
 
   /// Memory for the replaced input, behind the hook's own scratch.
-  private func replacedInput(_ hook: any LinearHook, _ pass: Pass) -> MatrixView {
+  private func replacedInput(_ hook: any LinearHook, rows: Int) -> MatrixView {
     guard let scratch else { preconditionFailure("\(path): no workspace was prepared") }
     return scratch.view(
-      rows: pass.rowCount, columns: inputSize, after: pass.rowCount * hook.scratchColumns)
+      rows: rows, columns: inputSize, after: rows * hook.scratchColumns)
   }
 }
 

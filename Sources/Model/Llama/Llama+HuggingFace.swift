@@ -13,7 +13,7 @@ extension Decoder {
       blocks.append(try llamaBlock(index, &builder, c))
     }
     let finalNorm = try builder.norm("model.norm", size: c.hiddenSize)
-    let head = try weights.head(embedding, c)
+    let head = builder.head(try weights.head(embedding, c))
     try weights.finish(ignoring: ["rotary_emb.inv_freq"])
     return DecoderParts(
       source: weights.source, parameters: weights.parameters, embedding: embedding, positions: nil,

@@ -180,7 +180,7 @@ final class DoRALinear: LinearHook {
 
   /// u [tokens, R] and z [tokens, out].
   private func saved(_ pass: LinearPass) -> (u: MatrixView, z: MatrixView) {
-    let rows = pass.pass.rowCount
+    let rows = pass.rowCount
     let flat = pass.saved.reshaped(rows: 1, columns: pass.saved.count)
     let split = rows * rank
     return (

@@ -214,8 +214,9 @@ let package = Package(
     .testTarget(
       name: "CommandTests",
       dependencies: [
-        "Training", "PEFT", "Datasets", "HDF5", "Safetensors", "Tokenizers", "Tensors", "JSON",
-        "TestSupport", "swift-peft-train", "allocation-probe", "training-probe",
+        "Training", "PEFT", "Preparation", "Templates", "Datasets", "HDF5", "Safetensors",
+        "Tokenizers", "Tensors", "JSON", "TestSupport", "swift-peft-train", "allocation-probe",
+        "training-probe",
       ]),
   ],
   cLanguageStandard: .gnu11

@@ -165,6 +165,18 @@ public final class Decoder {
     parameter.train(values: values, gradient: gradient)
   }
 
+  /// Puts other values in the place of a matrix of the base, frozen.
+  ///
+  /// A tied head goes along with the table; a head that is replaced itself leaves the table alone.
+  /// - Throws: `ModelError.unknownSite` where the base has no tensor of that name.
+  public func replace(parameter name: String, values: MatrixView) throws(ModelError) {
+    guard let parameter = trainableBaseParameters.first(where: { $0.name == name }) else {
+      throw .unknownSite(name: name, known: parts.parameters.prefix(8).map(\.name))
+    }
+    if parameter.name == Self.tiedHeadName { head.weight = parameter }
+    parameter.replace(values)
+  }
+
   /// Everything that can train.
   ///
   /// That is the base's tensors and, where it is tied, a head of its own that

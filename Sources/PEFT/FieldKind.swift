@@ -24,6 +24,8 @@ public enum FieldKind: Sendable, Hashable {
   case names
   /// A whole number or several.
   case integers
+  /// Whole numbers, or a JSON object of such lists by name.
+  case integersOrObject
   /// A number, or a JSON object of numbers by name.
   case numberOrObject
   /// A JSON object.
@@ -55,6 +57,7 @@ public enum FieldKind: Sendable, Hashable {
     case .path, .optionalPath: "a path"
     case .names: "names, separated by commas, or a regular expression"
     case .integers: "whole numbers, separated by commas"
+    case .integersOrObject: "whole numbers, separated by commas, or a JSON object of such lists"
     case .numberOrObject: "a number, or a JSON object of numbers"
     case .object: "a JSON object"
     }
@@ -88,6 +91,9 @@ public enum FieldKind: Sendable, Hashable {
       let numbers = parts.compactMap(\.self)
       return numbers.count == parts.count && !numbers.isEmpty
         ? .some(.array(numbers.map { .int($0) })) : .none
+    case .integersOrObject:
+      if let numbers = FieldKind.integers.value(of: text) { return numbers }
+      return FieldKind.object.value(of: text).flatMap(value(of:))
     case .numberOrObject:
       if let number = Double(text) { return value(of: .double(number)) }
       return FieldKind.object.value(of: text)
@@ -117,9 +123,12 @@ public enum FieldKind: Sendable, Hashable {
     case (.names, .string(let text)): return self.value(of: text)
     case (.names, .array(let elements)):
       return elements.allSatisfy { $0.string != nil } ? .some(value) : .none
-    case (.integers, .int): return .array([value])
-    case (.integers, .array(let elements)):
+    case (.integers, .int), (.integersOrObject, .int): return .array([value])
+    case (.integers, .array(let elements)), (.integersOrObject, .array(let elements)):
       return elements.allSatisfy { $0.int != nil } ? .some(value) : .none
+    case (.integersOrObject, .object(let members)):
+      let isLists = members.values.allSatisfy { FieldKind.integers.value(of: $0) != nil }
+      return isLists ? .some(value) : .none
     case (.numberOrObject, _) where value.double != nil: return value
     case (.object, .object), (.numberOrObject, .object): return value
     default: return nil

@@ -58,6 +58,12 @@ extension [MethodField] {
     MethodField("layers_to_transform", .integers, "N,…", "blocks to adapt (default: all)"),
     MethodField("layers_pattern", .names, "NAME", "the name in front of the block number"),
   ]
+  /// Rows of the token table that train by themselves (`TrainedTokens`).
+  static let tokens: [MethodField] = [
+    MethodField(
+      TrainedTokens.field, .integersOrObject, "N,…",
+      "tokens whose embeddings train besides: ids, or ids by module as JSON")
+  ]
   /// What PEFT asks for and corrects by itself; so do we.
   static let storageOrder: [MethodField] = [
     MethodField(

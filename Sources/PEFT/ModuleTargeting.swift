@@ -2,7 +2,8 @@ import JSON
 import Model
 import Patterns
 
-/// Which projections a method adapts, by Hugging Face PEFT's rules.
+/// Which projections a method adapts, by Hugging Face PEFT's rules: those of the blocks and, named, the
+/// head and the token table.
 ///
 /// - A *list* matches a path that equals an entry or ends with `.` + entry.
 /// - A *string* is a regular expression of Python's `re` that must match the whole path; `all-linear`
@@ -60,68 +61,103 @@ public struct ModuleTargeting: Sendable, Hashable {
     }
   }
 
-  /// The matching projections, in the model's order.
+  /// What a selection comes to on a model.
+  public struct Selection {
+    /// Projections, in the model's order; the head, if it is one of them, is the last.
+    public var layers: [LinearLayer]
+    /// Whether the token table is adapted.
+    public var hasTable = false
+    /// Whether a head that is tied to the table shares its adapter.
+    public var tiesHead = false
+  }
+
+  /// The matching projections, for a method that adapts nothing else.
   ///
-  /// - Parameter defaults: suffixes used where no target is given; nil where the family has none.
-  /// - Throws: `nothingTargeted` where no projection matches.
+  /// - Throws: as ``selection(of:defaults:method:ensuresTying:)``, and where the token table matches.
   public func layers(of decoder: Decoder, defaults: [String]?, method: String)
     throws(PEFTError) -> [LinearLayer]
   {
-    let all = decoder.linearLayers
+    let selection = try selection(of: decoder, defaults: defaults, method: method)
+    if selection.hasTable { throw refusal(of: decoder.tablePath, defaults, method) }
+    return selection.layers
+  }
+
+  /// The matching modules.
+  ///
+  /// - Parameters:
+  ///   - defaults: suffixes used where no target is given; nil where the family has none.
+  ///   - ensuresTying: whether a tied head goes along with the token table.
+  /// - Throws: `nothingTargeted` where no module matches, `unsupportedField` where learned positions
+  ///   do.
+  public func selection(
+    of decoder: Decoder, defaults: [String]?, method: String, ensuresTying: Bool = false
+  ) throws(PEFTError) -> Selection {
+    let all = decoder.linearLayers + [decoder.head]
     guard let selector = targets ?? defaults.map(Selector.list) else {
       throw .unsupportedBase(
         method: method,
         reason: "there are no default target_modules for \(decoder.configuration.family.rawValue); "
           + "give them")
     }
-    try refuseOutsideBlocks(selector, decoder, method)
-    var result: [LinearLayer] = []
-    for layer in all {
-      guard try selects(layer, selector), try !isExcluded(layer.path) else { continue }
-      result.append(layer)
+    for parameter in decoder.parameters {
+      let path = modulePath(parameter.name)
+      if selector != .allLinear, lastComponent(path) == "wpe", try selects(path, selector) {
+        throw refusal(of: path, defaults, method)
+      }
     }
-    if result.isEmpty {
+    var selection = Selection(layers: [])
+    for layer in all where try selects(layer.path, selector) {
+      // PEFT's word for every projection leaves the head out.
+      if layer === decoder.head && selector == .allLinear { continue }
+      selection.layers.append(layer)
+    }
+    if selector != .allLinear { selection.hasTable = try selects(decoder.tablePath, selector) }
+    if ensuresTying && decoder.isHeadTied, try WeightTying.concerns(selector) {
+      selection.tiesHead = true
+      selection.hasTable = true
+      selection.layers.removeAll { $0 === decoder.head }
+      if try isExcluded(decoder.tablePath) {
+        throw .inconsistentFields(
+          "ensure_weight_tying ties \(decoder.head.path) to \(decoder.tablePath), which is excluded "
+            + "from target_modules", source: method)
+      }
+    }
+    if selection.layers.isEmpty && !selection.hasTable {
       throw .nothingTargeted(
         selection: description(selector),
-        available: Array(Set(all.map { lastComponent($0.path) })).sorted())
+        available: Set((all.map(\.path) + [decoder.tablePath]).map(lastComponent)).sorted())
     }
-    return result
+    return selection
   }
 
-  /// Refuses a selection of the head or an embedding table, which PEFT would adapt.
-  private func refuseOutsideBlocks(
-    _ selector: Selector, _ decoder: Decoder, _ method: String
-  ) throws(PEFTError) {
-    if selector == .allLinear { return }
-    for parameter in decoder.trainableBaseParameters {
-      let path = modulePath(parameter.name)
-      guard ["lm_head", "embed_tokens", "wte", "wpe"].contains(lastComponent(path)),
-        try Self.matches(path, selector), try !isExcluded(path)
-      else { continue }
-      throw .unsupportedField(
-        name: "target_modules", value: "\(selector.texts)",
-        expected: "projections inside the blocks, and \(path) is none", source: method)
-    }
+  /// The error for a module that is selected and cannot be adapted, though PEFT adapts it.
+  private func refusal(of path: String, _ defaults: [String]?, _ method: String) -> PEFTError {
+    .unsupportedField(
+      name: "target_modules", value: "\((targets ?? .list(defaults ?? [])).texts)",
+      expected: "modules that \(method) adapts, and \(path) is none", source: method)
   }
 
-  /// Whether a projection is asked for.
+  /// Whether a module is asked for and not excluded.
   ///
   /// A full path in a list stands for itself, whatever `layers_to_transform` says, as in PEFT.
-  private func selects(_ layer: LinearLayer, _ selector: Selector) throws(PEFTError) -> Bool {
-    if case .list(let names) = selector, names.contains(layer.path) { return true }
-    guard try Self.matches(layer.path, selector) else { return false }
+  private func selects(_ path: String, _ selector: Selector) throws(PEFTError) -> Bool {
+    if try isExcluded(path) { return false }
+    if case .list(let names) = selector, names.contains(path) { return true }
+    guard try Self.matches(path, selector) else { return false }
     guard let layers else { return true }
-    return try blockNumber(layer.path).map(layers.contains) ?? false
+    return try blockNumber(path).map(layers.contains) ?? false
   }
 
   /// Whether `exclude_modules` names a module, or `modules_to_save` names it or a module around it.
   private func isExcluded(_ path: String) throws(PEFTError) -> Bool {
     if let excluded, try Self.matches(path, excluded) { return true }
-    for module in modulesToSave
-    where try Self.match(path, "(^|.*\\.)\(module)($|\\..*)", field: "modules_to_save") != nil {
-      return true
-    }
+    for module in modulesToSave where try Self.isAround(module, path) { return true }
     return false
+  }
+
+  /// Whether an entry of `modules_to_save` names a module or a module around it.
+  static func isAround(_ entry: String, _ path: String) throws(PEFTError) -> Bool {
+    try match(path, "(^|.*\\.)\(entry)($|\\..*)", field: "modules_to_save") != nil
   }
 
   /// The selection in the words of its fields.
@@ -137,12 +173,13 @@ public struct ModuleTargeting: Sendable, Hashable {
   /// Names and numbers of the selection that nothing answers to, each a sentence; PEFT passes over
   /// them in silence.
   func unmatched(in decoder: Decoder) -> [String] {
-    let paths = decoder.linearLayers.map(\.path)
+    let paths = decoder.linearLayers.map(\.path) + [decoder.head.path, decoder.tablePath]
     var sentences: [String] = []
     for (field, selector) in [("target_modules", targets), ("exclude_modules", excluded)] {
       guard case .list(let names) = selector else { continue }
       for name in names where !paths.contains(where: { $0 == name || $0.hasSuffix("." + name) }) {
-        sentences.append("'\(name)' of \(field) matches no projection of this model.")
+        sentences.append(
+          "'\(name)' of \(field) matches no module of this model that can be adapted.")
       }
     }
     for block in layers ?? [] where block < 0 || block >= decoder.configuration.blockCount {

@@ -15,6 +15,8 @@ public struct StepContext {
   public let compute: Compute
   /// What clipping multiplies the arena's gradients by in the update, for `didStep`.
   public var gradientScale: Float = 1
+  /// The share of every value that the update's weight decay took off, for `didStep`.
+  public var decay: Float = 0
 
   /// Names a step of a run.
   public init(step: Int, totalSteps: Int, seed: UInt64, compute: Compute) {
@@ -54,6 +56,17 @@ public struct NamedTensor {
     self.name = name
     self.shape = shape
     source = .values(values)
+  }
+
+  /// The same values under another name.
+  func named(_ name: String) -> NamedTensor {
+    NamedTensor(name: name, shape: shape, source: source)
+  }
+
+  private init(name: String, shape: [Int], source: Source) {
+    self.name = name
+    self.shape = shape
+    self.source = source
   }
 
   /// A tensor of an arena, whose values stay there: an adapter is stored tensor by tensor, without a
@@ -139,11 +152,11 @@ public protocol PEFTMethod: AnyObject {
   ///
   /// - Throws: `PEFTError` naming a field that is unknown or not supported.
   init(_ options: MethodOptions) throws(PEFTError)
-  /// Learns the names of the tensors that `load` will bring, before anything is declared.
+  /// Learns of the tensors that `load` will bring, before anything is declared.
   ///
   /// - Returns: what the user should know, each a sentence: an export without its encoder goes on as
   ///   a plain prompt.
-  func prepareToLoad(_ names: [String]) throws(PEFTError) -> [String]
+  func prepareToLoad(_ tensors: [NamedTensor]) throws(PEFTError) -> [String]
   /// Declares the trainable tensors.
   func declare(in plan: inout ParameterArenaPlan, for decoder: Decoder) throws(PEFTError)
   /// Gives the model its hooks.
@@ -205,7 +218,7 @@ extension PEFTMethod {
   /// Most methods hold nothing else.
   public var byteCount: Int { 0 }
   /// Most methods take what comes.
-  public func prepareToLoad(_ names: [String]) throws(PEFTError) -> [String] { [] }
+  public func prepareToLoad(_ tensors: [NamedTensor]) throws(PEFTError) -> [String] { [] }
   /// Most methods have no schedule.
   public func prepareRun(totalSteps: Int) throws(PEFTError) -> [String] { [] }
   /// Most methods train everything at one rate.

@@ -1,6 +1,6 @@
 /// Whether an adapter's tensors are a prompt without the encoder that made it.
-func isPlainPrompt(_ names: [String]) -> Bool {
-  !names.isEmpty && !names.contains { $0.hasPrefix("prompt_encoder.") }
+func isPlainPrompt(_ tensors: [NamedTensor]) -> Bool {
+  !tensors.isEmpty && !tensors.contains { $0.name.hasPrefix("prompt_encoder.") }
 }
 
 /// What is said when training goes on without the encoder.

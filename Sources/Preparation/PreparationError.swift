@@ -81,7 +81,8 @@ public enum PreparationError: ClassifiedError {
     case .missingEndOfText(let token, let directory, let tokenizer, let configured):
       "The eos_token in \(directory) is '\(token)', which \(tokenizer) does not have"
         + (configured.map { "; the model's eos_token_id is \($0)" } ?? "")
-        + ". Mend eos_token in tokenizer_config.json, or name the token with --eos-token."
+        + ". Mend eos_token in tokenizer_config.json; prepare and generate --chat take another with "
+        + "--eos-token."
     case .unknownToken(let token, let tokenizer):
       "--eos-token is '\(token)', which \(tokenizer) does not have."
     }

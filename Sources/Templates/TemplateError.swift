@@ -21,7 +21,7 @@ public enum TemplateError: ClassifiedError, Equatable {
       "\(template), line \(line): \(problem). Compare it with the model's page."
     case .unsupported(let template, let line, let part, let name):
       "\(template), line \(line), uses the \(part) '\(name)', which this program does not know. "
-        + "Give another template with --chat-template FILE."
+        + "prepare and generate --chat take another template with --chat-template FILE."
     case .evaluation(let template, let line, let problem): "\(template), line \(line): \(problem)."
     case .raised(let template, let line, let message):
       "\(template), line \(line), refuses the conversation: \(message)"

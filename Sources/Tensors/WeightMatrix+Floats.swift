@@ -28,4 +28,15 @@ extension WeightMatrix {
       for column in 0..<storedColumns { target[column, row] = buffer.base[column] }
     }
   }
+
+  /// Whether the numbers, stored row by stored row, are these.
+  public func holds(_ values: [Float]) -> Bool {
+    guard values.count == count else { return false }
+    let buffer = FloatBuffer(count: storedColumns)
+    return (0..<storedRows).allSatisfy { row in
+      read(row: row, into: buffer.base)
+      let own = UnsafeBufferPointer(start: buffer.base, count: storedColumns)
+      return own.elementsEqual(values[(row * storedColumns)..<((row + 1) * storedColumns)])
+    }
+  }
 }

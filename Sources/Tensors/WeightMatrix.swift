@@ -94,6 +94,16 @@ public struct WeightMatrix {
     self.codes = codes
   }
 
+  /// The same values seen as a matrix that maps the outputs to the inputs.
+  ///
+  /// A token table of that kind maps tokens to hidden features.
+  public var turned: WeightMatrix {
+    WeightMatrix(
+      storage: storage, format: format, inputSize: outputSize, outputSize: inputSize,
+      layout: layout == .outputMajor ? .inputMajor : .outputMajor, rowBytes: rowBytes,
+      interleavedHead: interleavedHead, codes: codes)
+  }
+
   /// The type of the numbers where they are stored one by one.
   public var elementType: ElementType? { format.elementType }
   /// Rows in memory.

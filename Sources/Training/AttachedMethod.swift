@@ -24,7 +24,7 @@ public struct AttachedMethod {
     isLoaded = source.tensors != nil
     notes =
       try source.tensors == nil
-      ? [] : method.prepareToLoad((source.tensors ?? []).map(\.name))
+      ? [] : method.prepareToLoad(source.tensors ?? [])
     var plan = ParameterArenaPlan()
     try method.declare(in: &plan, for: decoder)
     try Self.checkMemory(plan, source)

@@ -116,6 +116,7 @@ public final class Trainer {
       run.optimizer.update(
         step: updateCount, learningRate: report.learningRate, gradientScale: clip, on: compute)
       context.gradientScale = Float(clip)
+      context.decay = Float(report.learningRate * run.configuration.weightDecay)
     }
     compute.part(.method) { method.didStep(context) }
     return report

@@ -63,7 +63,7 @@ enum CommandLineText {
       var values = parts.dropFirst().map(String.init)
       if option.isFlag {
         if values.isEmpty { values = [isNegated ? "false" : "true"] }
-      } else if option.kind == .names || option.kind == .integers {
+      } else if [.names, .integers, .integersOrObject].contains(option.kind) {
         while values.isEmpty || parts.count == 1, let next = rest.first, !next.hasPrefix("-") {
           values.append(next)
           rest.removeFirst()

@@ -5,6 +5,7 @@ import Generation
 import JSON
 import Kernels
 import Model
+import Preparation
 import Tensors
 import Tokenizers
 import Training
@@ -25,6 +26,10 @@ struct GenerateCommand: ParsableCommand {
   @Option(help: ArgumentHelp("share of probability to draw from", valueName: "X")) var topP = 1.0
   @Option(help: ArgumentHelp("draws follow from it", valueName: "N")) var seed: UInt64 = 0
   @Flag(help: "Put the prompt into the model's chat template, as a user's message") var chat = false
+  @Option(help: ArgumentHelp("a chat template in place of the model's own", valueName: "FILE"))
+  var chatTemplate: String?
+  @Option(help: ArgumentHelp("the token that ends a turn, for --chat", valueName: "TOKEN"))
+  var eosToken: String?
   @Flag(help: "Print one JSON object on standard output") var json = false
 
   func validate() throws {
@@ -33,6 +38,12 @@ struct GenerateCommand: ParsableCommand {
     }
     if chat && prompt == nil {
       throw ValidationError("--chat needs --prompt: --prompt-tokens are given to the model as is.")
+    }
+    if !chat,
+      let option = chatTemplate.map({ _ in "--chat-template" })
+        ?? eosToken.map({ _ in "--eos-token" })
+    {
+      throw ValidationError("\(option) goes with --chat alone.")
     }
     if maxNewTokens < 1 { throw ValidationError("--max-new-tokens must be 1 or more.") }
     if !(temperature >= 0 && temperature.isFinite) {
@@ -64,7 +75,9 @@ struct GenerateCommand: ParsableCommand {
   private func prompt(_ decoder: Decoder) throws -> Prompt {
     guard let text = prompt else { return try Prompt(list: promptTokens ?? "", decoder: decoder) }
     return chat
-      ? try Prompt(message: text, decoder: decoder) : try Prompt(text: text, decoder: decoder)
+      ? try Prompt(
+        message: text, decoder: decoder, chatTemplate: chatTemplate.map { .file($0) } ?? .model,
+        endOfText: eosToken) : try Prompt(text: text, decoder: decoder)
   }
 
   /// The model's answer, shown while it is made unless JSON is asked for.

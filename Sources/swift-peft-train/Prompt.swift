@@ -26,8 +26,16 @@ struct Prompt {
   /// A user's message in the model's chat template, which writes the special tokens itself.
   ///
   /// The tokenizer's own end-of-text token ends the answer too: in chat models it ends a turn.
-  init(message: String, decoder: Decoder) throws {
-    let text = try ModelText(directory: decoder.directory)
+  ///
+  /// - Parameters:
+  ///   - chatTemplate: a template in place of the model's.
+  ///   - endOfText: the name of that token, in place of the configured one.
+  init(
+    message: String, decoder: Decoder, chatTemplate: ChatTemplateChoice = .model,
+    endOfText: String? = nil
+  ) throws {
+    let text = try ModelText(
+      directory: decoder.directory, chatTemplate: chatTemplate, endOfText: endOfText)
     guard let prompt = try text.prompt([.init(role: "user", content: message)]) else {
       throw PromptError.noChatTemplate(directory: decoder.directory)
     }
@@ -106,8 +114,8 @@ enum PromptError: ClassifiedError {
         + "model belong together."
     case .noChatTemplate(let directory):
       "\(directory) has no chat template (chat_template.jinja, or chat_template in "
-        + "tokenizer_config.json). Leave --chat out, or add the template of the model's chat "
-        + "version."
+        + "tokenizer_config.json). Leave --chat out, or give the template of the model's chat version "
+        + "with --chat-template FILE."
     case .tooLong(let tokens, let virtual, let room):
       "The prompt has \(tokens) tokens; the model has positions for \(room) of prompt and answer"
         + (virtual > 0 ? ", the adapter's \(virtual) virtual ones taken off" : "")

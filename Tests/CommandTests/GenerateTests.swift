@@ -13,23 +13,7 @@ import Testing
     bench = try Workbench()
     model = bench.path("model")
     try FileManager.default.copyItem(atPath: bench.model, toPath: model)
-    let letters = (0..<26).map { String(UnicodeScalar(UInt8(97 + $0))) }
-    let tokens =
-      ["<s>", "</s>", "<|user|>", "<|bot|>", " "] + letters + letters.map { $0.uppercased() }
-    let vocabulary = tokens.prefix(53).enumerated().map { "\(JSONText.quoted($1)):\($0)" }
-    let added = (0..<4).map {
-      #"{"id":\#($0),"content":"\#(tokens[$0])","special":true,"normalized":false}"#
-    }
-    try write(
-      "tokenizer.json",
-      """
-      {"version":"1.0","added_tokens":[\(added.joined(separator: ","))],"normalizer":null,
-       "pre_tokenizer":null,"decoder":{"type":"Fuse"},
-       "post_processor":{"type":"TemplateProcessing","single":[{"SpecialToken":{"id":"<s>",
-       "type_id":0}},{"Sequence":{"id":"A","type_id":0}}],"special_tokens":{"<s>":{"id":"<s>",
-       "ids":[0],"tokens":["<s>"]}}},
-       "model":{"type":"BPE","vocab":{\(vocabulary.joined(separator: ","))},"merges":[]}}
-      """)
+    try Workbench.writeTokenizerOfLetters(to: model + "/tokenizer.json")
     try write(
       "tokenizer_config.json",
       #"""
@@ -57,6 +41,23 @@ import Testing
     #expect(chat == (try answer("--prompt-tokens", "0,2,5,6,3")))
     // No token of the tokenizer is a dash; the option's value may begin with one.
     #expect(try answer("--prompt", "-bab") == text)
+  }
+
+  @Test("A chat takes a template and the token that ends a turn from its options")
+  func chatOptions() throws {
+    let template = bench.path("template.jinja")
+    try Data("<|bot|>{{ messages[0].content }}".utf8).write(to: URL(fileURLWithPath: template))
+    let other = try answer("--prompt", "ab", "--chat", "--chat-template", template)
+    #expect(other == (try answer("--prompt-tokens", "3,5,6")))
+    #expect(other != (try answer("--prompt", "ab", "--chat")))
+    let tokens = try #require(other["tokens"]?.array).compactMap(\.int)
+    let letter = tokens.first { $0 >= 5 }
+    let end = try #require(letter)
+    let name = String(UnicodeScalar(UInt8(end < 31 ? 97 + end - 5 : 65 + end - 31)))
+    let ended = try answer(
+      "--prompt", "ab", "--chat", "--chat-template", template, "--eos-token", name)
+    #expect(ended["finish_reason"] == "stop")
+    #expect(ended["tokens"]?.array?.compactMap(\.int) == Array(tokens.prefix { $0 != end }))
   }
 
   @Test("An answer stops at any end token of generation_config.json, which it leaves out")
@@ -91,6 +92,9 @@ import Testing
     try expect(64, "''", "--prompt-tokens", "1,,2")
     try expect(64, "positions for", "--prompt", String(repeating: "a", count: 64))
     try expect(64, "--chat needs --prompt", "--chat", "--prompt-tokens", "1")
+    try expect(64, "--eos-token goes with --chat", "--prompt", "a", "--eos-token", "b")
+    try expect(64, "--chat-template goes with", "--prompt", "a", "--chat-template", "b")
+    try expect(64, "--eos-token is 'zz'", "--prompt", "a", "--chat", "--eos-token", "zz")
     try write("tokenizer_config.json", "{}")
     try expect(65, "no chat template", "--chat", "--prompt", "a")
     try FileManager.default.removeItem(atPath: model + "/tokenizer.json")

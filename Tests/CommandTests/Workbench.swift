@@ -43,6 +43,27 @@ struct Workbench {
     try writer.finish()
   }
 
+  /// A tokenizer of 53 tokens, a letter each behind `<s>`, `</s>`, `<|user|>`, `<|bot|>` and a space;
+  /// it puts `<s>` in front of texts.
+  static func writeTokenizerOfLetters(to path: String) throws {
+    let letters = (0..<26).map { String(UnicodeScalar(UInt8(97 + $0))) }
+    let tokens =
+      ["<s>", "</s>", "<|user|>", "<|bot|>", " "] + letters + letters.map { $0.uppercased() }
+    let vocabulary = tokens.prefix(53).enumerated().map { "\(JSONText.quoted($1)):\($0)" }
+    let added = (0..<4).map {
+      #"{"id":\#($0),"content":"\#(tokens[$0])","special":true,"normalized":false}"#
+    }
+    let text = """
+      {"version":"1.0","added_tokens":[\(added.joined(separator: ","))],"normalizer":null,
+       "pre_tokenizer":null,"decoder":{"type":"Fuse"},
+       "post_processor":{"type":"TemplateProcessing","single":[{"SpecialToken":{"id":"<s>",
+       "type_id":0}},{"Sequence":{"id":"A","type_id":0}}],"special_tokens":{"<s>":{"id":"<s>",
+       "ids":[0],"tokens":["<s>"]}}},
+       "model":{"type":"BPE","vocab":{\(vocabulary.joined(separator: ","))},"merges":[]}}
+      """
+    try Data(text.utf8).write(to: URL(fileURLWithPath: path))
+  }
+
   /// Options of a run that exercises dropout, accumulation, warm-up and clipping.
   func options(output: String) -> [String] {
     [

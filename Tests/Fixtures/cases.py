@@ -94,6 +94,43 @@ CASES |= {
 }
 
 
+# The token table and the head, as two tensors or as one that both are.
+TABLE, HEAD = ["embed_tokens", "q_proj"], ["lm_head", "q_proj"]
+CASES |= {
+    "lora-llama-table": lora("llama", target_modules=TABLE, rank_pattern={"embed_tokens": 3}),
+    "lora-llama-tied-table": lora("llama-tied", dict(weight_decay=0.01), target_modules=TABLE),
+    "lora-gpt2-table": lora("gpt2", target_modules=["wte", "c_attn"], fan_in_fan_out=True),
+    "lora-llama-table-dora": lora("llama", use_dora=True, target_modules=TABLE),
+    "lora-llama-head-target": lora("llama", target_modules=HEAD, use_rslora=True),
+    "lora-llama-tied-head-target": lora("llama-tied", target_modules=HEAD),
+    "lora-llama-tied-head-only": lora("llama-tied", target_modules=["lm_head"]),
+    "lora-gpt2-head-target": lora("gpt2", target_modules=["lm_head", "c_attn"]),
+    "lora-llama-tied-head-dora": lora("llama-tied", use_dora=True, target_modules=HEAD),
+    "lora-llama-tied-both": lora("llama-tied", target_modules=["embed_tokens", "lm_head"]),
+    "lora-llama-tokens": lora("llama", trainable_token_indices=[8, 3, 50]),
+    "lora-llama-tied-tokens": lora("llama-tied", trainable_token_indices=[8, 3, 50]),
+    "lora-gpt2-tokens": lora("gpt2", trainable_token_indices={"wte": [8, 3, 50]}, fan_in_fan_out=True),
+    "lora-llama-tokens-apart": lora(
+        "llama", trainable_token_indices={"embed_tokens": [17, 8], "lm_head": [8, 23, 2]}),
+    "lora-llama-tied-tokens-apart": lora(
+        "llama-tied", trainable_token_indices={"embed_tokens": [17, 8], "lm_head": [8, 23, 2]}),
+    "lora-llama-tied-tokens-head": lora("llama-tied", trainable_token_indices={"lm_head": [8, 23]}),
+    "lora-llama-tokens-and-head": lora("llama", target_modules=HEAD, trainable_token_indices=[8, 23]),
+    "lora-llama-tied-ensured": lora("llama-tied", target_modules=TABLE, ensure_weight_tying=True),
+    "lora-llama-tied-ensured-clip": lora(
+        "llama-tied", dict(weight_decay=0.01, max_grad_norm=1.0), ensure_weight_tying=True,
+        target_modules=r".*(lm_head|\.q_proj)"),
+    "lora-llama-tied-ensured-dora": lora(
+        # At the usual rate, what rounding does grows tenfold every few steps.
+        "llama-tied", dict(learning_rate=2e-3), target_modules=TABLE, use_dora=True,
+        ensure_weight_tying=True),
+    "lora-llama-tied-ensured-saved": lora(
+        "llama-tied", modules_to_save=["lm_head"], ensure_weight_tying=True),
+    "lora-llama-tied-ensured-tokens": lora(
+        "llama-tied", trainable_token_indices=[8, 3, 50], ensure_weight_tying=True),
+}
+
+
 def start_in_base(name, parameter, generator):
     """A little away from the factors that PEFT took out of the base."""
     parameter.add_(0.1 * noise(parameter, generator))

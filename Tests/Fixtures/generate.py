@@ -92,14 +92,25 @@ def tidy(directory):
     path = directory / "adapter_config.json"
     config = json.loads(path.read_text())
     for key, value in config.items():
-        if isinstance(value, list) and key != "layers_to_transform":
+        if isinstance(value, list) and key not in ("layers_to_transform", "trainable_token_indices"):
             config[key] = sorted(value)
     common.write_json(path, config)
+
+
+def repeat_head(parameters, saved):
+    """A head that is tied to a saved table is written again under its own name."""
+    prefix = "base_model.model."
+    table, head = prefix + "model.embed_tokens.weight", prefix + "lm_head.weight"
+    if table in parameters and head in saved and head not in parameters:
+        assert torch.equal(saved.pop(head), parameters[table])
 
 
 def check_saved(path, parameters):
     """The names given to trained tensors are those that PEFT saved, with the same values."""
     saved = load_file(path)
+    repeat_head(parameters, saved)
+    # The base's own table and head, which PEFT writes where they are adapted.
+    saved = {name: tensor for name, tensor in saved.items() if ".base_layer.weight" not in name}
     if any(name.startswith("prompt_encoder.") for name in parameters):
         return
     assert saved.keys() == parameters.keys(), saved.keys() ^ parameters.keys()

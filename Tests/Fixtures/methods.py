@@ -108,6 +108,10 @@ def adalora(base, training=None, start=start_adalora, **fields):
 
 
 CASES = {f"ia3-{base}": ia3(base) for base in FAMILIES}
+CASES["ia3-llama-tied-head"] = ia3(
+    "llama-tied", target_modules=["lm_head", "v_proj"], feedforward_modules=[])
+CASES["ia3-gpt2-head-input"] = ia3(
+    "gpt2", target_modules=["c_attn", "lm_head"], feedforward_modules=["lm_head"])
 CASES["ia3-llama-feedforward"] = ia3(
     "llama", target_modules=["k_proj", "v_proj", "up_proj", "down_proj"],
     feedforward_modules=["up_proj"])
@@ -132,6 +136,9 @@ CASES["adalora-mistral"] = adalora("mistral", target_modules=["q_proj", "down_pr
 CASES["adalora-llama-clip"] = adalora(
     "llama", dict(max_grad_norm=1.0, weight_decay=0.01), target_modules=["q_proj", "k_proj"],
     orth_reg_weight=0.1, beta1=0.7, beta2=0.6)
+CASES["adalora-llama-tied-head"] = adalora("llama-tied", target_modules=["q_proj", "lm_head"])
+CASES["adalora-llama-tied-tokens"] = adalora(
+    "llama-tied", target_modules=["q_proj", "k_proj"], trainable_token_indices=[8, 3, 50])
 CASES["adalora-llama-empty-module"] = adalora(
     "llama", start=start_adalora_weak, target_modules=["q_proj", "k_proj"], target_r=2)
 
@@ -147,6 +154,7 @@ CASES |= {
     "miss-llama-all-linear": miss("llama", scale=0.05, r=5, target_modules="all-linear"),
     "miss-qwen2-mini": miss("qwen2", init_weights="mini", mini_r=8, r=6,
                             target_modules=["q_proj", "v_proj", "down_proj"]),
+    "miss-llama-tied-head": miss("llama-tied", target_modules=["lm_head", "q_proj"]),
     "miss-llama-bat": miss("llama", init_weights="bat", target_modules=["q_proj", "v_proj", "up_proj"]),
     "miss-llama-biases": miss("llama-biases", bias="MiSS_only", r=8,
                               target_modules=["q_proj", "down_proj"]),

@@ -23,7 +23,7 @@ final class AdaptedBase {
     decoder = try Decoder(directory: Fixtures.model(base))
     let method = try PEFTMethods.make(name, options: MethodOptions(options, source: "the test"))
     self.method = method
-    notes = try tensors.map { try method.prepareToLoad($0.map(\.name)) } ?? []
+    notes = try tensors.map { try method.prepareToLoad($0) } ?? []
     var plan = ParameterArenaPlan()
     try method.declare(in: &plan, for: decoder)
     arena = ParameterArena(plan)

@@ -29,6 +29,8 @@ final class GoldenRun {
     decoder = try Decoder(directory: golden.baseDirectory, arithmetic: arithmetic)
     method = try Self.makeMethod(golden, adapterFolder ?? "adapter")
     totalSteps = golden.losses.count
+    let tensors = try adapterFolder.map { try AdaptedBase.adapter(golden, $0).tensors }
+    if let tensors { _ = try method.prepareToLoad(tensors) }
     var plan = ParameterArenaPlan()
     try method.declare(in: &plan, for: decoder)
     arena = ParameterArena(plan)
@@ -50,8 +52,8 @@ final class GoldenRun {
       }
       batch.endSequence()
     }
-    if let adapterFolder {
-      try method.load(try AdaptedBase.adapter(golden, adapterFolder).tensors)
+    if let tensors {
+      try method.load(tensors)
     } else {
       try loadStart()
     }
@@ -143,7 +145,9 @@ final class GoldenRun {
           step: step, gradientScale: 1, on: compute)
       }
     }
-    method.didStep(context(step))
+    var context = context(step)
+    context.decay = Float(golden.training("learning_rate") * golden.training("weight_decay"))
+    method.didStep(context)
   }
 }
 

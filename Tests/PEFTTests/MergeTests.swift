@@ -39,10 +39,10 @@ struct MergeTests {
       let weight = parameter.weight
       let values = OwnedMatrix(rows: weight.storedRows, columns: weight.storedColumns)
       weight.copyFloats(into: values.view, as: weight.layout)
-      let isChanged = adapted.method.merge(
+      _ = adapted.method.merge(
         into: values.view, of: parameter.name, decoder: adapted.decoder)
       if parameter.name == "lm_head.weight", decoder.configuration.tiesEmbeddings {
-        guard isChanged || !adapted.decoder.isHeadTied else { continue }
+        guard !adapted.decoder.isHeadTied else { continue }
         members["tie_word_embeddings"] = false
       }
       tensors.append((parameter.name, parameter.shape, values))

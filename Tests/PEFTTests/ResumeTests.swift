@@ -30,6 +30,7 @@ struct ResumeTests {
     "adalora-llama", "adalora-llama-clip", "p-tuning-llama-lstm-2", "p-tuning-gpt2-mlp",
     "prefix-tuning-qwen3-projection", "bottleneck-llama", "lora-llama-dora", "miss-llama-bat",
     "prompt-tuning-llama", "ia3-llama", "llama-adapter-llama", "full-llama-tied",
+    "lora-llama-tied-ensured-clip", "lora-llama-tied-tokens", "lora-llama-table-dora",
   ]
 
   @Test("Every method is resumed")

@@ -23,7 +23,8 @@ struct TargetingTests {
       do throws(PEFTError) {
         let targeting = try ModuleTargeting(
           MethodOptions(JSONValue(selection).object ?? [:], source: "the test"))
-        modules = try targeting.layers(of: decoder, defaults: nil, method: "lora").map(\.path)
+        let selection = try targeting.selection(of: decoder, defaults: nil, method: "lora")
+        modules = selection.layers.map(\.path) + (selection.hasTable ? [decoder.tablePath] : [])
       } catch {
         guard case .nothingTargeted = error else {
           Issue.record("\(name): \(error)")

@@ -40,6 +40,16 @@ public struct MethodCase: Sendable, CustomStringConvertible {
     MethodCase(
       "dora", method: "lora", ["r": 3, "use_dora": true, "target_modules": "all-linear"],
       merges: true),
+    // The table and the head by themselves, be they one tensor or two, in either family's names.
+    MethodCase(
+      "lora-embeddings", method: "lora",
+      [
+        "r": 3, "lora_dropout": 0.1,
+        "target_modules": #".*\.(embed_tokens|wte|q_proj|c_attn)|lm_head"#,
+      ], merges: true),
+    MethodCase(
+      "lora-tokens", method: "lora",
+      ["r": 3, "use_dora": true, "trainable_token_indices": [3, 8, 50]], merges: true),
     // Warm-up, pruning and the final phase all happen in 12 steps, pruning on both sides of step 5.
     MethodCase(
       "adalora",

@@ -69,6 +69,40 @@ struct MergeCheckTests {
     #expect(config["tie_word_embeddings"] == .bool(isTied))
   }
 
+  /// Whether head and table are one tensor in the merged model.
+  static let embeddings: [(name: String, isTied: Bool)] = [
+    ("lora-llama-table", false), ("lora-llama-tied-table", false), ("lora-gpt2-table", false),
+    ("lora-llama-tied-head-target", false), ("lora-gpt2-head-target", false),
+    ("lora-llama-tied-both", false), ("lora-llama-tied-ensured", true),
+    ("lora-llama-tied-ensured-dora", false), ("lora-llama-tied-ensured-saved", true),
+    ("lora-llama-tokens", false), ("lora-llama-tied-tokens", true), ("lora-gpt2-tokens", true),
+    ("lora-llama-tied-tokens-apart", false), ("lora-llama-tied-tokens-head", false),
+    ("ia3-llama-tied-head", false), ("miss-llama-tied-head", false),
+    ("adalora-llama-tied-head", false), ("adalora-llama-tied-tokens", true),
+  ]
+
+  @Test(
+    "A tied head is parted from the table where the adapter changes one of them or both otherwise",
+    arguments: embeddings)
+  func parted(_ adapter: (name: String, isTied: Bool)) throws {
+    let base = try #require(
+      try JSONValue(
+        parsing: Data(
+          contentsOf: URL(fileURLWithPath: fixturePath("peft/\(adapter.name)/case.json"))))["base"]?
+        .string)
+    let (decoder, attached) = try adapted(adapter.name, base: base)
+    let check = try MergeCheck(base: decoder, compute: compute)
+    try publishDirectory(directory.path("merged"), replacing: false) { path in
+      let coarsest = try ModelDirectory.write(
+        to: path, base: decoder, method: attached.method, elementType: nil)
+      let error = try check.error(of: path, roundedTo: coarsest)
+      #expect(error < 1e-5, "\(error)")
+    }
+    let merged = try Decoder(directory: directory.path("merged"))
+    #expect(merged.configuration.tiesEmbeddings == adapter.isTied && merged.warnings.isEmpty)
+    #expect(merged.parameters.contains { $0.name == "lm_head.weight" } == !adapter.isTied)
+  }
+
   @Test("A model that lacks the adapter is refused, and nothing is left behind")
   func refuses() throws {
     let (decoder, attached) = try adapted("lora-llama", base: "llama")

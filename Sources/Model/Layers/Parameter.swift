@@ -68,6 +68,12 @@ public final class Parameter {
   /// The arithmetic of products with it: a trained weight is always multiplied in f32.
   func arithmetic(_ frozen: Arithmetic) -> Arithmetic { isTrainable ? .float32 : frozen }
 
+  /// Lets a frozen matrix read other values from now on.
+  func replace(_ values: MatrixView) {
+    weight = WeightMatrix(values, layout: layout)
+    rounded = nil
+  }
+
   /// Lets the parameter live in the arena from now on; its present values are copied there.
   func train(values: MatrixView, gradient: MatrixView) {
     if let vector {

@@ -31,6 +31,7 @@ public final class AdaLoRA: PEFTMethod {
   private let configuration: AdaLoRAConfiguration
   private var sites: [Site] = []
   private var base: BaseTensors
+  private var tokens: TrainedTokens
   private var arena: ParameterArena?
   private var allocator: RankAllocator?
   private var orthogonality: OrthogonalityTerm?
@@ -51,7 +52,14 @@ public final class AdaLoRA: PEFTMethod {
   public init(_ options: MethodOptions) throws(PEFTError) {
     configuration = try AdaLoRAConfiguration(options)
     base = BaseTensors(modules: configuration.modulesToSave, bias: configuration.bias)
+    tokens = configuration.tokens
     totalSteps = configuration.totalSteps
+  }
+
+  /// Finds out which embeddings a file brings along.
+  public func prepareToLoad(_ tensors: [NamedTensor]) throws(PEFTError) -> [String] {
+    base.prepareToLoad(tensors)
+    return []
   }
 
   /// Declares A, B and E of every target, last block first.
@@ -61,7 +69,7 @@ public final class AdaLoRA: PEFTMethod {
     let defaults = Self.defaultTargets(decoder.configuration.family)
     let layers = try configuration.targeting.layers(of: decoder, defaults: defaults, method: name)
     savedTargets = configuration.targeting.saved(layers, of: decoder, defaults: defaults)
-    isTransposed = layers.contains { $0.weight.layout == .inputMajor }
+    isTransposed = layers.last?.weight.layout == .inputMajor
     notes = configuration.targeting.unmatched(in: decoder)
     let rank = configuration.initialRank
     plan.scratchByteCount += 4 * rank * rank  // of the orthogonality term
@@ -75,7 +83,10 @@ public final class AdaLoRA: PEFTMethod {
             e: plan.declare("\(key).lora_E", shape: [rank, 1]),
             b: plan.declare("\(key).lora_B", shape: [layer.outputSize, rank]))))
     }
-    try base.declare(in: &plan, decoder: decoder, adapted: Set(layers.map(\.path)))
+    let paths = Set(layers.map(\.path))
+    try base.declare(in: &plan, decoder: decoder, adapted: paths)
+    try tokens.declare(
+      in: &plan, decoder: decoder, adapted: paths, saved: base.saves, ensuresTying: false)
   }
 
   /// Attaches a hook to every target.
@@ -91,6 +102,7 @@ public final class AdaLoRA: PEFTMethod {
           b: TrainedMatrix(site.places.b, in: arena)),
         scaling: configuration.scaling, dropout: configuration.dropout)
     }
+    tokens.attach(to: &hooks, decoder: decoder, arena: arena)
     try hooks.attach(to: decoder, as: name, base: base, arena: arena)
   }
 
@@ -105,6 +117,7 @@ public final class AdaLoRA: PEFTMethod {
       }
       if configuration.startsAtIdentity { arena.values(site.places.e).fill(0) }
     }
+    tokens.initialize(arena: arena)
   }
 
   /// Checks the schedule against the run's length.
@@ -164,7 +177,7 @@ public final class AdaLoRA: PEFTMethod {
   public func load(_ tensors: [NamedTensor]) throws(PEFTError) {
     guard let arena else { return }
     var whole: [NamedTensor] = []
-    for tensor in tensors {
+    for tensor in base.loaded(tensors, nil) {
       whole.append(try expanded(tensor, arena))
     }
     try loadAll(whole, into: arena, source: "the adapter")
@@ -300,9 +313,10 @@ public final class AdaLoRA: PEFTMethod {
   /// `W ← W + s·B (A ⊙ E)`, transposed where the base is.
   public func merge(into values: MatrixView, of name: String, decoder: Decoder) -> Bool {
     guard let arena else { return false }
-    if base.merge(into: values, of: name, arena: arena) { return true }
+    var isChanged = base.merge(into: values, of: name, arena: arena)
+    if tokens.merge(into: values, of: name, decoder: decoder, arena: arena) { isChanged = true }
     guard let site = sites.first(where: { name == $0.layer.path + ".weight" }) else {
-      return false
+      return isChanged
     }
     let compute = Compute(threads: 1)
     let (a, b) = (arena.values(site.places.a), arena.values(site.places.b))

@@ -27,6 +27,8 @@ struct AdaLoRAConfiguration {
   let rankPattern: [String: [Bool]]
   let targeting: ModuleTargeting
   let modulesToSave: [String]
+  /// `trainable_token_indices`.
+  let tokens: TrainedTokens
   /// `init_lora_weights`: near zero with E = 0, or all N(0, 1).
   let startsAtIdentity: Bool
   let source: String
@@ -64,7 +66,7 @@ struct AdaLoRAConfiguration {
     ], .biases("lora_only"),
     [
       MethodField("init_lora_weights", .flag, default: true, "", "start at the base")
-    ], .storageOrder,
+    ], .tokens, .storageOrder,
   ])
 
   /// A decay, which is neither 0 nor 1.
@@ -89,6 +91,7 @@ struct AdaLoRAConfiguration {
     rankPattern = try Self.pattern(options)
     targeting = try ModuleTargeting(options)
     modulesToSave = targeting.modulesToSave
+    tokens = try TrainedTokens(options)
     startsAtIdentity = try options.bool("init_lora_weights")
     qaloraGroupSize = try options.int("qalora_group_size", default: 16)
     _ = try options.bool("fan_in_fan_out")
@@ -97,7 +100,7 @@ struct AdaLoRAConfiguration {
       throw options.wrong("r", options.value("r") ?? .null, "init_r and target_r, AdaLoRA's ranks")
     }
     try options.refuse(
-      "loftq_config", "trainable_token_indices", "target_parameters", "layer_replication",
+      "loftq_config", "target_parameters", "layer_replication",
       "megatron_config", "alora_invocation_tokens", "arrow_config", "corda_config",
       "lora_ga_config", "kasa_config", "velora_config", "monteclora_config", "use_bdlora",
       "use_qalora", "ensure_weight_tying", "use_dora", "use_rslora", "alpha_pattern", "lora_bias",
@@ -156,7 +159,7 @@ struct AdaLoRAConfiguration {
       "revision": nil, "target_modules": targets, "target_parameters": nil,
       "target_r": .int(targetRank), "task_type": "CAUSAL_LM", "tfinal": .int(finalSteps),
       "tinit": .int(warmupSteps), "total_step": .int(totalSteps),
-      "trainable_token_indices": nil, "use_bdlora": nil, "use_dora": false,
+      "trainable_token_indices": tokens.json, "use_bdlora": nil, "use_dora": false,
       "use_qalora": false, "use_rslora": false, "velora_config": nil,
     ]
   }

@@ -50,6 +50,12 @@ public final class IA3: PEFTMethod {
     base = BaseTensors(modules: configuration.modulesToSave)
   }
 
+  /// Finds out which embeddings a file brings along.
+  public func prepareToLoad(_ tensors: [NamedTensor]) throws(PEFTError) -> [String] {
+    base.prepareToLoad(tensors)
+    return []
+  }
+
   /// Declares a vector for every target, last block first: a column [out, 1] for an output side, a
   /// row [1, in] for an input side, as PEFT stores them.
   public func declare(in plan: inout ParameterArenaPlan, for decoder: Decoder)
@@ -66,7 +72,7 @@ public final class IA3: PEFTMethod {
         shape: isInputSide ? [1, layer.inputSize] : [layer.outputSize, 1])
       sites.append(Site(layer: layer, slot: slot, isInputSide: isInputSide))
     }
-    isTransposed = layers.contains { $0.weight.layout == .inputMajor }
+    isTransposed = layers.last?.weight.layout == .inputMajor
     notes = configuration.targeting.unmatched(in: decoder)
     savedTargets = configuration.targeting.saved(
       layers, of: decoder, defaults: defaults, shortens: false)
@@ -105,7 +111,7 @@ public final class IA3: PEFTMethod {
   /// Takes every tensor by its name.
   public func load(_ tensors: [NamedTensor]) throws(PEFTError) {
     guard let arena else { return }
-    try loadAll(tensors, into: arena, source: "the adapter")
+    try loadAll(base.loaded(tensors, nil), into: arena, source: "the adapter")
   }
 
   /// The adapter in PEFT's format.

@@ -2,7 +2,7 @@ import Kernels
 import Model
 import Tensors
 
-/// DoRA's magnitudes at one projection: arXiv:2402.09353 (Liu and others, 2024).
+/// DoRA's magnitudes at one projection or the token table: arXiv:2402.09353 (Liu and others, 2024).
 ///
 ///     f = m / c        c_o = ‖W_o + s·(B A)_o‖₂      over the inputs of output o
 ///
@@ -11,9 +11,10 @@ import Tensors
 final class DoRAMagnitude {
   private let tensors: LoRATensors
   private let magnitude: TrainedMatrix  // m [out]
-  private let layer: LinearLayer
+  private let weight: WeightMatrix
+  private let path: String
   private let scaling: Double
-  private let weightSquares: [Double]  // ‖W_o‖²
+  private var weightSquares: [Double]  // ‖W_o‖²
   private let factorBuffer: FloatBufferOwner  // f [1, out]
   private let inverseBuffer: FloatBufferOwner  // 1/c [1, out]
   private let sums: FloatBufferOwner  // [1, out]
@@ -21,20 +22,31 @@ final class DoRAMagnitude {
   private let gram: FloatBufferOwner  // A Aᵀ [R, R]
   private let gramProduct: FloatBufferOwner  // B A Aᵀ [out, R]
 
-  init(_ magnitude: TrainedMatrix, tensors: LoRATensors, scaling: Double, layer: LinearLayer) {
+  /// - Parameters:
+  ///   - weight: W, which maps inputs to outputs: of a token table, tokens to hidden features.
+  ///   - path: module path, for messages.
+  init(
+    _ magnitude: TrainedMatrix, tensors: LoRATensors, scaling: Double, weight: WeightMatrix,
+    path: String
+  ) {
     self.magnitude = magnitude
     self.tensors = tensors
     self.scaling = scaling
-    self.layer = layer
-    let (rank, out) = (tensors.a.values.rows, layer.outputSize)
-    weightSquares = MagnitudeScaling.squaredNorms(
-      of: layer.weight.weight, on: Compute(threads: 1))
+    self.weight = weight
+    self.path = path
+    let (rank, out) = (tensors.a.values.rows, weight.outputSize)
+    weightSquares = MagnitudeScaling.squaredNorms(of: weight, on: Compute(threads: 1))
     factorBuffer = FloatBufferOwner(rows: 1, columns: out)
     inverseBuffer = FloatBufferOwner(rows: 1, columns: out)
     sums = FloatBufferOwner(rows: 1, columns: out)
     weightProduct = FloatBufferOwner(rows: rank, columns: out)
     gram = FloatBufferOwner(rows: rank, columns: rank)
     gramProduct = FloatBufferOwner(rows: out, columns: rank)
+  }
+
+  /// Takes the norms of a weight whose values have changed.
+  func readWeight() {
+    weightSquares = MagnitudeScaling.squaredNorms(of: weight, on: Compute(threads: 1))
   }
 
   /// Bytes of the factors and of what they are made with.
@@ -49,8 +61,8 @@ final class DoRAMagnitude {
   /// What forward and backward read besides the arena.
   var replicas: [(name: String, values: MatrixView)] {
     [
-      ("DoRA's factor of \(layer.path)", factorBuffer.view),
-      ("DoRA's inverse norm of \(layer.path)", inverseBuffer.view),
+      ("DoRA's factor of \(path)", factorBuffer.view),
+      ("DoRA's inverse norm of \(path)", inverseBuffer.view),
     ]
   }
 
@@ -60,7 +72,7 @@ final class DoRAMagnitude {
   func update(startsThere: Bool = false, on compute: Compute) {
     let (a, b) = (tensors.a.values, tensors.b.values)
     Linear.forward(
-      a, weight: layer.weight.weight, bias: nil, into: weightProduct.view, arithmetic: .float32,
+      a, weight: weight, bias: nil, into: weightProduct.view, arithmetic: .float32,
       on: compute)
     Product.multiply(a, by: a, transposed: true, into: gram.view, on: compute)
     Product.multiply(b, by: gram.view, into: gramProduct.view, on: compute)

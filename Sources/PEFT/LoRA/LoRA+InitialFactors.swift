@@ -20,9 +20,9 @@ extension InitialFactors {
 extension LoRA {
   /// Writes A₀, B₀ and the same to A, B.
   func factor(_ site: Site, _ arena: ParameterArena, seed: UInt64) {
-    guard let initial = site.initial else { return }
-    let weight = FloatBufferOwner(rows: site.layer.outputSize, columns: site.layer.inputSize)
-    site.layer.weight.weight.copyFloats(into: weight.view)
+    guard let initial = site.initial, let layer = site.layer else { return }
+    let weight = FloatBufferOwner(rows: layer.outputSize, columns: layer.inputSize)
+    layer.weight.weight.copyFloats(into: weight.view)
     let factors: LeadingFactors
     switch configuration.initialization {
     case .olora:
@@ -49,7 +49,9 @@ extension LoRA {
   public static func export(
     _ tensors: [NamedTensor], configuration: JSONValue, notes: [String]
   ) -> AdapterExport {
-    AdapterExport(configuration: configuration, tensors: joined(tensors), notes: notes)
+    AdapterExport(
+      configuration: configuration,
+      tensors: withTiedHead(joined(tensors), configuration: configuration), notes: notes)
   }
 
   /// The tensors with initial factors taken into A and B.

@@ -34,6 +34,12 @@ struct LoRAConfiguration {
   var alphaPattern: [String: Double]
   var targeting: ModuleTargeting
   var modulesToSave: [String]
+  /// `trainable_token_indices`.
+  var tokens: TrainedTokens
+  /// `ensure_weight_tying`.
+  var ensuresTying: Bool
+  /// `fan_in_fan_out` as given, which only a selection without projections leaves as it is.
+  var isTransposed: Bool
   var initialization: LoRAInitialization
   /// Fields that are kept as given and change nothing.
   var qaloraGroupSize: Int
@@ -61,6 +67,11 @@ struct LoRAConfiguration {
       MethodField(
         "loraplus_lr_ratio", .number(minimum: 1e-6, maximum: 1e6), default: 1.0, "X",
         "learning rate of B over that of A"),
+    ], .tokens,
+    [
+      MethodField(
+        "ensure_weight_tying", .flag, "",
+        "adapt a head that is tied to the token table along with it")
     ], .storageOrder,
   ])
 
@@ -79,8 +90,10 @@ struct LoRAConfiguration {
     alphaPattern = try options.numbers("alpha_pattern")
     targeting = try ModuleTargeting(options)
     modulesToSave = targeting.modulesToSave
+    tokens = try TrainedTokens(options)
+    ensuresTying = try options.bool("ensure_weight_tying")
     // PEFT corrects a wrong value from the layer's type and saves the corrected one; so do we.
-    _ = try options.bool("fan_in_fan_out")
+    isTransposed = try options.bool("fan_in_fan_out")
     switch options.value("init_lora_weights") ?? .bool(true) {
     case .bool(true), .string("true"): initialization = .kaiming
     case .bool(false), .string("false"): initialization = .random
@@ -98,10 +111,9 @@ struct LoRAConfiguration {
     qaloraGroupSize = try options.int("qalora_group_size", default: 16)
     options.ignore("megatron_core", "eva_config")
     try options.refuse(
-      "loftq_config", "trainable_token_indices", "target_parameters", "layer_replication",
-      "megatron_config", "alora_invocation_tokens", "arrow_config", "corda_config",
-      "lora_ga_config", "kasa_config", "velora_config", "monteclora_config", "use_bdlora",
-      "use_qalora", "ensure_weight_tying", expected: "null or false")
+      "loftq_config", "target_parameters", "layer_replication", "megatron_config",
+      "alora_invocation_tokens", "arrow_config", "corda_config", "lora_ga_config", "kasa_config",
+      "velora_config", "monteclora_config", "use_bdlora", "use_qalora", expected: "null or false")
     try options.finish()
     if usesDoRA && hasBias {
       throw .inconsistentFields(
@@ -127,6 +139,16 @@ struct LoRAConfiguration {
     case .pissa, .olora: true
     default: false
     }
+  }
+
+  /// The field, if any, that keeps the token table from being adapted.
+  ///
+  /// PEFT refuses a bias there, starts it as it always does whatever the base's weights, and has its
+  /// helper for LoRA+ train it at a rate of its own.
+  var fieldWithoutTable: String? {
+    if hasBias { return "lora_bias" }
+    if startsInBase { return "init_lora_weights" }
+    return plusRatio == 1 ? nil : "loraplus_lr_ratio"
   }
 
   /// N of `pissa_niter_N`.
@@ -165,35 +187,51 @@ struct LoRAConfiguration {
 
   /// The value whose key matches a path: `(.*\.)?(key)$`, as PEFT's `get_pattern_key`.
   ///
-  /// PEFT takes the first match in the dictionary's order, which its own files do not keep; where two
-  /// keys with different values match, the result would depend on it, so that is refused.
+  /// PEFT takes the first match in the order of the keys. That is their alphabetical order in every
+  /// file it has saved, and so here always: an adapter means the same before and after it is saved.
   private func matching(_ path: String, _ pattern: [String: Double], _ field: String)
     throws(PEFTError) -> Double?
   {
-    var found: (key: String, value: Double)?
-    for (key, value) in pattern.sorted(by: { $0.key < $1.key }) {
-      guard try Self.matches(path, key, field) else { continue }
-      if let found, found.value != value {
-        throw .inconsistentFields(
-          "'\(found.key)' and '\(key)' of \(field) both match \(path), with different values",
-          source: "the configuration")
-      }
-      found = (key, value)
+    for (key, value) in pattern.sorted(by: { Self.precedes($0.key, $1.key) })
+    where try Self.matches(path, key, field) {
+      return value
     }
-    return found?.value
+    return nil
   }
 
-  /// Keys of the patterns that no adapted projection answers to, each a sentence.
-  func unmatchedPatterns(_ paths: [String]) throws(PEFTError) -> [String] {
+  /// The order of Python's texts, by code points.
+  private static func precedes(_ a: String, _ b: String) -> Bool {
+    a.unicodeScalars.lexicographicallyPrecedes(b.unicodeScalars)
+  }
+
+  /// What should be known of the patterns, each a sentence: keys that no adapted module answers to,
+  /// and keys that decide before others with other values.
+  func patternNotes(_ paths: [String]) throws(PEFTError) -> [String] {
     var sentences: [String] = []
     for (field, pattern) in [("rank_pattern", rankPattern), ("alpha_pattern", alphaPattern)] {
-      for key in pattern.keys.sorted() {
-        var isMatched = false
-        for path in paths where try Self.matches(path, key, field) { isMatched = true }
-        if !isMatched { sentences.append("'\(key)' of \(field) matches no adapted projection.") }
+      let keys = pattern.keys.sorted(by: Self.precedes)
+      for (index, key) in keys.enumerated() {
+        let matched = try Self.matching(paths, key, field)
+        if matched.isEmpty {
+          sentences.append("'\(key)' of \(field) matches no adapted module.")
+        }
+        for other in keys[..<index] where pattern[other] != pattern[key] {
+          guard let both = try Self.matching(matched, other, field).first else { continue }
+          sentences.append(
+            "'\(other)' and '\(key)' of \(field) both match \(both): the first in alphabetical "
+              + "order counts, as in a file that PEFT has saved.")
+        }
       }
     }
     return sentences
+  }
+
+  private static func matching(_ paths: [String], _ key: String, _ field: String)
+    throws(PEFTError) -> [String]
+  {
+    var found: [String] = []
+    for path in paths where try matches(path, key, field) { found.append(path) }
+    return found
   }
 
   private static func matches(_ path: String, _ key: String, _ field: String) throws(PEFTError)
@@ -203,7 +241,13 @@ struct LoRAConfiguration {
   }
 
   /// `adapter_config.json`, every field that PEFT 0.21 writes.
-  func json(baseName: String, targets: JSONValue, isTransposed: Bool) -> JSONValue {
+  ///
+  /// - Parameter canTie: whether the base's head is tied to its token table; tying nothing is not
+  ///   written.
+  func json(
+    baseName: String, targets: JSONValue, savedModules: JSONValue, isTransposed: Bool,
+    canTie: Bool
+  ) -> JSONValue {
     func number(_ value: Double) -> JSONValue {
       Int(exactly: value).map(JSONValue.int) ?? .double(value)
     }
@@ -219,7 +263,8 @@ struct LoRAConfiguration {
     return [
       "alora_invocation_tokens": nil, "alpha_pattern": .object(alphaPattern.mapValues(number)),
       "arrow_config": nil, "auto_mapping": nil, "base_model_name_or_path": .string(baseName),
-      "bias": .string(bias), "corda_config": nil, "ensure_weight_tying": false,
+      "bias": .string(bias), "corda_config": nil,
+      "ensure_weight_tying": .bool(ensuresTying && canTie),
       "eva_config": nil, "exclude_modules": targeting.savedExclusion,
       "fan_in_fan_out": .bool(isTransposed), "inference_mode": true,
       "init_lora_weights": initial, "kasa_config": nil, "layer_replication": nil,
@@ -228,13 +273,12 @@ struct LoRAConfiguration {
       "loftq_config": [:], "lora_alpha": number(alpha), "lora_bias": .bool(hasBias),
       "lora_dropout": .double(dropout), "lora_ga_config": nil, "megatron_config": nil,
       "megatron_core": "megatron.core",
-      "modules_to_save": modulesToSave.isEmpty
-        ? nil : .array(modulesToSave.map(JSONValue.string)),
+      "modules_to_save": savedModules,
       "monteclora_config": nil, "peft_type": "LORA", "peft_version": .string(peftVersion),
       "qalora_group_size": .int(qaloraGroupSize), "r": .int(r),
       "rank_pattern": .object(rankPattern.mapValues(number)), "revision": nil,
       "target_modules": targets, "target_parameters": nil, "task_type": "CAUSAL_LM",
-      "trainable_token_indices": nil, "use_bdlora": nil, "use_dora": .bool(usesDoRA),
+      "trainable_token_indices": tokens.json, "use_bdlora": nil, "use_dora": .bool(usesDoRA),
       "use_qalora": false, "use_rslora": .bool(usesRSLoRA), "velora_config": nil,
     ]
   }

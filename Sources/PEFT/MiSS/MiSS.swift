@@ -48,6 +48,12 @@ public final class MiSS: PEFTMethod {
   /// Says which names nothing answers to.
   public func prepareRun(totalSteps: Int) throws(PEFTError) -> [String] { notes }
 
+  /// Finds out which embeddings a file brings along.
+  public func prepareToLoad(_ tensors: [NamedTensor]) throws(PEFTError) -> [String] {
+    base.prepareToLoad(tensors)
+    return []
+  }
+
   /// Declares a tensor for every target, last block first.
   public func declare(in plan: inout ParameterArenaPlan, for decoder: Decoder)
     throws(PEFTError)
@@ -101,7 +107,7 @@ public final class MiSS: PEFTMethod {
   /// Takes every tensor by its name.
   public func load(_ tensors: [NamedTensor]) throws(PEFTError) {
     guard let arena else { return }
-    try loadAll(tensors, into: arena, source: "the adapter")
+    try loadAll(base.loaded(tensors, nil), into: arena, source: "the adapter")
   }
 
   /// The adapter in PEFT's format.

@@ -43,8 +43,8 @@ public final class PTuning: PEFTMethod {
   }
 
   /// Finds out whether the encoder will be there.
-  public func prepareToLoad(_ names: [String]) throws(PEFTError) -> [String] {
-    isPlain = isPlainPrompt(names)
+  public func prepareToLoad(_ tensors: [NamedTensor]) throws(PEFTError) -> [String] {
+    isPlain = isPlainPrompt(tensors)
     return isPlain ? [plainPromptNote] : []
   }
 

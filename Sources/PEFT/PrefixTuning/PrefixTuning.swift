@@ -51,8 +51,8 @@ public final class PrefixTuning: PEFTMethod {
   }
 
   /// Finds out whether the projection will be there.
-  public func prepareToLoad(_ names: [String]) throws(PEFTError) -> [String] {
-    isPlain = isPlainPrompt(names)
+  public func prepareToLoad(_ tensors: [NamedTensor]) throws(PEFTError) -> [String] {
+    isPlain = isPlainPrompt(tensors)
     return isPlain && configuration.isProjected ? [plainPromptNote] : []
   }
 

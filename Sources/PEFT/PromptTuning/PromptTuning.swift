@@ -37,7 +37,7 @@ public final class PromptTuning: PEFTMethod {
   }
 
   /// A prompt from a file needs no start of its own.
-  public func prepareToLoad(_ names: [String]) throws(PEFTError) -> [String] {
+  public func prepareToLoad(_ tensors: [NamedTensor]) throws(PEFTError) -> [String] {
     isLoading = true
     return []
   }
@@ -114,12 +114,11 @@ public final class PromptTuning: PEFTMethod {
   public func merge(into values: MatrixView, of name: String, decoder: Decoder) -> Bool { false }
 
   private func copyEmbeddings(_ ids: [Int], of decoder: Decoder, into values: MatrixView) {
-    let names = ["model.embed_tokens.weight", "transformer.wte.weight"]
-    guard let table = decoder.parameters.first(where: { names.contains($0.name) }) else {
-      preconditionFailure("the base has none of \(names)")
-    }
     let tokens = IndexBuffer(ids)
-    Embedding.forward(tokens.all, table: table.weight, into: values, on: Compute(threads: 1))
+    withExtendedLifetime(tokens) {
+      Embedding.forward(
+        tokens.all, table: decoder.table.weight, into: values, on: Compute(threads: 1))
+    }
   }
 }
 

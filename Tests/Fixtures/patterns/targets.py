@@ -25,10 +25,16 @@ LLAMA = [
     {"target_modules": ["q_proj"], "layers_to_transform": [1], "layers_pattern": r"(?:model\.)?layers"}, {"target_modules": ["q_proj"], "layers_to_transform": [0], "layers_pattern": r"blocks|layers"},
     {"target_modules": ["q_proj", "k_proj"], "modules_to_save": ["k_proj"]}, {"target_modules": r".*[qkv]_proj", "modules_to_save": [r"layers\.0"]},
     {"target_modules": ["model.layers.1.self_attn.q_proj", "v_proj"], "layers_to_transform": [0]},
+    {"target_modules": ["embed_tokens", "q_proj"]}, {"target_modules": ["lm_head"]}, {"target_modules": ["tokens", "head"]},
+    {"target_modules": r".*(q_proj|lm_head)"}, {"target_modules": r".*embed.*|.*head"}, {"target_modules": r"lm_.*", "exclude_modules": ["lm_head"]},
+    {"target_modules": ["embed_tokens", "lm_head", "q_proj"], "layers_to_transform": [1]}, {"target_modules": ["model.embed_tokens", "q_proj"], "layers_to_transform": [0]},
+    {"target_modules": ["embed_tokens", "lm_head"], "exclude_modules": r".*tokens"}, {"target_modules": ["embed_tokens", "q_proj"], "modules_to_save": ["lm_head"]},
+    {"target_modules": ["lm_head", "q_proj"], "modules_to_save": ["lm_head"]}, {"target_modules": "all-linear", "exclude_modules": ["down_proj"]},
 ]
 GPT2 = [
     {"target_modules": p} for p in (r".*\bc_attn\b", r".*c_(attn|fc)$", r"transformer\.h\.\d+\.attn\.c_.*", r".*\.h\.0\..*(?<!mlp\.)c_proj", r".*mlp\b.c\w*", r".*\bc\b.*proj|.*c_fc")
 ] + [
+    {"target_modules": ["wte"]}, {"target_modules": r".*wt.|lm_head"}, {"target_modules": ["transformer.wte", "lm_head"], "layers_to_transform": [1]},
     {"target_modules": ["c_attn", "c_proj"], "layers_to_transform": [1]}, {"target_modules": ["c_proj"], "exclude_modules": r".*attn.*"}, {"target_modules": ["attn.c_proj", "c_fc"], "layers_to_transform": [0], "layers_pattern": "h"},
 ]
 

@@ -47,6 +47,7 @@ public final class TrainingRun {
   public let logger: Logger
 
   let output: OutputDirectory?  // on rank 0
+  var clock: RunClock?  // on rank 0, where there is a limit
   let resolved: [String: JSONValue]
   let basePath: String
   /// The cores of this rank.
@@ -79,6 +80,14 @@ public final class TrainingRun {
     try RankAgreement.program(communicator)
     let share = try ProcessorShare(communicator: communicator)
     processors = share
+    try communicator.watch(timeout: configuration.stallSeconds)
+    RunProgress.enter(.opening, step: 0)
+    clock = try communicator.together {
+      communicator.rank == 0
+        ? try configuration.timeLimit.map {
+          try RunClock($0, environment: ProcessInfo.processInfo.environment)
+        } : nil
+    }
     let isBound: Bool
     (compute, isBound) = try communicator.together {
       try share.compute(
@@ -92,6 +101,7 @@ public final class TrainingRun {
       model, precision: configuration.precision, communicator: communicator, on: compute,
       needsDigest: true)
     self.decoder = decoder
+    try communicator.agreeToGoOn()
     attached = try communicator.together {
       try AttachedMethod(
         AdapterSource(configuration).tokenizingPrompt(model: model), decoder: decoder,
@@ -137,16 +147,38 @@ public final class TrainingRun {
       isWriter
         ? try OutputDirectory(path: path, mayContinue: configuration.resume != .no) : nil
     }
+    try communicator.agreeToGoOn()
     start = try RunStart(
       configuration, outputPath: outputPath, communicator: communicator, logger: logger
     ) { [attached, dataset, optimizer, resolved] checkpoint in
       try checkpoint.checkResumption(
         decoder: decoder, method: attached.method, dataset: dataset, resolved: resolved,
-        logger: logger)
+        allowed: configuration.allowedChanges, logger: logger)
       try checkpoint.restore(
         method: attached.method, arena: attached.arena, optimizer: optimizer)
     }
+    try setAside()
     logOpening(processors: share, isBound: isBound)
+  }
+
+  /// Where the run goes on from an earlier checkpoint than its newest, takes those after it out of the
+  /// way: else the next `--resume` would go on from what was left.
+  private func setAside() throws {
+    guard case .checkpoint = configuration.resume else { return }
+    let later = try communicator.together { () throws -> [Int] in
+      guard let output else { return [] }
+      let directory = output.checkpoints
+      guard try directory.steps().contains(start.completedSteps),
+        start.path.map({ OutputPlace.isSame($0, directory.path(step: start.completedSteps)) })
+          ?? false
+      else { return [] }
+      return try directory.supersede(after: start.completedSteps)
+    }
+    if let last = later.last {
+      logger.warning(
+        "\(later.count) checkpoint\(later.count == 1 ? "" : "s") up to step \(last) lie after the one to go on from: renamed to end in \(CheckpointDirectory.supersededSuffix)"
+      )
+    }
   }
 
   private static func dataset(
@@ -208,6 +240,8 @@ extension RunConfiguration {
     values["output_dir"] = nil
     values["resume"] = nil
     values["profile"] = nil
+    values["allow_changed"] = nil
+    values["time_limit"] = nil
     if self.model != nil { values["model"] = absolute(model) }
     if self.data != nil { values["data"] = absolute(data) }
     if let adapter { values["adapter"] = absolute(adapter) }

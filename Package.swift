@@ -53,6 +53,9 @@ let package = Package(
     .target(name: "Kernels", dependencies: ["Tensors", "CKernels"]),
     .target(
       name: "Safetensors", dependencies: ["Files", "JSON", "Tensors"], swiftSettings: strict),
+    .target(
+      name: "GGUF", dependencies: ["Files", "JSON", "Tensors", "Tokenizers"],
+      swiftSettings: strict),
     .target(name: "HDF5", dependencies: ["CHDF5", "Files", "Tensors"], swiftSettings: strict),
     // The toolchain ships a module named Distributed, so ours is DataParallel.
     .target(
@@ -61,7 +64,7 @@ let package = Package(
 
     // Floor 3: models and stored data.
     .target(
-      name: "Model", dependencies: ["Kernels", "Tensors", "Safetensors", "Files", "JSON"],
+      name: "Model", dependencies: ["Kernels", "Tensors", "Safetensors", "GGUF", "Files", "JSON"],
       swiftSettings: strict),
     .target(name: "Datasets", dependencies: ["Files", "HDF5", "Tensors"], swiftSettings: strict),
     .target(
@@ -82,7 +85,9 @@ let package = Package(
     // Rows of text to datasets.
     .target(
       name: "Preparation",
-      dependencies: ["Datasets", "Files", "HDF5", "Templates", "Tokenizers", "Tensors", "JSON"],
+      dependencies: [
+        "Datasets", "Files", "GGUF", "HDF5", "Templates", "Tokenizers", "Tensors", "JSON",
+      ],
       swiftSettings: strict),
 
     // Floor 5: the step loop.
@@ -90,7 +95,7 @@ let package = Package(
       name: "Training",
       dependencies: [
         "PEFT", "Model", "Kernels", "Datasets", "Checkpointing", "DataParallel", "Safetensors",
-        "Files", "Generation", "Reporting", "Tokenizers", "Tensors", "JSON",
+        "GGUF", "Files", "Generation", "Reporting", "Tokenizers", "Tensors", "JSON",
         .product(name: "Logging", package: "swift-log"), "Yams",
       ],
       swiftSettings: strict),
@@ -100,8 +105,8 @@ let package = Package(
       name: "swift-peft-train",
       dependencies: [
         "Training", "PEFT", "Model", "Kernels", "Generation", "Preparation", "Datasets",
-        "Checkpointing", "DataParallel", "Files", "HDF5", "Safetensors", "Tokenizers", "Tensors",
-        "JSON",
+        "Checkpointing", "DataParallel", "Files", "GGUF", "HDF5", "Safetensors", "Tokenizers",
+        "Tensors", "JSON",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
       ],
@@ -153,7 +158,8 @@ let package = Package(
         "Training", "DataParallel", "Tensors", .product(name: "Logging", package: "swift-log"),
       ],
       path: "Tests/TrainingProbe"),
-    // Counts the allocations of the program that links it, and that program: the step loop, counted.
+    // Counts the allocations of the program that links it, and that program: the step loop,
+    // counted.
     .target(name: "CAllocationCounter", path: "Tests/AllocationCounter"),
     .target(name: "CFaultInjector", path: "Tests/FaultInjector"),
     .executableTarget(
@@ -172,9 +178,12 @@ let package = Package(
     .target(name: "CKernelProbe", dependencies: ["CKernels"], path: "Tests/KernelProbe"),
     .testTarget(
       name: "KernelsTests",
-      dependencies: ["Kernels", "CKernels", "CKernelProbe", "Tensors", "TestSupport"]),
+      dependencies: ["Kernels", "CKernels", "CKernelProbe", "JSON", "Tensors", "TestSupport"]),
     .testTarget(
       name: "SafetensorsTests", dependencies: ["Safetensors", "JSON", "Tensors", "TestSupport"]),
+    .testTarget(
+      name: "GGUFTests",
+      dependencies: ["GGUF", "Files", "JSON", "Tensors", "Tokenizers", "TestSupport"]),
     .testTarget(
       name: "TokenizersTests", dependencies: ["Tokenizers", "JSON", "Tensors", "TestSupport"]),
     .testTarget(
@@ -200,7 +209,7 @@ let package = Package(
     .testTarget(
       name: "PEFTTests",
       dependencies: [
-        "PEFT", "Model", "Kernels", "Safetensors", "Tensors", "JSON", "TestSupport",
+        "PEFT", "Model", "GGUF", "Kernels", "Safetensors", "Tensors", "JSON", "TestSupport",
       ]),
     .testTarget(
       name: "GenerationTests",

@@ -11,6 +11,7 @@
 #include "attention_body.h"
 #include "attention_backward_body.h"
 #include "elementwise_body.h"
+#include "stored_body.h"
 #include "linear_body.h"
 #include "head_body.h"
 #include "norm_body.h"

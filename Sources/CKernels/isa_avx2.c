@@ -5,8 +5,11 @@
 
 #if defined(__x86_64__)
 
+#include <immintrin.h>
+
 #define CK_NAME "avx2"
 #define CK_WIDTH 8
+#define CK_PERMUTES 8
 
 #include "isa.h"
 

@@ -9,6 +9,7 @@
 
 #define CK_NAME "avx512"
 #define CK_WIDTH 16
+#define CK_PERMUTES 16
 #define CK_HAS_SCALEF 1
 
 #include "isa.h"

@@ -7,6 +7,7 @@ CK_INLINE vf load_stored(const void *source, ck_type type, int64_t index) {
     case ck_f32: return vf_load(bytes + 4 * index);
     case ck_f16: return vf_from_half(vu16_load(bytes + 2 * index));
     case ck_bf16: return vf_from_bf16(vu16_load(bytes + 2 * index));
+    default: break;
   }
   __builtin_unreachable();
 }
@@ -17,6 +18,7 @@ CK_INLINE vf load_stored_part(const void *source, ck_type type, int64_t index, i
     case ck_f32: return vf_load_part(bytes + 4 * index, count);
     case ck_f16: return vf_from_half(vu16_load_part(bytes + 2 * index, count));
     case ck_bf16: return vf_from_bf16(vu16_load_part(bytes + 2 * index, count));
+    default: break;
   }
   __builtin_unreachable();
 }
@@ -40,6 +42,7 @@ static void expand(float *destination, const void *source, ck_type type, int64_t
     case ck_f32: memcpy(destination, source, (size_t)count * 4); break;
     case ck_f16: expand_as(destination, source, ck_f16, count, 0); break;
     case ck_bf16: expand_as(destination, source, ck_bf16, count, 0); break;
+    default: __builtin_trap();
   }
 }
 
@@ -48,6 +51,7 @@ static void expand_rounded(float *destination, const void *source, ck_type type,
     case ck_f32: expand_as(destination, source, ck_f32, count, 1); break;
     case ck_f16: expand_as(destination, source, ck_f16, count, 1); break;
     case ck_bf16: expand_as(destination, source, ck_bf16, count, 0); break;
+    default: __builtin_trap();
   }
 }
 
@@ -69,6 +73,7 @@ static void narrow(uint16_t *destination, const void *source, ck_type type, int6
     case ck_f32: narrow_as(destination, source, ck_f32, count); break;
     case ck_f16: narrow_as(destination, source, ck_f16, count); break;
     case ck_bf16: memcpy(destination, source, (size_t)count * 2); break;
+    default: __builtin_trap();
   }
 }
 
@@ -113,7 +118,7 @@ static void add_column_sums(
 
 #define CK_LINEAR_TABLE                                                                        \
   {                                                                                            \
-    .expand = expand, .expand_rounded = expand_rounded, .narrow = narrow, .fill_rows = fill_rows, \
-    .add_column_sums = add_column_sums, .add_scaled = add_scaled,                              \
+    .read = read_stored, .expand = expand, .expand_rounded = expand_rounded, .narrow = narrow, \
+    .fill_rows = fill_rows, .add_column_sums = add_column_sums, .add_scaled = add_scaled,      \
     .cross_entropy = cross_entropy, .adamw = adamw, .sgd = sgd                                 \
   }

@@ -1,6 +1,7 @@
 // Products of matrices on AVX2 with FMA: tiles of 6 by 16 numbers, in 12 of 16 registers.
 #if defined(__x86_64__)
 
+#include <immintrin.h>
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
@@ -8,6 +9,7 @@
 #include "isa.h"
 
 #define CK_WIDTH 8
+#define CK_PERMUTES 8
 #define CK_ACCUMULATORS 12
 #define CK_TILE_ROWS 6
 #define CK_TILE_VECTORS 2

@@ -17,6 +17,7 @@
 #include "isa.h"
 
 #define CK_WIDTH 16
+#define CK_PERMUTES 16
 #define CK_ACCUMULATORS 24
 #define CK_TILE_ROWS 8
 #define CK_TILE_VECTORS 3

@@ -15,20 +15,33 @@
 
 // Packs `columns` columns by `units` units of which `depth` elements exist, in panels of at most
 // `most` vectors. The panel of the columns from c on starts at c * units; in it lie, for each unit,
-// its columns in whole vectors.
+// its columns in whole vectors. What is stored in blocks or in another order of rows is decoded first,
+// a piece of some rows at a time, and packed from there as f32; `type` is ck_f32 then.
 CK_INLINE void CK_PRODUCT(pack_as)(
-    uint32_t *panels, const char *b, int64_t stride, int transposed, ck_type type, int rounded,
+    uint32_t *panels, const ck_stored *stored, int decodes, int transposed, ck_type type, int rounded,
     int64_t columns, int64_t depth, int64_t most) {
-  int64_t size = element_bytes(type), row_bytes = stride * size;
+  int64_t size = element_bytes(type), row_bytes = stored->row_bytes;
+  const char *b = (const char *)stored->base + stored->row * row_bytes + stored->element * size;
   int64_t per_unit = CK_PRODUCT(per_unit), units = (depth + per_unit - 1) / per_unit;
   if (!transposed) {
+    int64_t fetched = decodes ? stored_offset(stored->type, columns) : columns * size;
+    int64_t fetched_from = decodes ? stored_offset(stored->type, stored->element) : 0;
     for (int64_t u = 0; u < units; u++) {
+      float decoded[2][CK_PACKED_COLUMNS];
       const char *row = b + u * per_unit * row_bytes;
       const char *next = u * per_unit + 1 < depth ? row + row_bytes : NULL;
       for (int64_t ahead = 8; ahead < 8 + per_unit; ahead++) {
-        for (int64_t byte = 0; byte < columns * size; byte += 64) {
-          __builtin_prefetch(row + ahead * row_bytes + byte);
+        const char *there =
+            decodes ? (const char *)stored_row(stored, u * per_unit + ahead) + fetched_from
+                    : row + ahead * row_bytes;
+        for (int64_t byte = 0; byte < fetched; byte += 64) __builtin_prefetch(there + byte);
+      }
+      if (decodes) {
+        for (int64_t i = 0; i < per_unit && u * per_unit + i < depth; i++) {
+          read_stored(decoded[i], stored, u * per_unit + i, columns);
         }
+        row = (const char *)decoded[0];
+        if (next != NULL) next = (const char *)decoded[1];
       }
       for (int64_t panel = 0; panel < columns;) {
         int64_t width = panel_vectors(columns - panel, most) * CK_WIDTH;
@@ -59,6 +72,38 @@ CK_INLINE void CK_PRODUCT(pack_as)(
     for (int64_t end = panel + step; panel < end; panel += CK_WIDTH, target += CK_WIDTH) {
       const char *first = b + panel * row_bytes;
       int64_t unit = per_unit * size, width = columns - panel, u = 0;
+      if (decodes) {
+        float decoded[CK_WIDTH][decoded_run + 16];
+        ck_stored piece = *stored;
+        for (int64_t start = 0; start < depth; start += decoded_run) {
+          int64_t elements = depth - start < decoded_run ? depth - start : decoded_run;
+          int64_t rows = width < CK_WIDTH ? width : CK_WIDTH;
+          piece.element = stored->element + start;
+          for (int64_t i = 0; i < rows; i++) {
+            // The rows of the square below.
+            const uint8_t *below = stored_row(stored, panel + CK_WIDTH + i);
+            int64_t from = stored_offset(stored->type, piece.element);
+            for (int64_t byte = 0; byte < stored_offset(stored->type, elements); byte += 64) {
+              __builtin_prefetch(below + from + byte);
+            }
+            read_stored(decoded[i], &piece, panel + i, elements);
+          }
+          for (int64_t v = 0; v * per_unit < elements; v += square) {
+            int64_t left = elements - v * per_unit < square * per_unit ? elements - v * per_unit
+                                                                       : square * per_unit;
+            uint32_t *to = target + (start / per_unit + v) * step;
+            const char *from = (const char *)decoded[0] + v * unit;
+            int64_t apart = sizeof decoded[0];
+            if (rows == CK_WIDTH && left == square * per_unit) {
+              CK_PRODUCT(pack_square)(
+                  to, step, from, apart, type, rounded, CK_WIDTH, square * per_unit);
+            } else {
+              CK_PRODUCT(pack_square)(to, step, from, apart, type, rounded, width, left);
+            }
+          }
+        }
+        continue;
+      }
       // Rows that all start at the same place in a vector are read by whole ones.
       if (width >= CK_WIDTH && row_bytes % (square * unit) == 0) {
         u = (square - (int64_t)((uintptr_t)first / (uintptr_t)unit % (uintptr_t)square)) % square;
@@ -84,19 +129,22 @@ CK_INLINE void CK_PRODUCT(pack_as)(
 }
 
 static void CK_PRODUCT(pack)(
-    uint32_t *panels, const char *b, int64_t stride, int transposed, ck_type type, int rounded,
-    int64_t columns, int64_t depth, int64_t most) {
-#define CK_PACK(type, rounded)                                                             \
-  CK_PRODUCT(pack_as)(panels, b, stride, transposed, type, rounded, columns, depth, most); \
+    uint32_t *panels, const ck_stored *b, int transposed, int rounded, int64_t columns,
+    int64_t depth, int64_t most) {
+#define CK_PACK(decodes, type, rounded)                                                      \
+  CK_PRODUCT(pack_as)(panels, b, decodes, transposed, type, rounded, columns, depth, most); \
   return
-  switch (type) {
-    case ck_bf16: CK_PACK(ck_bf16, 0);
+  switch (b->head == 0 ? b->type : ck_q4_0) {
+    case ck_bf16: CK_PACK(0, ck_bf16, 0);
     case ck_f32:
-      if (rounded) { CK_PACK(ck_f32, 1); }
-      CK_PACK(ck_f32, 0);
+      if (rounded) { CK_PACK(0, ck_f32, 1); }
+      CK_PACK(0, ck_f32, 0);
     case ck_f16:
-      if (rounded) { CK_PACK(ck_f16, 1); }
-      CK_PACK(ck_f16, 0);
+      if (rounded) { CK_PACK(0, ck_f16, 1); }
+      CK_PACK(0, ck_f16, 0);
+    default:
+      if (rounded) { CK_PACK(1, ck_f32, 1); }
+      CK_PACK(1, ck_f32, 0);
   }
 #undef CK_PACK
 }
@@ -242,7 +290,6 @@ static void CK_PRODUCT(multiply)(const ck_product *p) {
   // in longer pieces, several parts of it at a time: the longer, the fewer pages.
   int64_t width = p->b_transposed ? CK_PACKED_COLUMNS_TRANSPOSED : CK_PACKED_COLUMNS;
   int64_t packed_step = p->b_transposed ? step * CK_PACKED_PARTS_TRANSPOSED : step;
-  int64_t size = element_bytes(p->b_type);
   uint32_t *panels = p->scratch;
   float *right = (float *)(panels + ck_product_panel_units);
   // In units.
@@ -262,11 +309,10 @@ static void CK_PRODUCT(multiply)(const ck_product *p) {
       int64_t element = start * per_unit;
       int64_t depth = p->depth - element < packed * per_unit ? p->depth - element
                                                              : packed * per_unit;
-      int64_t stored = p->b_transposed ? column * p->b_stride + element
-                                       : element * p->b_stride + column;
-      CK_PRODUCT(pack)(
-          panels, (const char *)p->b + stored * size, p->b_stride, p->b_transposed, p->b_type,
-          p->rounds_b, columns, depth, most);
+      ck_stored part = p->b;
+      part.row += p->b_transposed ? column : element;
+      part.element += p->b_transposed ? element : column;
+      CK_PRODUCT(pack)(panels, &part, p->b_transposed, p->rounds_b, columns, depth, most);
       for (int64_t first = 0; first == 0 || first < packed; first += step) {
         t.units = packed - first < step ? packed - first : step;
         t.rank = start + first + step >= units ? p->rank : 0;

@@ -2,6 +2,8 @@
 
 #include "product_vector.h"
 
+#include "stored_body.h"
+
 // C (+)= scale * (A panel + left right), where `last` are the columns of the last vector, CK_WIDTH
 // or more if it is whole.
 typedef struct {
@@ -19,7 +21,11 @@ typedef struct {
   int adding, c_transposed;
 } tile_operands;
 
+// Bytes of a number that is stored by itself.
 CK_INLINE int64_t element_bytes(ck_type type) { return type == ck_f32 ? 4 : 2; }
+
+// Numbers of a stored row that are decoded at a time, into the first-level cache.
+enum { decoded_run = 256 };
 
 // The units of a part of the depth: see ck_product.h.
 CK_INLINE int64_t part_units(int64_t units) {
@@ -102,16 +108,15 @@ _Static_assert(
     "panels of several parts fit the scratch memory");
 
 static void pack_f32(
-    uint32_t *panels, const char *b, int64_t stride, int transposed, ck_type type, int rounded,
-    int64_t columns, int64_t depth, int64_t most);
+    uint32_t *panels, const ck_stored *b, int transposed, int rounded, int64_t columns,
+    int64_t depth, int64_t most);
 
 // Packs columns of the low-rank term's right factor, times its scale.
 CK_INLINE void pack_right(
     float *panels, const ck_product *p, int64_t column, int64_t columns, int64_t most) {
-  const float *first = p->right + (p->right_transposed ? column * p->right_stride : column);
-  pack_f32(
-      (uint32_t *)panels, (const char *)first, p->right_stride, p->right_transposed, ck_f32, 0,
-      columns, p->rank, most);
+  ck_stored part = {.base = p->right, .row_bytes = 4 * p->right_stride, .type = ck_f32};
+  *(p->right_transposed ? &part.row : &part.element) = column;
+  pack_f32((uint32_t *)panels, &part, p->right_transposed, 0, columns, p->rank, most);
   int64_t count = (columns + CK_WIDTH - 1) / CK_WIDTH * CK_WIDTH * p->rank;
   for (int64_t i = 0; i < count; i++) panels[i] *= p->right_scale;
 }

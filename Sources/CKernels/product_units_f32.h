@@ -18,6 +18,7 @@ CK_INLINE vf load_floats(const char *source, ck_type type, int rounded, int64_t 
       return rounded ? vf_round_bf16(v) : v;
     }
     case ck_bf16: return vf_from_bf16(load_some_halves(source, count));
+    default: break;
   }
   __builtin_unreachable();
 }

@@ -4,7 +4,7 @@ import Tensors
 /// Rows of a table by token id, and their gradients.
 ///
 /// V vocabulary, H hidden, T tokens. The table is a `WeightMatrix` of layout `.outputMajor` with
-/// `outputSize` V and `inputSize` H, in its stored type, which also serves as a tied head.
+/// `outputSize` V and `inputSize` H, in its stored format, which also serves as a tied head.
 public enum Embedding {
   /// Computes `x[t] (+)= table[tokens[t]]`.
   ///
@@ -34,9 +34,9 @@ public enum Embedding {
         let token = tokens[t]
         precondition(
           token >= 0 && token < table.outputSize, "token \(token) of \(table.outputSize)")
-        let stored = table.storage + token * hidden * table.elementType.byteCount
+        var stored = table.part(row: token)
         let target = x.base + t * x.rowStride
-        linear.expand(adding ? row : target, stored, table.elementType.stored, Int64(hidden))
+        linear.read(adding ? row : target, &stored, 0, Int64(hidden))
         if adding { linear.add_scaled(target, row, 1, Int64(hidden)) }
       }
     }

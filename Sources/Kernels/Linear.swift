@@ -4,9 +4,9 @@ import Tensors
 /// A linear layer: `y = x Wᵀ + b`, its gradients, and nothing that is not needed of them.
 ///
 /// T tokens, I = `weight.inputSize`, O = `weight.outputSize`. The weight lies in its file or in the
-/// parameter arena, in either layout, in f32, f16 or bf16, at any address; it is widened tile by tile
-/// (`WeightProduct`). The result is the same to the last bit for any number of threads and rows, and
-/// in f32 on every instruction set.
+/// parameter arena, in either layout, in f32, f16, bf16 or blocks, at any address; it is widened
+/// tile by tile (`WeightProduct`). The result is the same to the last bit for any number of threads
+/// and rows, and in f32 on every instruction set.
 public enum Linear {
   /// Computes `y (+)= x Wᵀ + b`, and a low-rank term besides.
   ///

@@ -1,6 +1,7 @@
 import Tensors
 
-/// DoRA's scaling of a projection's outputs, in a form that a scale of 1 leaves alone to the last bit.
+/// DoRA's scaling of a projection's outputs, in a form that a scale of 1 leaves alone to the last
+/// bit.
 ///
 /// T tokens, O outputs. With w what the frozen weight gives without its bias, l the low-rank branch
 /// and f a factor of each output,
@@ -39,15 +40,13 @@ public enum MagnitudeScaling {
     }
   }
 
-  /// `Σ_i W[o, i]²` for every output o, in `Double`, whatever the weight's layout and type.
+  /// `Σ_i W[o, i]²` for every output o, in `Double`, whatever the weight's layout and format.
   public static func squaredNorms(of weight: WeightMatrix, on compute: Compute) -> [Double] {
     let (rows, columns) = (weight.storedRows, weight.storedColumns)
     let row = FloatBuffer(count: columns)
     var sums = [Double](repeating: 0, count: weight.outputSize)
     for index in 0..<rows {
-      HalfPrecision.expand(
-        weight.storage + index * columns * weight.elementType.byteCount, weight.elementType,
-        count: columns, into: row.base)
+      weight.read(row: index, into: row.base)
       switch weight.layout {
       case .outputMajor:
         let view = row.all

@@ -1,4 +1,3 @@
-import Safetensors
 import Tensors
 
 /// What a base is, by all of its bytes: a hash for each tensor.
@@ -57,21 +56,23 @@ public struct BaseContents: Sendable {
     let bytes: Range<Int>
   }
 
-  private let tensors: [SafetensorsTensor]  // by name
-  private let inOrder: [SafetensorsTensor]  // as the architecture asked for them
+  private let tensors: [any BaseTensor]  // by name
+  private let inOrder: [any BaseTensor]  // as the architecture asked for them
   private let blocks: [Block]
   /// What is the same for two processes of one machine where they read the same files.
   public let identity: String
 
-  init(_ tensors: [SafetensorsTensor], files: WeightFiles) {
+  init(_ tensors: [any BaseTensor], source: any WeightSource) {
     inOrder = tensors
     self.tensors = tensors.sorted { $0.name < $1.name }
     blocks = self.tensors.enumerated().flatMap { index, tensor in
-      stride(from: 0, to: max(tensor.byteCount, 1), by: Self.blockBytes).map {
-        Block(tensor: index, bytes: $0..<min($0 + Self.blockBytes, tensor.byteCount))
+      // Whole units, so that nothing that belongs together is cut.
+      let step = Self.blockBytes / tensor.unitBytes * tensor.unitBytes
+      return stride(from: 0, to: max(tensor.byteCount, 1), by: step).map {
+        Block(tensor: index, bytes: $0..<min($0 + step, tensor.byteCount))
       }
     }
-    identity = files.files.map(\.identity).joined(separator: " ")
+    identity = source.identity
   }
 
   /// Number of blocks.
@@ -82,12 +83,8 @@ public struct BaseContents: Sendable {
   /// Reads a block.
   public func scan(_ block: Int) -> Scan {
     let (tensor, bytes) = (tensors[blocks[block].tensor], blocks[block].bytes)
-    var nonFinite: Int?
-    if let size = tensor.elementType?.byteCount {
-      // Blocks begin at multiples of 4 bytes.
-      nonFinite = try? tensor.firstNonFinite(in: bytes.lowerBound / size..<bytes.upperBound / size)
-    }
-    return Scan(hash: tensor.hash(bytes: bytes), nonFinite: nonFinite)
+    return Scan(
+      hash: tensor.hash(bytes: bytes), nonFinite: tensor.firstNonFinite(bytes: bytes))
   }
 
   /// XXH64 of a block's bytes, read now.
@@ -120,7 +117,7 @@ public struct BaseContents: Sendable {
       tensors: tensors.enumerated().map { index, tensor in
         BaseDigest.Tensor(
           name: tensor.name, file: String(tensor.path.split(separator: "/").last ?? ""),
-          form: "\(tensor.storedType.rawValue) \(tensor.shape)",
+          form: "\(tensor.formatName) \(tensor.shape)",
           hash: XXH64.hash((ofTensor[index] ?? []).map { hashes[$0] }))
       })
   }
@@ -130,7 +127,7 @@ public struct BaseContents: Sendable {
     var hash = FingerprintHash()
     for tensor in inOrder {
       hash.add(tensor.name)
-      hash.add("\(tensor.shape) \(tensor.storedType.rawValue)")
+      hash.add("\(tensor.shape) \(tensor.formatName)")
       hash.add(tensor.sampledHash())
     }
     return hash.text

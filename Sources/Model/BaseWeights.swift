@@ -1,20 +1,19 @@
 import Kernels
-import Safetensors
 import Tensors
 
 /// Hands out a base's tensors by name and shape, and knows which nobody asked for.
 ///
-/// Matrices are used where they are mapped; vectors are copied to f32. Names are the canonical ones of
-/// the full causal model; files saved from the bare decoder lack the first component
+/// Matrices are used where they are mapped; vectors are copied to f32. Names are the canonical ones
+/// of the full causal model; files saved from the bare decoder lack the first component
 /// (`h.0.…` for `transformer.h.0.…`), which is tried next.
 final class BaseWeights {
-  /// The files, which whoever uses a weight must keep.
-  let files: WeightFiles
+  /// Where tensors come from, which whoever uses a weight must keep.
+  let source: any WeightSource
   private var asked: Set<String> = []
   private(set) var parameters: [Parameter] = []
-  private var stored: [SafetensorsTensor] = []
+  private var stored: [any BaseTensor] = []
 
-  init(_ files: WeightFiles) { self.files = files }
+  init(_ source: any WeightSource) { self.source = source }
 
   /// A projection's weight or a table, [rows, columns] as stored.
   func matrix(
@@ -25,14 +24,11 @@ final class BaseWeights {
     let shape =
       layout == .outputMajor ? [outputSize, inputSize] : [inputSize, outputSize]
     let tensor = try self.tensor(stored ?? name, shape: shape, hint: hint)
-    let weight: WeightMatrix
-    do {
-      weight = try tensor.weight(
-        inputSize: inputSize, outputSize: outputSize, layout: layout)
-    } catch {
-      throw .unreadableWeights(error)
-    }
-    let parameter = Parameter(name: name, shape: shape, weight: weight)
+    let weight = try tensor.weight(layout: layout)
+    let parts = [tensor] + source.companions(of: tensor.name)
+    let parameter = Parameter(
+      name: name, shape: shape, weight: weight, layout: layout,
+      storedBytes: parts.reduce(0) { $0 + $1.byteCount })
     parameters.append(parameter)
     return parameter
   }
@@ -41,11 +37,7 @@ final class BaseWeights {
   func vector(_ name: String, count: Int) throws(ModelError) -> Parameter {
     let tensor = try self.tensor(name, shape: [count], hint: { _ in "" })
     let storage = VectorStorage(count: count)
-    do {
-      try tensor.copyFloats(into: storage.view)
-    } catch {
-      throw .unreadableWeights(error)
-    }
+    try tensor.copyFloats(into: storage.view)
     let parameter = Parameter(name: name, vector: storage)
     parameters.append(parameter)
     return parameter
@@ -63,7 +55,7 @@ final class BaseWeights {
   /// Some tools save a tied table under the head's name alone; it is taken from there.
   func embedding(_ name: String, _ c: DecoderConfiguration) throws(ModelError) -> Parameter {
     let isHeadAlone =
-      c.tiesEmbeddings && !files.contains(storedName(name)) && files.contains(Self.headName)
+      c.tiesEmbeddings && !source.contains(storedName(name)) && source.contains(Self.headName)
     return try matrix(
       name, outputSize: c.vocabularySize, inputSize: c.hiddenSize,
       storedAs: isHeadAlone ? Self.headName : nil)
@@ -73,15 +65,11 @@ final class BaseWeights {
   /// the files hold a head with other numbers, which is then used, as transformers 5 does.
   func head(_ embedding: Parameter, _ c: DecoderConfiguration) throws(ModelError) -> Parameter {
     if c.tiesEmbeddings {
-      guard files.contains(Self.headName), !asked.contains(Self.headName) else { return embedding }
-      do {
-        let head = try files.tensor(named: Self.headName)
-        if head.isIdentical(to: try files.tensor(named: storedName(embedding.name))) {
-          asked.insert(Self.headName)
-          return embedding
-        }
-      } catch {
-        throw .unreadableWeights(error)
+      guard source.contains(Self.headName), !asked.contains(Self.headName) else { return embedding }
+      let head = try source.tensor(named: Self.headName)
+      if head.isIdentical(to: try source.tensor(named: storedName(embedding.name))) {
+        asked.insert(Self.headName)
+        return embedding
       }
     }
     return try matrix(Self.headName, outputSize: c.vocabularySize, inputSize: c.hiddenSize)
@@ -91,60 +79,53 @@ final class BaseWeights {
   ///
   /// - Parameter ignoring: endings of buffers that some versions of transformers saved along.
   func finish(ignoring: [String]) throws(ModelError) {
-    let extra = files.names.filter { name in
+    let extra = source.names.filter { name in
       !asked.contains(name) && !ignoring.contains { name.hasSuffix($0) }
     }
-    if !extra.isEmpty { throw .unexpectedTensors(names: extra.sorted(), path: files.directory) }
+    if !extra.isEmpty { throw .unexpectedTensors(names: extra.sorted(), path: source.path) }
   }
 
   /// Looks for NaN and infinities in every `count`-th tensor from `part` on, so that the ranks of a
   /// node can share the work.
   func checkFinite(part: Int, of count: Int) throws(ModelError) {
     for (index, name) in asked.sorted().enumerated() where index % count == part {
-      let element: Int?
-      let tensor: SafetensorsTensor
-      do throws(SafetensorsError) {
-        tensor = try files.tensor(named: name)
-        element = try tensor.firstNonFinite()
-      } catch {
-        throw .unreadableWeights(error)
-      }
-      if let element {
-        throw .nonFiniteTensor(name: name, file: tensor.path, index: element)
+      let tensor = try source.tensor(named: name)
+      for part in [tensor] + source.companions(of: name) {
+        if let element = part.firstNonFinite(bytes: 0..<part.byteCount) {
+          throw .nonFiniteTensor(name: part.name, file: part.path, index: element)
+        }
       }
     }
   }
 
   /// Everything that was asked for, as it is stored.
-  var contents: BaseContents { BaseContents(stored, files: files) }
+  var contents: BaseContents { BaseContents(stored, source: source) }
 
   /// The name, or where the file lacks it the bare decoder's.
   private func storedName(_ name: String) -> String {
-    files.contains(name)
+    source.contains(name)
       ? name : name.split(separator: ".", maxSplits: 1).last.map(String.init) ?? name
   }
 
   private func tensor(_ name: String, shape: [Int], hint: (_ found: [Int]) -> String)
-    throws(ModelError) -> SafetensorsTensor
+    throws(ModelError) -> any BaseTensor
   {
     let stored = storedName(name)
-    guard files.contains(stored) else {
+    guard source.contains(stored) else {
       let last = name.split(separator: ".").suffix(2).joined(separator: ".")
-      let similar = files.names.filter { $0.hasSuffix(last) }.sorted().prefix(3)
-      throw .missingTensor(name: name, path: files.directory, similar: Array(similar))
+      let similar = source.names.filter { $0.hasSuffix(last) }.sorted().prefix(3)
+      throw .missingTensor(name: name, path: source.path, similar: Array(similar))
     }
-    let tensor: SafetensorsTensor
-    do {
-      tensor = try files.tensor(named: stored)
-    } catch {
-      throw .unreadableWeights(error)
-    }
+    let tensor = try source.tensor(named: stored)
     guard tensor.shape == shape else {
       throw .misshapenTensor(
         name: stored, file: tensor.path, found: tensor.shape, expected: shape,
         hint: hint(tensor.shape))
     }
-    if asked.insert(stored).inserted { self.stored.append(tensor) }
+    if asked.insert(stored).inserted {
+      self.stored.append(tensor)
+      self.stored += source.companions(of: stored)
+    }
     return tensor
   }
 }

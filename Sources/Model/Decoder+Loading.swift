@@ -1,12 +1,14 @@
+import GGUF
+import JSON
 import Kernels
-import Safetensors
 import Tensors
 
 extension Decoder {
-  /// Reads a Hugging Face model directory: `config.json` and its safetensors, mapped, not copied.
+  /// Reads a model: a Hugging Face directory (`config.json` and its safetensors) or a GGUF file,
+  /// mapped, not copied.
   ///
   /// - Parameters:
-  ///   - directory: the model directory.
+  ///   - directory: the model directory or file.
   ///   - arithmetic: arithmetic of products with frozen weights and of attention.
   ///   - finiteCheck: which share of the tensors is searched for NaN and infinities; the ranks of a
   ///     node divide them. `of: 0` searches none.
@@ -16,15 +18,10 @@ extension Decoder {
     directory: String, arithmetic: Arithmetic = .float32,
     finiteCheck: (part: Int, of: Int) = (0, 1)
   ) throws(ModelError) {
-    var configuration = try DecoderConfiguration(directory: directory)
+    let (source, stated) = try ModelLocation.open(directory)
+    var configuration = stated
     var warnings: [String] = []
-    let files: WeightFiles
-    do {
-      files = try WeightFiles(directory: directory)
-    } catch {
-      throw .unreadableWeights(error)
-    }
-    let weights = BaseWeights(files)
+    let weights = BaseWeights(source)
     let type = configuration.family.rawValue
     guard let family = DecoderFamily.named(type) else {
       throw .unsupportedModelType(found: type, path: directory + "/config.json")
@@ -45,6 +42,22 @@ extension Decoder {
     self.init(
       configuration: configuration, warnings: warnings, directory: directory,
       arithmetic: arithmetic, contents: weights.contents, parts: parts)
+  }
+}
+
+/// Tells a model's directory from a GGUF file.
+enum ModelLocation {
+  /// The source of the tensors, and the configuration.
+  static func open(
+    _ path: String
+  ) throws(ModelError) -> (source: any WeightSource, configuration: DecoderConfiguration) {
+    guard GGUFFile.isOne(path) else {
+      let configuration = try DecoderConfiguration(directory: path)
+      return (try SafetensorsSource(directory: path), configuration)
+    }
+    let model: GGUFModel
+    do { model = try GGUFModel(path: path) } catch { throw .unreadableWeights(error) }
+    return (GGUFSource(model: model), try DecoderConfiguration(model.configuration, path: path))
   }
 }
 

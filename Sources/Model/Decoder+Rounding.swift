@@ -18,8 +18,8 @@ extension Decoder {
   ///
   /// For a decoder in bf16 alone, after hooks and trained parameters are attached; called by all
   /// members, each of which rounds its share. Products then read half the bytes and round nothing;
-  /// their results are the same to the last bit. What is not a product (embeddings, merging, norms of
-  /// columns) goes on reading the files.
+  /// their results are the same to the last bit. What is not a product (embeddings, merging, norms
+  /// of columns) goes on reading the files.
   ///
   /// - Returns: bytes of the copy, one for all members; 0 where none is needed.
   @discardableResult
@@ -37,15 +37,15 @@ extension Decoder {
     {
       places.append((parameter, byteCount))
       // Each starts on a cache line.
-      byteCount += (2 * parameter.weight.inputSize * parameter.weight.outputSize + 63) & ~63
+      byteCount += (2 * parameter.weight.count + 63) & ~63
     }
     guard byteCount > 0 else { return 0 }
     let bytes = try members.allocateOnNode(byteCount: byteCount)
     for (parameter, offset) in places {
-      let count = parameter.weight.inputSize * parameter.weight.outputSize
+      let count = parameter.weight.storedRows
       let (rank, size) = (members.localRank, members.localSize)
       WeightRounding.round(
-        parameter.weight, elements: (count * rank / size)..<(count * (rank + 1) / size),
+        parameter.weight, rows: (count * rank / size)..<(count * (rank + 1) / size),
         into: bytes, at: offset, on: compute)
       parameter.weight.releasePages()
     }

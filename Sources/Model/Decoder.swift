@@ -1,5 +1,4 @@
 import Kernels
-import Safetensors
 import Tensors
 
 /// What a pass over a micro-batch says of its scored tokens.
@@ -49,8 +48,10 @@ public final class Decoder {
   public let configuration: DecoderConfiguration
   /// What whoever uses the model should be told, a sentence each.
   public let warnings: [String]
-  /// Where the model was read from.
+  /// Where the model was read from: a directory, or a GGUF file.
   public let directory: String
+  /// Where its tensors come from.
+  public var source: any WeightSource { parts.source }
   /// Arithmetic of products with frozen weights and of attention.
   public let arithmetic: Arithmetic
   /// The stored tensors, for whoever reads all of them.
@@ -149,20 +150,24 @@ public final class Decoder {
     ownBlocks = own
   }
 
-  /// Keeps an object alive as long as the decoder: hooks and trained parameters hold views of memory
-  /// that somebody must own.
+  /// Keeps an object alive as long as the decoder: hooks and trained parameters hold views of
+  /// memory that somebody must own.
   public func retain(_ owner: AnyObject) { owners.append(owner) }
 
   /// Trains a tensor of the base: its values move to `values`, its gradient is added to `gradient`.
   ///
   /// - Parameter tied: whether a tied embedding table takes the head along; without, the head stays
   ///   what it was.
-  /// - Throws: `ModelError.unknownSite` where the base has no tensor of that name.
+  /// - Throws: `ModelError.unknownSite` where the base has no tensor of that name,
+  ///   `quantizedParameter` where it is stored in few bits.
   public func train(
     parameter name: String, values: MatrixView, gradient: MatrixView, tied: Bool = true
   ) throws(ModelError) {
     guard let parameter = trainableBaseParameters.first(where: { $0.name == name }) else {
       throw .unknownSite(name: name, known: parts.parameters.prefix(8).map(\.name))
+    }
+    guard !parameter.storedFormat.isQuantized else {
+      throw .quantizedParameter(name: name, format: parameter.storedFormat.name)
     }
     if parameter.name == Self.tiedHeadName { head.weight = parameter }
     if !tied && parameter === table && head.weight === table { head.weight = separateHead }
@@ -195,17 +200,20 @@ public final class Decoder {
   /// A frozen head of its own where the table lies now.
   private var separateHead: Parameter {
     Parameter(
-      name: Self.tiedHeadName, shape: parts.embedding.shape, weight: parts.embedding.weight)
+      name: Self.tiedHeadName, shape: parts.embedding.shape, weight: parts.embedding.weight,
+      layout: .outputMajor)
   }
 
   private static let tiedHeadName = BaseWeights.headName
 
-  /// Plans and allocates the memory of a pass; hooks and trained parameters must be attached before.
+  /// Plans and allocates the memory of a pass; hooks and trained parameters must be attached
+  /// before.
   ///
   /// - Parameters:
   ///   - maximumTokens: real tokens of the largest micro-batch.
   ///   - maximumSequences: sequences of the largest micro-batch.
-  ///   - maximumLength: tokens of the longest sequence, cached ones included; as many as the largest
+  ///   - maximumLength: tokens of the longest sequence, cached ones included; as many as the
+  /// largest
   ///     micro-batch has where it is not given.
   /// - Returns: what was reserved, for the log.
   @discardableResult
@@ -286,7 +294,7 @@ public final class Decoder {
 /// The parts of a decoder, whatever its family.
 struct DecoderParts {
   /// Keeps the mapped files, in which frozen weights lie.
-  let files: WeightFiles
+  let source: any WeightSource
   /// All tensors.
   let parameters: [Parameter]
   /// Token embeddings, [vocabulary, hidden].

@@ -1,5 +1,6 @@
 import Files
 import Foundation
+import GGUF
 import JSON
 import Kernels
 
@@ -72,8 +73,12 @@ public struct DecoderConfiguration: Sendable {
   /// Features of the keys, and of the values.
   public var keyValueSize: Int { keyValueHeadCount * headDim }
 
-  /// Reads a model directory's `config.json`.
+  /// Reads a model directory's `config.json`, or what a GGUF file says in its place.
   public init(directory: String) throws(ModelError) {
+    if GGUFFile.isOne(directory) {
+      self = try ModelLocation.open(directory).configuration
+      return
+    }
     let path = directory + "/config.json"
     let data: Data
     do throws(FileError) { data = Data(try InputFile.bytes(of: path)) } catch {

@@ -26,13 +26,15 @@ public enum ModelError: ClassifiedError {
   case nonFiniteTensor(name: String, file: String, index: Int)
   /// A hook was attached to a place that the model does not have.
   case unknownSite(name: String, known: [String])
+  /// A tensor that is to train is stored in a quantised format.
+  case quantizedParameter(name: String, format: String)
   /// A sequence does not fit into the model's positions.
   case tooManyPositions(needed: Int, available: Int, what: String)
 
   /// All but sites and positions are the fault of files.
   public var errorClass: ErrorClass {
     switch self {
-    case .unknownSite, .tooManyPositions: .usage
+    case .unknownSite, .tooManyPositions, .quantizedParameter: .usage
     default: .input
     }
   }
@@ -69,13 +71,17 @@ public enum ModelError: ClassifiedError {
       "Tensor '\(name)' in \(file) is \(found); the configuration asks \(expected)."
         + (hint.isEmpty ? "" : " " + hint)
     case .nonFiniteTensor(let name, let file, let index):
-      "Tensor '\(name)' in \(file) holds NaN or infinity (element \(index)). The file is damaged or "
-        + "the model had diverged when it was saved; fetch it again."
+      "Tensor '\(name)' in \(file) holds NaN or infinity (element \(index)). The file is damaged "
+        + "or the model had diverged when it was saved; fetch it again."
     case .unknownSite(let name, let known):
       "The model has no place '\(name)' to attach to. It has \(known.joined(separator: ", "))."
+    case .quantizedParameter(let name, let format):
+      "Tensor '\(name)' is quantised (\(format)): its few bits cannot take the small steps of a "
+        + "training. "
+        + "Train an adapter beside it (--method lora), or give the model in bf16, f16 or f32."
     case .tooManyPositions(let needed, let available, let what):
-      "\(what) needs \(needed) positions; the model has \(available). Lower max_length (or the number "
-        + "of virtual tokens)."
+      "\(what) needs \(needed) positions; the model has \(available). Lower max_length (or the "
+        + "number of virtual tokens)."
     }
   }
 }

@@ -1,5 +1,5 @@
-import Files
 import Foundation
+import GGUF
 import JSON
 import Templates
 import Tokenizers
@@ -22,8 +22,9 @@ public enum ChatTemplateChoice: Sendable, Hashable {
 /// ```
 ///
 /// It reads what transformers reads of a model's directory: `tokenizer.json`,
-/// `tokenizer_config.json`, `special_tokens_map.json`, `chat_template.jinja`, `generation_config.json`
-/// and `config.json`; all but the first may be missing. Additional named templates are not read.
+/// `tokenizer_config.json`, `special_tokens_map.json`, `chat_template.jinja`,
+/// `generation_config.json` and `config.json`; all but the first may be missing. Additional named
+/// templates are not read. A GGUF file says the same in its metadata.
 public struct ModelText: Sendable {
   /// Text to ids and back.
   public let tokenizer: Tokenizer
@@ -40,40 +41,52 @@ public struct ModelText: Sendable {
   /// What templates see besides the conversation: `bos_token` and its like.
   let specialTokens: [(name: String, value: JSONNode)]
 
-  /// Reads a model's directory.
+  /// Reads a model's directory, or a GGUF file.
   ///
   /// - Parameter endOfText: the end-of-text token by name, instead of the one that is configured.
-  /// - Throws: `TokenizerError`, `TemplateError`, `PreparationError`.
+  /// - Throws: `TokenizerError`, `GGUFError`, `TemplateError`, `PreparationError`.
   public init(
     directory: String, chatTemplate: ChatTemplateChoice = .model, endOfText name: String? = nil
   ) throws {
     try self.init(
-      tokenizer: try Tokenizer(directory: directory), directory: directory,
+      tokenizer: try Tokenizer(model: directory), files: try ModelDocuments(directory),
       chatTemplate: chatTemplate, endOfText: name)
   }
 
-  /// Reads a `tokenizer.json`, and what lies beside it.
+  /// Reads a tokenizer in place of the model's: a `tokenizer.json`, a directory or a GGUF file,
+  /// with what belongs to it, and the model's positions and rows.
   ///
-  /// - Throws: `TokenizerError`, `TemplateError`, `PreparationError`.
+  /// - Parameter model: the model's directory or file; nil where there is none.
   public init(
-    tokenizerFile path: String, chatTemplate: ChatTemplateChoice = .model,
+    tokenizer path: String, model: String?, chatTemplate: ChatTemplateChoice = .model,
     endOfText name: String? = nil
   ) throws {
-    let directory = URL(fileURLWithPath: path).deletingLastPathComponent().path
-    try self.init(
-      tokenizer: try Tokenizer(contentsOf: path, configuredBy: directory), directory: directory,
-      chatTemplate: chatTemplate, endOfText: name)
+    var isDirectory: ObjCBool = false
+    // The flag is written during the call only.
+    let isThere = unsafe FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory)
+    if (isThere && isDirectory.boolValue) || GGUFFile.isOne(path) {
+      var files = try ModelDocuments(path)
+      if let model { files.use(configurationOf: try ModelDocuments(model)) }
+      try self.init(
+        tokenizer: try Tokenizer(model: path), files: files, chatTemplate: chatTemplate,
+        endOfText: name)
+    } else {
+      let directory = URL(fileURLWithPath: path).deletingLastPathComponent().path
+      var files = try ModelDocuments(directory)
+      if let model { files.use(configurationOf: try ModelDocuments(model)) }
+      try self.init(
+        tokenizer: try Tokenizer(contentsOf: path, configuredBy: directory), files: files,
+        chatTemplate: chatTemplate, endOfText: name)
+    }
   }
 
   private init(
-    tokenizer: Tokenizer, directory: String, chatTemplate: ChatTemplateChoice,
+    tokenizer: Tokenizer, files: ModelDocuments, chatTemplate: ChatTemplateChoice,
     endOfText name: String?
   ) throws {
     self.tokenizer = tokenizer
-    let settings = try Self.json(directory + "/tokenizer_config.json")
-    let map = try Self.json(directory + "/special_tokens_map.json")
-    let model = try Self.json(directory + "/config.json")
-    let generation = try Self.json(directory + "/generation_config.json")
+    let (settings, map) = (files.settings, files.specialTokens)
+    let (model, generation) = (files.configuration, files.generation)
 
     var tokens: [(name: String, value: JSONNode)] = []
     for key in ["bos", "eos", "unk", "sep", "pad", "cls", "mask"].map({ $0 + "_token" }) {
@@ -100,7 +113,7 @@ public struct ModelText: Sendable {
     } else if let configured, end == nil || tokenizer.namedOnly.contains(configured) {
       let other = stops.min().map { "\($0) ('\(tokenizer.token(of: $0) ?? "?")')" }
       throw PreparationError.missingEndOfText(
-        configured, directory: directory, tokenizer: tokenizer.path, configured: other)
+        configured, directory: files.path, tokenizer: tokenizer.path, configured: other)
     } else if end == nil, let only = stops.min(), stops.count == 1 {
       end = only
     }
@@ -113,8 +126,8 @@ public struct ModelText: Sendable {
 
     switch chatTemplate {
     case .none: template = nil
-    case .file(let path): template = try Template(try Self.text(path), name: path)
-    case .model: template = try Self.template(directory, settings)
+    case .file(let path): template = try Template(try ModelDocuments.text(path), name: path)
+    case .model: template = try files.template()
     }
   }
 
@@ -155,50 +168,5 @@ public struct ModelText: Sendable {
       ("messages", .array(messages)), ("tools", tools), ("documents", documents),
       ("add_generation_prompt", .bool(asksForAnswer)),
     ]
-  }
-
-  // MARK: Files
-
-  private static func template(_ directory: String, _ settings: JSONNode?) throws -> Template? {
-    let path = directory + "/chat_template.jinja"
-    if FileManager.default.fileExists(atPath: path) {
-      return try Template(try text(path), name: path)
-    }
-    let older = directory + "/chat_template.json"
-    let configuration = directory + "/tokenizer_config.json"
-    if let source = try json(older)?["chat_template"]?.string {
-      return try Template(source, name: older)
-    }
-    guard let node = settings?["chat_template"], !node.isNull else { return nil }
-    if let source = node.string {
-      return try Template(source, name: "chat_template of \(configuration)")
-    }
-    // Several templates, each with its name.
-    for entry in node.array ?? [] where entry["name"]?.string == "default" {
-      if let source = entry["template"]?.string {
-        return try Template(source, name: "chat_template 'default' of \(configuration)")
-      }
-    }
-    throw PreparationError.badConfiguration(
-      path: configuration, field: "chat_template",
-      expected: "a template, or a list with one of the name 'default'")
-  }
-
-  private static func json(_ path: String) throws -> JSONNode? {
-    guard FileManager.default.fileExists(atPath: path) else { return nil }
-    do { return try JSONNode(parsing: Array(try text(path).utf8)) } catch let error as JSONError {
-      throw PreparationError.unreadable(path: path, reason: "it is not JSON: \(error)")
-    }
-  }
-
-  private static func text(_ path: String) throws(PreparationError) -> String {
-    let bytes: [UInt8]
-    do throws(FileError) { bytes = try InputFile.bytes(of: path) } catch {
-      throw .unreadable(path: path, reason: error.reason)
-    }
-    guard let text = String(validating: bytes, as: UTF8.self) else {
-      throw .unreadable(path: path, reason: "it is not UTF-8")
-    }
-    return text
   }
 }

@@ -46,6 +46,8 @@ public enum SafetensorsError: ClassifiedError, Equatable {
   case file(FileError)
   /// The bytes are not those that the digest in the header was made of.
   case damaged(path: String, expected: String, found: String)
+  /// What bitsandbytes saved beside a quantised tensor does not fit it.
+  case badQuantization(path: String, tensor: String, problem: String)
   /// The tensor was given to the writer twice.
   case duplicateTensor(path: String, tensor: String)
   /// The tensor was declared to the writer and never written.
@@ -82,8 +84,8 @@ public enum SafetensorsError: ClassifiedError, Equatable {
       "Tensor '\(tensor)' in \(path) lies at bytes \(begin) to \(end); its shape and type ask for "
         + "\(expected) bytes. \(Self.again)"
     case .gapOrOverlap(let path, let tensor, let begin, let expected):
-      "Tensor '\(tensor)' in \(path) begins at byte \(begin) of the data; the one before it ends at "
-        + "\(expected). \(Self.again)"
+      "Tensor '\(tensor)' in \(path) begins at byte \(begin) of the data; the one before it ends "
+        + "at \(expected). \(Self.again)"
     case .wrongFileSize(let path, let expected, let found):
       "\(path) is \(found) bytes long; its header asks for \(expected). "
         + (found < expected ? "The file is cut short. " : "") + Self.again
@@ -115,6 +117,10 @@ public enum SafetensorsError: ClassifiedError, Equatable {
       "\(path) is damaged: the digest of its bytes is \(found), written was \(expected). "
         + "\(Self.again) (A program that changed the tensors on purpose leaves "
         + "'\(SafetensorsSeal.key)' out of the metadata.)"
+    case .badQuantization(let path, let tensor, let problem):
+      "Tensor '\(tensor)' in \(path) does not describe a matrix that bitsandbytes quantised: "
+        + "\(problem). "
+        + Self.again
     case .duplicateTensor(let path, let tensor):
       "Tensor '\(tensor)' was to be written twice to \(path)."
     case .unwrittenTensor(let path, let tensor):

@@ -1,3 +1,5 @@
+import Files
+
 /// A safetensors file, mapped into memory and checked.
 ///
 /// ```swift
@@ -26,7 +28,7 @@ public final class SafetensorsFile: Sendable {
   ///
   /// - Throws: what is wrong with it, class `input`.
   public init(path: String) throws(SafetensorsError) {
-    let file = try MappedFile(path: path)
+    let file = try Self.map(path)
     let header = try unsafe SafetensorsHeader(path: path, bytes: file.bytes)
     self.path = path
     self.file = file
@@ -38,6 +40,17 @@ public final class SafetensorsFile: Sendable {
     indexByName = Dictionary(
       header.entries.enumerated().map { (TensorName($1.name), $0) }, uniquingKeysWith: { a, _ in a }
     )
+  }
+
+  /// Maps a file that may be one.
+  static func map(_ path: String) throws(SafetensorsError) -> MappedFile {
+    let file: MappedFile
+    do throws(FileError) { file = try MappedFile(path: path) } catch {
+      throw SafetensorsError(error)
+    }
+    let byteCount = unsafe file.bytes.count
+    guard byteCount >= 8 else { throw .tooShort(path: path, byteCount: byteCount) }
+    return file
   }
 
   /// Whether the header has a digest of the whole file.

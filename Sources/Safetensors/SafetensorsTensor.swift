@@ -1,3 +1,4 @@
+import Files
 import Tensors
 
 /// A tensor as it lies in a mapped file.
@@ -39,7 +40,7 @@ public struct SafetensorsTensor: Sendable {
   }
 
   /// First byte; valid even where the tensor is empty.
-  private var start: UnsafeRawPointer {
+  var start: UnsafeRawPointer {
     // The header's 8 bytes are always there, so a mapped file has a base address.
     guard let base = unsafe file.bytes.baseAddress else { preconditionFailure("an empty mapping") }
     return unsafe base + byteRange.lowerBound
@@ -82,7 +83,7 @@ public struct SafetensorsTensor: Sendable {
   ///
   /// - Parameter target: as many elements as the tensor has, in any shape.
   /// - Throws: `unsupportedType`; `wrongShape` where the number of elements differs.
-  public func copyFloats(into target: MatrixView) throws(SafetensorsError) {
+  public func copyValues(into target: MatrixView) throws(SafetensorsError) {
     let type = try floatType()
     guard target.count == elementCount else {
       throw .wrongShape(

@@ -143,7 +143,7 @@ public struct WeightFiles: Sendable {
   }
 
   private static func readBytes(_ path: String) throws(SafetensorsError) -> [UInt8] {
-    let file = try MappedFile(path: path)
+    let file = try SafetensorsFile.map(path)
     return unsafe Array(file.bytes)
   }
 }

@@ -72,8 +72,8 @@ public final class SharedBytes {
   /// Lets this process read the memory and no longer write it.
   public func seal() { mprotect(base, max(byteCount, 1), PROT_READ) }
 
-  /// Makes a file of zeros whose room is certain, in memory (`/dev/shm`) where there is enough, else
-  /// in the directory for temporary files.
+  /// Makes a file of zeros whose room is certain, in memory (`/dev/shm`) where there is enough,
+  /// else in the directory for temporary files.
   ///
   /// - Returns: its path; it is to be removed as soon as all processes have it open.
   public static func makeFile(
@@ -143,7 +143,7 @@ extension WeightMatrix {
   public func releasePages() {
     let page = sysconf(Int32(_SC_PAGESIZE))
     let start = Int(bitPattern: storage)
-    let end = start + inputSize * outputSize * elementType.byteCount
+    let end = start + byteCount
     // Pages at the ends are shared with neighbours.
     let first = (start + page - 1) / page * page
     let last = end / page * page

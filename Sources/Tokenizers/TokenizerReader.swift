@@ -21,7 +21,8 @@ extension Tokenizer {
   /// Reads a `tokenizer.json`.
   ///
   /// - Parameter directory: where `tokenizer_config.json`, `special_tokens_map.json` and
-  ///   `added_tokens.json` lie, which may add tokens as in transformers; nil: the file alone is read.
+  ///   `added_tokens.json` lie, which may add tokens as in transformers; nil: the file alone is
+  /// read.
   /// - Throws: what is wrong with it or not known to this reader, class `input`.
   public convenience init(
     contentsOf path: String, configuredBy directory: String? = nil
@@ -37,8 +38,8 @@ extension Tokenizer {
     try self.init(parts)
   }
 
-  /// Reads the tokenizer of a model directory: `tokenizer.json` with what the files beside it add to
-  /// it, else GPT-2's `vocab.json` with `merges.txt`.
+  /// Reads the tokenizer of a model directory: `tokenizer.json` with what the files beside it add
+  /// to it, else GPT-2's `vocab.json` with `merges.txt`.
   ///
   /// - Throws: `noTokenizer`; what is wrong with the files or not known to this reader.
   public convenience init(directory: String) throws(TokenizerError) {
@@ -51,6 +52,29 @@ extension Tokenizer {
       try self.init(try TokenizerReader.legacyParts(directory: directory))
     } else {
       throw .noTokenizer(directory: directory)
+    }
+  }
+
+  /// Reads what a `tokenizer.json` would hold, made of another file.
+  ///
+  /// - Parameters:
+  ///   - path: that file, for messages.
+  ///   - sha256: a digest of what it was made of.
+  public convenience init(
+    document: JSONNode, path: String, sha256: String
+  ) throws(TokenizerError) {
+    try self.init(try TokenizerReader(path: path).parts(document, sha256: sha256))
+  }
+
+  /// Reads a tokenizer by its file or its directory.
+  public convenience init(fileOrDirectory path: String) throws(TokenizerError) {
+    var isDirectory: ObjCBool = false
+    // The flag is written during the call only.
+    let isThere = unsafe FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory)
+    if isThere && isDirectory.boolValue {
+      try self.init(directory: path)
+    } else {
+      try self.init(contentsOf: path)
     }
   }
 

@@ -1,5 +1,6 @@
 import Checkpointing
 import Foundation
+import GGUF
 import JSON
 import PEFT
 import Tokenizers
@@ -74,7 +75,7 @@ public struct AdapterSource {
       let text = fields["prompt_tuning_init_text"]?.string
     else { return self }
     let directory = fields["tokenizer_name_or_path"]?.string ?? model
-    let ids = try Tokenizer(directory: directory).encode(text, addSpecialTokens: true)
+    let ids = try Tokenizer(model: directory).encode(text, addSpecialTokens: true)
     var source = self
     source.fields["prompt_tuning_init_token_ids"] = .array(ids.map { .int(Int($0)) })
     return source

@@ -3,14 +3,15 @@ import Kernels
 import Model
 import Tensors
 
-/// Opens a base on every rank, settles with which arithmetic, and compares what the ranks have read.
+/// Opens a base on every rank, settles with which arithmetic, and compares what the ranks have
+/// read.
 public enum BaseModel {
   /// Reads a model directory on all ranks together.
   ///
-  /// `auto` becomes bf16 where the base is stored so and every rank multiplies bf16 natively. In bf16
-  /// all must do so by one definition. Every byte is read once a node, on all threads of its ranks:
-  /// to find what is not a finite number and, where there are other ranks or `needsDigest`, to hash
-  /// it.
+  /// `auto` becomes bf16 where the base is stored so, or quantised, and every rank multiplies bf16
+  /// natively. In bf16 all must do so by one definition. Every byte is read once a node, on all
+  /// threads of its ranks: to find what is not a finite number and, where there are other ranks or
+  /// `needsDigest`, to hash it.
   ///
   /// - Parameters:
   ///   - compute: who reads, and will compute with it.
@@ -29,7 +30,8 @@ public enum BaseModel {
     var decoder = try read(precision == .bfloat16 ? .bfloat16 : .float32)
     if precision == .auto {
       let isStored = decoder.parameters.contains {
-        $0.shape.count == 2 && $0.weight.elementType == .bfloat16
+        $0.shape.count == 2
+          && ($0.weight.format.isQuantized || $0.weight.elementType == .bfloat16)
       }
       let wanted: Int32 = isStored && compute.hasNativeBFloat16 ? 1 : 0
       // Files are mapped, so reading them again costs nothing but the headers.
@@ -78,10 +80,11 @@ public enum BaseModel {
     _ decoder: Decoder, _ communicator: Communicator
   ) throws(MPIError) {
     if communicator.worldSize == 1 { return }
-    let configuration = XXH64.hash(file: decoder.directory + "/config.json")
-    var facts = [
-      SharedFact("config.json", configuration.map { "xxh64 \(XXH64.text($0))" } ?? "none")
-    ]
+    // What a GGUF file says of the model is in its header, which is compared as it was understood.
+    let file = decoder.directory + "/config.json"
+    let configuration =
+      XXH64.hash(file: file) ?? XXH64.hash("\(decoder.configuration)")
+    var facts = [SharedFact("config.json", "xxh64 \(XXH64.text(configuration))")]
     facts += decoder.digest.tensors.map {
       SharedFact("tensor '\($0.name)' in \($0.file)", "\($0.form) xxh64 \(XXH64.text($0.hash))")
     }

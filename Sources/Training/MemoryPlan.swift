@@ -21,9 +21,7 @@ package struct MemoryPlan {
 
   init(_ run: TrainingRun, workspaceBytes: Int, reducerBytes: Int) {
     program = run.memoryAtStart
-    base = run.decoder.parameters.reduce(0) {
-      $0 + $1.shape.reduce(1, *) * $1.storedType.byteCount
-    }
+    base = run.decoder.parameters.reduce(0) { $0 + $1.storedBytes }
     rounded = run.roundedBytes
     workspace = workspaceBytes
     training =

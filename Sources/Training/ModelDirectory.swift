@@ -1,5 +1,6 @@
 import Files
 import Foundation
+import GGUF
 import JSON
 import Model
 import PEFT
@@ -50,7 +51,11 @@ public enum ModelDirectory {
     // Untied by the method, or by weights that contradict the configuration.
     let ties = base.configuration.tiesEmbeddings && !untied
     try writeConfiguration(directory, base: base, elementType: elementType, ties: ties)
-    for name in companions { try copy(name, from: base.directory, to: directory) }
+    if GGUFFile.isOne(base.directory) {
+      try writeTokenizer(directory, of: try GGUFFiles(path: base.directory))
+    } else {
+      for name in companions { try copy(name, from: base.directory, to: directory) }
+    }
     return coarsest
   }
 
@@ -61,11 +66,11 @@ public enum ModelDirectory {
   private static func writeWeights(
     _ path: String, base: Decoder, method: any PEFTMethod, elementType: ElementType?
   ) throws -> (untied: Bool, coarsest: ElementType) {
-    let files = try WeightFiles(directory: base.directory)
-    var sources: [(name: String, tensor: SafetensorsTensor)] = []
+    var sources: [(name: String, tensor: any BaseTensor)] = []
     for parameter in base.parameters {
-      sources.append((parameter.name, try stored(parameter.name, in: files)))
+      sources.append((parameter.name, try stored(parameter.name, in: base.source)))
     }
+    let standard = standardType(of: base)
     let largest = sources.map(\.tensor.elementCount).max() ?? 0
     let buffer = FloatBuffer(count: largest)
 
@@ -84,14 +89,16 @@ public enum ModelDirectory {
     for (name, tensor) in sources {
       entries.append(
         SafetensorsWriter.Entry(
-          name, try elementType ?? tensor.floatType(), shape: tensor.shape))
+          name, elementType ?? standard ?? tensor.elementType ?? .bfloat16, shape: tensor.shape))
     }
     var writer = try SafetensorsWriter(path: path, tensors: entries)
-    for (name, tensor) in sources {
+    for ((name, tensor), entry) in zip(sources, entries) {
       let values = view(buffer, tensor)
       try tensor.copyFloats(into: values)
       let changed = method.merge(into: values, of: name, decoder: base)
-      if !changed, elementType == nil || elementType == tensor.elementType {
+      if !changed, entry.elementType == tensor.elementType,
+        let tensor = tensor as? SafetensorsTensor
+      {
         try writer.write(name, copying: tensor)
       } else {
         try writer.write(name, from: values)
@@ -103,17 +110,27 @@ public enum ModelDirectory {
     return (untied, coarsest)
   }
 
-  /// A tensor of the base under its full name, or the bare decoder's.
-  private static func stored(
-    _ name: String, in files: WeightFiles
-  ) throws(SafetensorsError) -> SafetensorsTensor {
-    let bare = name.split(separator: ".", maxSplits: 1).last.map(String.init) ?? name
-    // The base was read, so all are there; a tied table may be so under the head's name alone.
-    let place = [name, bare, "lm_head.weight"].first { files.contains($0) }
-    return try files.tensor(named: place ?? name)
+  /// The type that a quantised base's weights are written in: what its configuration names, which
+  /// is what they stand for; nil where each tensor has its own.
+  private static func standardType(of base: Decoder) -> ElementType? {
+    let isGGUF = GGUFFile.isOne(base.directory)
+    guard isGGUF || base.parameters.contains(where: \.storedFormat.isQuantized) else { return nil }
+    let members = try? configuration(of: base)
+    let name = (members?["dtype"] ?? members?["torch_dtype"])?.string
+    return [ElementType.float32, .float16, .bfloat16].first { $0.torchName == name } ?? .bfloat16
   }
 
-  private static func view(_ buffer: borrowing FloatBuffer, _ tensor: SafetensorsTensor)
+  /// A tensor of the base under its full name, or the bare decoder's.
+  private static func stored(
+    _ name: String, in source: any WeightSource
+  ) throws -> any BaseTensor {
+    let bare = name.split(separator: ".", maxSplits: 1).last.map(String.init) ?? name
+    // The base was read, so all are there; a tied table may be so under the head's name alone.
+    let place = [name, bare, "lm_head.weight"].first { source.contains($0) }
+    return try source.tensor(named: place ?? name)
+  }
+
+  private static func view(_ buffer: borrowing FloatBuffer, _ tensor: any BaseTensor)
     -> MatrixView
   {
     let columns = tensor.shape.last ?? 1
@@ -124,19 +141,40 @@ public enum ModelDirectory {
   private static func writeConfiguration(
     _ directory: String, base: Decoder, elementType: ElementType?, ties: Bool
   ) throws {
-    let source = base.directory + "/config.json"
+    let isPlain =
+      !GGUFFile.isOne(base.directory)
+      && !base.parameters.contains(where: \.storedFormat.isQuantized)
     let isChanged = try DecoderConfiguration(directory: base.directory).tiesEmbeddings != ties
-    guard elementType != nil || isChanged else {
+    guard elementType != nil || isChanged || !isPlain else {
       return try copy("config.json", from: base.directory, to: directory)
     }
-    var members = try JSONValue(parsing: Data(try InputFile.bytes(of: source))).object ?? [:]
-    if let elementType {
+    var members = try configuration(of: base)
+    members["quantization_config"] = nil
+    if let elementType = elementType ?? standardType(of: base) {
       let key = members["dtype"] == nil ? "torch_dtype" : "dtype"
       members[key] = .string(elementType.torchName)
     }
     if isChanged { members["tie_word_embeddings"] = .bool(ties) }
     try PendingFile.write(
       JSONValue.object(members).text(indentation: 2), to: directory + "/config.json")
+  }
+
+  /// The members of the base's configuration.
+  private static func configuration(of base: Decoder) throws -> [String: JSONValue] {
+    if GGUFFile.isOne(base.directory) {
+      return try GGUFModel(path: base.directory).configuration.object ?? [:]
+    }
+    let bytes = try InputFile.bytes(of: base.directory + "/config.json")
+    return try JSONValue(parsing: Data(bytes)).object ?? [:]
+  }
+
+  /// Writes the tokenizer of a GGUF file as Hugging Face has it.
+  private static func writeTokenizer(_ directory: String, of files: GGUFFiles) throws {
+    guard files.hasTokenizer else { return }
+    try PendingFile.write(
+      try files.tokenizerDocument().text, to: directory + "/tokenizer.json")
+    try PendingFile.write(
+      try files.tokenizerConfiguration().text, to: directory + "/tokenizer_config.json")
   }
 
   private static func copy(

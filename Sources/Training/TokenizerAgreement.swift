@@ -1,16 +1,17 @@
 import Datasets
 import Files
 import Foundation
+import GGUF
 import Tensors
 import Tokenizers
 
 /// Whether a dataset was made with the tokenizer of the model that is to be trained on it.
 ///
-/// A dataset from `prepare` carries the SHA-256 of its tokenizer's file, and that of its tokens. The
-/// same file settles it. A different one may be the same tokenizer saved anew (transformers lays the
-/// file out in its own way, and truncation settings are in it): where the tokens are the same, that is
-/// a warning; where they are not, or the number of ids is neither the model's nor its tokenizer's, the
-/// ids mean other words, and the run is refused.
+/// A dataset from `prepare` carries the SHA-256 of its tokenizer's file, and that of its tokens.
+/// The same file settles it. A different one may be the same tokenizer saved anew (transformers
+/// lays the file out in its own way, and truncation settings are in it): where the tokens are the
+/// same, that is a warning; where they are not, or the number of ids is neither the model's nor its
+/// tokenizer's, the ids mean other words, and the run is refused.
 enum TokenizerAgreement {
   /// What to warn of, if anything.
   ///
@@ -20,6 +21,11 @@ enum TokenizerAgreement {
   static func warning(
     dataset: TokenDataset, modelDirectory: String, modelVocabularySize: Int
   ) throws -> String? {
+    if GGUFFile.isOne(modelDirectory) {
+      return try warning(
+        dataset: dataset, tokenizer: try? Tokenizer(model: modelDirectory), path: modelDirectory,
+        modelDirectory: modelDirectory, modelVocabularySize: modelVocabularySize)
+    }
     // GPT-2's older directories have the vocabulary alone.
     let paths = ["/tokenizer.json", "/vocab.json"].map { modelDirectory + $0 }
     guard let made = dataset.tokenizerSHA256,
@@ -33,7 +39,18 @@ enum TokenizerAgreement {
     if isSameFile, isAlone { return nil }
     // A tokenizer that this program cannot read says nothing about its ids.
     let tokenizer = try? Tokenizer(directory: modelDirectory)
-    if tokenizer.map({ $0.sha256 == made.lowercased() }) ?? isSameFile { return nil }
+    if tokenizer == nil, isSameFile { return nil }
+    return try warning(
+      dataset: dataset, tokenizer: tokenizer, path: path, modelDirectory: modelDirectory,
+      modelVocabularySize: modelVocabularySize)
+  }
+
+  private static func warning(
+    dataset: TokenDataset, tokenizer: Tokenizer?, path: String, modelDirectory: String,
+    modelVocabularySize: Int
+  ) throws -> String? {
+    if let made = dataset.tokenizerSHA256, tokenizer?.sha256 == made.lowercased() { return nil }
+    if dataset.tokenizerSHA256 == nil { return nil }
     let size = tokenizer?.idLimit ?? modelVocabularySize
     let tokens = tokenizer?.vocabularySHA256
     if let tokens, let others = dataset.vocabularySHA256, tokens != others {

@@ -9,9 +9,7 @@ extension TrainingRun {
   func logOpening(processors: ProcessorShare, isBound: Bool) {
     let threads = compute.threadCount
     let base = decoder.configuration
-    let bytes = decoder.parameters.reduce(0) {
-      $0 + $1.shape.reduce(1, *) * $1.weight.elementType.byteCount
-    }
+    let bytes = decoder.parameters.reduce(0) { $0 + $1.storedBytes }
     logger.info(
       "base \(basePath): \(base.family.rawValue), \(grouped(decoder.parameterCount)) parameters, \(megabytes(bytes))"
     )

@@ -2,6 +2,7 @@ import Checkpointing
 import Datasets
 import Files
 import Foundation
+import GGUF
 import HDF5
 import JSON
 import Model
@@ -75,7 +76,7 @@ struct Inspection {
   }
 
   private mutating func readModel() throws {
-    kind = "model directory"
+    if kind == "unknown" { kind = "model directory" }
     let decoder = try Decoder(directory: path)
     let configuration = decoder.configuration
     tell("model_type", .string(configuration.family.rawValue))
@@ -90,7 +91,7 @@ struct Inspection {
     }
     // Vectors are held as f32 copies; matrices lie as they are stored.
     let matrices = decoder.parameters.filter { $0.shape.count == 2 }
-    let types = Set(matrices.map(\.weight.elementType.rawValue))
+    let types = Set(matrices.map(\.storedFormat.name))
     tell("fingerprint", .string(decoder.fingerprint))
     tell("matrix_types", .array(types.sorted().map { .string($0) }))
     if !configuration.unrecognized.isEmpty {
@@ -158,6 +159,8 @@ struct Inspection {
     let start = [UInt8](head ?? Data())
     if start.starts(with: [0x89, 0x48, 0x44, 0x46]) {
       try readHDF5()
+    } else if start.starts(with: Array("GGUF".utf8)) {
+      try readGGUF()
     } else if let format = ImportFormat(recognizing: path) {
       try readImport(format)
     } else if path.hasSuffix(".safetensors")
@@ -233,6 +236,19 @@ struct Inspection {
     tell("longest", .int(survey.longest))
     tell("largest_token", .int(Int(survey.largestToken)))
     tell("import", .string("swift-peft-train prepare --from \(format.rawValue)"))
+  }
+
+  private mutating func readGGUF() throws {
+    kind = "GGUF file"
+    let files = try GGUFFiles(path: path)
+    tell("version", .int(files.files[0].version))
+    tell("parts", .int(files.files.count))
+    tell(
+      "architecture", try files.metadata.string("general.architecture").map { .string($0) } ?? .null
+    )
+    tellTensors(files.tensors.map { ($0.name, $0.shape) })
+    tell("types", .array(Set(files.tensors.map(\.type.name)).sorted().map { .string($0) }))
+    try readModel()
   }
 
   private mutating func readSafetensors() throws {

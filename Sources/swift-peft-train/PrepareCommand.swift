@@ -17,11 +17,13 @@ struct PrepareCommand: ParsableCommand {
       to standard error.
       """)
 
-  @Option(help: ArgumentHelp("Hugging Face model directory", valueName: "DIR")) var model: String?
+  @Option(help: ArgumentHelp("Hugging Face model directory or GGUF file", valueName: "DIR|FILE"))
+  var model: String?
   @Option(
     help: ArgumentHelp(
-      "tokenizer.json, instead of --model; what lies beside it is read too",
-      valueName: "FILE"))
+      "tokenizer.json (with what lies beside it), a directory or a GGUF file, in place of the "
+        + "model's",
+      valueName: "FILE|DIR"))
   var tokenizer: String?
   @Option(
     parsing: .upToNextOption, help: ArgumentHelp("files to train on", valueName: "FILE"))
@@ -62,8 +64,8 @@ struct PrepareCommand: ParsableCommand {
   }
 
   func validate() throws {
-    if (model == nil) == (tokenizer == nil) {
-      throw ValidationError("Give either --model or --tokenizer.")
+    if model == nil, tokenizer == nil {
+      throw ValidationError("Give --model or --tokenizer.")
     }
     if let share = validationSplit {
       guard share >= 0, share < 1 else {
@@ -122,17 +124,11 @@ struct PrepareCommand: ParsableCommand {
       case .some(let path): .file(path)
       }
     if let tokenizer {
-      var isDirectory: ObjCBool = false
-      // The flag is written during the call only.
-      let isThere = unsafe FileManager.default.fileExists(
-        atPath: tokenizer, isDirectory: &isDirectory)
-      if !isThere || !isDirectory.boolValue {
-        return try ModelText(
-          tokenizerFile: tokenizer, chatTemplate: template, endOfText: eosToken)
-      }
+      return try ModelText(
+        tokenizer: tokenizer, model: model, chatTemplate: template, endOfText: eosToken)
     }
     return try ModelText(
-      directory: model ?? tokenizer ?? "", chatTemplate: template, endOfText: eosToken)
+      directory: model ?? "", chatTemplate: template, endOfText: eosToken)
   }
 
   private func options() throws -> PreparationOptions {

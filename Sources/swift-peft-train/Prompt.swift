@@ -1,4 +1,5 @@
 import Foundation
+import GGUF
 import Generation
 import Model
 import Preparation
@@ -16,7 +17,7 @@ struct Prompt {
 
   /// A text as it is, with the special tokens that the tokenizer puts around texts.
   init(text: String, decoder: Decoder) throws {
-    let tokenizer = try Tokenizer(directory: decoder.directory)
+    let tokenizer = try Tokenizer(model: decoder.directory)
     try self.init(
       try tokenizer.encode(text, addSpecialTokens: true).map { Int($0) },
       endTokens: try EndTokens.of(decoder), tokenizer, decoder)
@@ -60,8 +61,8 @@ struct Prompt {
     try self.init(ids, endTokens: try EndTokens.of(decoder), tokenizer, decoder)
   }
 
-  private static func tokenizer(_ directory: String) throws(TokenizerError) -> Tokenizer? {
-    do { return try Tokenizer(directory: directory) } catch {
+  private static func tokenizer(_ directory: String) throws -> Tokenizer? {
+    do { return try Tokenizer(model: directory) } catch let error as TokenizerError {
       if case .noTokenizer = error { return nil }
       throw error
     }
@@ -109,8 +110,8 @@ enum PromptError: ClassifiedError {
       "--prompt-tokens has '\(text)', which is no token id. Give numbers with commas between them."
     case .empty: "The prompt has no token. Give at least one."
     case .unknownToken(let id, let size):
-      "The prompt has token \(id); the model knows 0 to \(size - 1). Check that tokenizer and model "
-        + "belong together."
+      "The prompt has token \(id); the model knows 0 to \(size - 1). Check that tokenizer and "
+        + "model belong together."
     case .noChatTemplate(let directory):
       "\(directory) has no chat template (chat_template.jinja, or chat_template in "
         + "tokenizer_config.json). Leave --chat out, or give the template of the model's chat version "

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import GGUF
 import JSON
 import Tensors
 import Tokenizers
@@ -14,13 +15,15 @@ struct TokenizeCommand: ParsableCommand {
       --decode it is the other way round.
       """)
 
-  @Option(help: ArgumentHelp("tokenizer.json, or a directory with one", valueName: "FILE|DIR"))
+  @Option(
+    help: ArgumentHelp(
+      "tokenizer.json, a directory with one, or a GGUF file", valueName: "FILE|DIR"))
   var tokenizer: String
   @Flag(help: "Put the model's begin and end tokens around each text") var addSpecialTokens = false
   @Flag(help: "Read ids, write text") var decode = false
 
   func run() throws {
-    let tokenizer = try TokenizerSource.open(tokenizer)
+    let tokenizer = try Tokenizer(anywhere: tokenizer)
     let reader = LineReader(.standardInput)
     var output = LineOutput()
     while let line = try reader.next() {
@@ -89,17 +92,6 @@ struct TokenizeCommand: ParsableCommand {
         line: line.number, expected: decode ? "an array of token ids" : "a JSON string",
         found: "other text (\(error.description))")
     }
-  }
-}
-
-/// A tokenizer by its file or its directory.
-enum TokenizerSource {
-  static func open(_ path: String) throws -> Tokenizer {
-    var isDirectory: ObjCBool = false
-    // The flag is written during the call only.
-    let isThere = unsafe FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory)
-    return isThere && isDirectory.boolValue
-      ? try Tokenizer(directory: path) : try Tokenizer(contentsOf: path)
   }
 }
 

@@ -74,6 +74,92 @@ enum { width_count = sizeof widths / sizeof widths[0] };
 
 // MARK: Kernels
 
+// Formats in blocks: numbers and bytes of a block, and where its scales in f16 lie.
+typedef struct {
+  const char *name;
+  ck_type type;
+  int numbers, bytes, scales[2];  // a second one that is not there: the first
+} block_format;
+
+static const block_format block_formats[] = {
+    {"Q4_0", ck_q4_0, 32, 18, {0, 0}},         {"Q4_1", ck_q4_1, 32, 20, {0, 2}},
+    {"Q5_0", ck_q5_0, 32, 22, {0, 0}},         {"Q5_1", ck_q5_1, 32, 24, {0, 2}},
+    {"Q8_0", ck_q8_0, 32, 34, {0, 0}},         {"Q2_K", ck_q2_k, 256, 84, {80, 82}},
+    {"Q3_K", ck_q3_k, 256, 110, {108, 108}},   {"Q4_K", ck_q4_k, 256, 144, {0, 2}},
+    {"Q5_K", ck_q5_k, 256, 176, {0, 2}},       {"Q6_K", ck_q6_k, 256, 210, {208, 208}},
+    {"IQ4_NL", ck_iq4_nl, 32, 18, {0, 0}},     {"IQ4_XS", ck_iq4_xs, 256, 136, {0, 0}},
+};
+enum { block_format_count = sizeof block_formats / sizeof block_formats[0] };
+
+// Random blocks with scales from 2^-3 to 2^2, at an odd address; the caller frees the byte before.
+static unsigned char *random_blocks(probe *p, const block_format *format, int64_t count) {
+  unsigned char *bytes = (unsigned char *)malloc((size_t)(count * format->bytes) + 1) + 1;
+  for (int64_t i = 0; i < count * format->bytes; i++) bytes[i] = (unsigned char)(draw(p) >> 40);
+  for (int64_t i = 0; i < count; i++) {
+    for (int j = 0; j < 2; j++) {
+      uint64_t bits = draw(p);
+      uint16_t scale = (uint16_t)((bits & 0x83ff) | (12 + bits % 6) << 10);
+      memcpy(bytes + i * format->bytes + format->scales[j], &scale, sizeof scale);
+    }
+  }
+  return bytes;
+}
+
+// Codes of 4 bits and bytes, with their scales apart: rows of 71 numbers, blocks of 64.
+static void probe_scales_apart(probe *p) {
+  const ck_linear_kernels *k = &p->kernels->linear;
+  begin(p, 180);
+  unsigned char *codes = malloc(40 * 71);
+  float *scales = numbers(p, 64, 1), *y = zeros(71);
+  ck_codes c = {.scales = scales, .block = 64, .columns = 71, .nested_block = 256};
+  for (int i = 0; i < 16; i++) c.map[i] = number(p, 1);
+  for (int i = 0; i < 256; i++) c.nested_map[i] = number(p, 1);
+  for (int i = 0; i < 40 * 71; i++) codes[i] = (unsigned char)(draw(p) >> 40);
+  for (int nested = 0; nested < 2; nested++) {
+    for (int rounding = ck_f32; rounding <= ck_bf16; rounding++) {
+      c.nested = nested ? codes : NULL, c.nested_scales = scales, c.nested_offset = 0.3f;
+      c.rounding = (ck_type)rounding;
+      ck_stored s = {.base = codes, .row_bytes = 71, .type = ck_codes4, .codes = &c};
+      for (int64_t row = 0; row < 40; row++) {
+        s.element = row % 17;
+        k->read(y, &s, row, 71 - s.element);
+        take(p, y, 71 - s.element);
+        if (nested) continue;
+        s.type = ck_int8;
+        k->read(y, &s, row, 71 - s.element);
+        take(p, y, 71 - s.element);
+        s.type = ck_codes4;
+      }
+    }
+  }
+  end(p, "codes and bytes with scales apart");
+  free(codes), free(scales), free(y);
+}
+
+static void probe_blocks(probe *p) {
+  const ck_linear_kernels *k = &p->kernels->linear;
+  for (int f = 0; f < block_format_count; f++) {
+    const block_format *format = &block_formats[f];
+    begin(p, 150 + (uint64_t)f);
+    // Rows of 768 numbers, heads of 6 rows whose halves lie by turns.
+    int64_t blocks = 768 / format->numbers;
+    unsigned char *bytes = random_blocks(p, format, 12 * blocks);
+    float *y = zeros(768);
+    ck_stored s = {
+        .base = bytes, .row_bytes = blocks * format->bytes, .type = format->type, .head = 6};
+    for (int64_t row = 0; row < 12; row++) {
+      s.element = row * 16;
+      int64_t count = 768 - s.element - row % 3;
+      k->read(y, &s, row, count);
+      take(p, y, count);
+    }
+    char name[64];
+    snprintf(name, sizeof name, "read %s", format->name);
+    end(p, name);
+    free(bytes - 1), free(y);
+  }
+}
+
 static void probe_stored(probe *p) {
   const ck_linear_kernels *k = &p->kernels->linear;
   static const char *names[] = {"f32", "f16", "bf16"};
@@ -302,15 +388,15 @@ static void probe_products(probe *p) {
       ck_product q = {
           .rows = sizes[i / 16][0], .depth = sizes[i / 16][1], .columns = sizes[i / 16][2],
           .a_transposed = i & 1, .b_transposed = i >> 1 & 1, .c_transposed = i >> 2 & 1,
-          .adding = i >> 3 & 1, .rounds_b = i % 3 == 0, .b_type = (ck_type)type,
+          .adding = i >> 3 & 1, .rounds_b = i % 3 == 0, .b = {.type = (ck_type)type},
           .scale = i % 5 ? 1 : 0.37f, .rank = i % 4 == 3 ? 0 : i % 7 * 10 + 1, .right_scale = 1.25f,
           .right_transposed = i % 3 == 1, .scratch = scratch};
       q.a_stride = (q.a_transposed ? q.rows : q.depth) + 3;
-      q.b_stride = (q.b_transposed ? q.depth : q.columns) + 1;
+      int64_t b_stride = (q.b_transposed ? q.depth : q.columns) + 1;
       q.c_stride = (q.c_transposed ? q.rows : q.columns) + 2;
       q.left_stride = q.rank;
       q.right_stride = q.right_transposed ? q.rank : q.columns;
-      int64_t b_count = q.b_stride * (q.b_transposed ? q.columns : q.depth);
+      int64_t b_count = b_stride * (q.b_transposed ? q.columns : q.depth);
       int64_t c_count = q.c_stride * (q.c_transposed ? q.columns : q.rows);
       int64_t size = type == ck_f32 ? 4 : 2;
       float *a = numbers(p, q.a_stride * (q.a_transposed ? q.depth : q.rows), 2);
@@ -318,13 +404,59 @@ static void probe_products(probe *p) {
       float *right = numbers(p, q.columns * q.rank, 1);
       unsigned char *b = malloc((size_t)(b_count * size + 1));
       for (int64_t j = 0; j < b_count; j++) store_weight(p, b + 1 + j * size, (ck_type)type);
-      q.a = a, q.b = b + 1, q.c = c, q.left = left, q.right = right;
+      q.b.base = b + 1, q.b.row_bytes = b_stride * size;
+      q.a = a, q.c = c, q.left = left, q.right = right;
       ck_products(p->kernels)->multiply(&q);
       take(p, c, c_count);
       free(a), free(b), free(c), free(left), free(right);
     }
     char name[64];
     snprintf(name, sizeof name, "products by %s", names[type]);
+    end(p, name);
+  }
+  free(scratch);
+}
+
+// Products by blocks: the same as by the numbers that they stand for.
+static void probe_block_products(probe *p) {
+  static const int64_t sizes[][3] = {  // rows, inputs, outputs
+      {1, 768, 96}, {13, 256, 49}, {30, 1024, 256}};
+  void *scratch = aligned_alloc(64, (ck_product_scratch_bytes + 63) / 64 * 64);
+  for (int f = 0; f < block_format_count; f++) {
+    const block_format *format = &block_formats[f];
+    begin(p, 1100 + (uint64_t)f);
+    for (int i = 0; i < 3 * 4; i++) {
+      int64_t rows = sizes[i / 4][0], inputs = sizes[i / 4][1], outputs = sizes[i / 4][2];
+      ck_product q = {
+          .rows = rows, .b_transposed = i & 1, .rounds_b = i >> 1 & 1, .scale = 1,
+          .scratch = scratch};
+      q.depth = q.b_transposed ? inputs : outputs;
+      q.columns = q.b_transposed ? outputs : inputs;
+      q.a_stride = q.depth, q.c_stride = q.columns;
+      int64_t blocks = inputs / format->numbers;
+      unsigned char *bytes = random_blocks(p, format, outputs * blocks);
+      float *a = numbers(p, rows * q.depth, 2), *c = zeros(rows * q.columns);
+      q.b = (ck_stored){
+          .base = bytes, .row_bytes = blocks * format->bytes, .type = format->type,
+          .head = outputs % 8 == 0 ? 8 : 0};
+      q.a = a, q.c = c;
+      ck_products(p->kernels)->multiply(&q);
+      take(p, c, rows * q.columns);
+      // By the numbers.
+      float *wide = zeros(outputs * inputs), *again = zeros(rows * q.columns);
+      for (int64_t row = 0; row < outputs; row++) {
+        p->kernels->linear.read(wide + row * inputs, &q.b, row, inputs);
+      }
+      q.b = (ck_stored){.base = wide, .row_bytes = 4 * inputs, .type = ck_f32};
+      q.c = again;
+      ck_products(p->kernels)->multiply(&q);
+      float equal = memcmp(c, again, (size_t)(rows * q.columns) * 4) == 0;
+      if (!equal) p->report(p->context, "a product by blocks is not that by their numbers", 0);
+      take(p, &equal, 1);
+      free(bytes - 1), free(a), free(c), free(wide), free(again);
+    }
+    char name[64];
+    snprintf(name, sizeof name, "products by %s", format->name);
     end(p, name);
   }
   free(scratch);
@@ -431,6 +563,8 @@ static void probe_attention(probe *p, const ck_attention_kernels *k, attention_c
 void kernel_probe(const ck_kernels *kernels, kernel_probe_report report, void *context) {
   probe p = {.kernels = kernels, .report = report, .context = context};
   probe_stored(&p);
+  probe_blocks(&p);
+  probe_scales_apart(&p);
   probe_linear(&p);
   probe_losses(&p);
   probe_optimizers(&p);
@@ -438,6 +572,7 @@ void kernel_probe(const ck_kernels *kernels, kernel_probe_report report, void *c
   probe_activations(&p);
   probe_elementwise(&p);
   probe_products(&p);
+  probe_block_products(&p);
   for (size_t i = 0; i < sizeof attention_cases / sizeof attention_cases[0]; i++) {
     begin(&p, 800 + i);
     // The table's own kernels emulate bf16 by rounding; those of AVX512_BF16 are another matter.

@@ -38,7 +38,7 @@ struct MergeTests {
     for parameter in decoder.trainableBaseParameters {
       let weight = parameter.weight
       let values = OwnedMatrix(rows: weight.storedRows, columns: weight.storedColumns)
-      weight.copyValues(into: values.view)
+      weight.copyFloats(into: values.view, as: weight.layout)
       _ = adapted.method.merge(
         into: values.view, of: parameter.name, decoder: adapted.decoder)
       if parameter.name == "lm_head.weight", decoder.configuration.tiesEmbeddings {

@@ -30,11 +30,11 @@ struct SafetensorsFileTests {
     let tensor = try SafetensorsFile(path: fixture("safetensors/mixed.safetensors"))
       .tensor(named: "a.f16")
     let target = TestMatrix(3, 1, rowStride: 4)
-    try tensor.copyFloats(into: target.view)
+    try tensor.copyValues(into: target.view)
     #expect(target.view.elements == [0.5, -65504, 0x1p-24])
     #expect(target.gapsAreUntouched)
     let wrong = TestMatrix(2, 2)
-    #expect(throws: SafetensorsError.self) { try tensor.copyFloats(into: wrong.view) }
+    #expect(throws: SafetensorsError.self) { try tensor.copyValues(into: wrong.view) }
   }
 
   @Test("A weight is handed out in place, in its stored type, and only in its own shape")

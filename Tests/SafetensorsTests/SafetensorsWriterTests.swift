@@ -23,7 +23,7 @@ struct SafetensorsWriterTests {
           try writer.write(tensor.name, copying: tensor)
         } else {
           let values = TestMatrix(1, max(tensor.elementCount, 1))
-          try tensor.copyFloats(into: values.view.columns(0..<tensor.elementCount))
+          try tensor.copyValues(into: values.view.columns(0..<tensor.elementCount))
           try writer.write(tensor.name, from: values.view.columns(0..<tensor.elementCount))
         }
       }
@@ -52,7 +52,7 @@ struct SafetensorsWriterTests {
     try writer.write("t", from: source.view)
     try writer.finish()
     let back = TestMatrix(rows, columns)
-    try SafetensorsFile(path: path).tensor(named: "t").copyFloats(into: back.view)
+    try SafetensorsFile(path: path).tensor(named: "t").copyValues(into: back.view)
     #expect(back.view.elements == source.view.elements)
   }
 

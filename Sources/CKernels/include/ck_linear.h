@@ -3,8 +3,7 @@
 
 #include <stdint.h>
 
-// How a weight's elements are stored.
-typedef enum { ck_f32 = 0, ck_f16 = 1, ck_bf16 = 2 } ck_type;
+#include "ck_stored.h"
 
 // What one step of AdamW multiplies with; see optimizer_body.h.
 typedef struct {
@@ -19,7 +18,11 @@ typedef struct {
 } ck_adamw;
 
 typedef struct {
-  // destination[i] = source[i] as f32; the source may start at any byte.
+  // `count` numbers of a row of a stored matrix as f32; each is made by the operations that its format
+  // is defined by, in their order and unfused.
+  void (*_Nonnull read)(
+      float *_Nonnull destination, const ck_stored *_Nonnull source, int64_t row, int64_t count);
+  // destination[i] = source[i] as f32, in f32, f16 or bf16; the source may start at any byte.
   void (*_Nonnull expand)(
       float *_Nonnull destination, const void *_Nonnull source, ck_type type, int64_t count);
   // The same, rounded to bf16 (nearest even).

@@ -34,10 +34,9 @@ typedef struct {
   const void *_Nonnull a;
   int64_t a_stride;
   int a_transposed;
-  // [depth, columns], or [columns, depth] when transposed; at any byte address.
-  const void *_Nonnull b;
-  ck_type b_type;
-  int64_t b_stride;
+  // [depth, columns], or [columns, depth] when transposed. Begins at a multiple of 16 numbers of a row
+  // where they are stored in blocks.
+  ck_stored b;
   int b_transposed;
   int rounds_b;  // whether B is rounded to bf16, where its elements are not
   // A low-rank term in f32, added while C is in registers: left is [rows, rank], right [rank,

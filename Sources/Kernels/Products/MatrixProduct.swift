@@ -33,7 +33,7 @@ struct MatrixProduct {
     left = PackedProduct.Operand(
       base: first.base, stride: first.stride, transposed: a.transposed)
     right = PackedProduct.Stored(
-      second.base, .float32, stride: second.stride, transposed: b.transposed)
+      second.base, stride: second.stride, transposed: b.transposed)
   }
 
   func multiply(into c: MatrixView, scale: Float, adding: Bool, on compute: Compute) {
@@ -92,14 +92,11 @@ struct MatrixProduct {
     scale: Float, adding: Bool, worker: Int, _ compute: Compute
   ) {
     let (rowStep, partStep) = left.transposed ? (1, left.stride) : (left.stride, 1)
-    let element = part.lowerBound * (right.transposed ? 1 : right.stride)
-    let block = PackedProduct.Stored(
-      right.base + element * 4, .float32, stride: right.stride, transposed: right.transposed)
     packed.multiply(
       .init(
         base: left.base + rows.lowerBound * rowStep + part.lowerBound * partStep,
         stride: left.stride, transposed: left.transposed),
-      by: block.columns(columns), depth: part.count, scale: scale,
+      by: right.depth(from: part.lowerBound).columns(columns), depth: part.count, scale: scale,
       into: swaps ? c.rows(columns).columns(rows) : c.rows(rows).columns(columns),
       cTransposed: swaps, adding: adding,
       scratch: UnsafeMutableRawPointer(compute.scratch(worker: worker).base))

@@ -4,8 +4,8 @@ import Tensors
 /// Products on one thread, which pack the right operand; what all larger ones are made of.
 ///
 /// `ck_product.h` defines each element of the result as a sum in one order: in f32 it has the same
-/// bits on every instruction set, and always the same however the result is cut into blocks, so that
-/// blocks may be made to fit the number of threads.
+/// bits on every instruction set, and always the same however the result is cut into blocks, so
+/// that blocks may be made to fit the number of threads.
 struct PackedProduct {
   /// Memory that a product needs.
   static let scratchBytes = Int(ck_product_scratch_bytes)
@@ -21,23 +21,40 @@ struct PackedProduct {
     var transposed = false
   }
 
-  /// The right operand, in its stored type and at any byte address.
+  /// The right operand, in its stored format and at any byte address.
   struct Stored {
-    let base: UnsafeRawPointer
-    let type: ElementType
-    /// Elements from one stored row to the next.
-    let stride: Int
+    /// Where it begins.
+    private(set) var part: ck_stored
     /// Whether it is used transposed.
     let transposed: Bool
 
-    init(_ base: UnsafeRawPointer, _ type: ElementType, stride: Int, transposed: Bool) {
-      (self.base, self.type, self.stride, self.transposed) = (base, type, stride, transposed)
+    init(_ part: ck_stored, transposed: Bool) {
+      (self.part, self.transposed) = (part, transposed)
+    }
+
+    /// Floats whose rows are `stride` of them apart.
+    init(_ base: UnsafePointer<Float>, stride: Int, transposed: Bool) {
+      self.init(
+        ck_stored(
+          base: UnsafeRawPointer(base), row_bytes: Int64(4 * stride), type: ck_f32, row: 0,
+          element: 0, head: 0, codes: nil), transposed: transposed)
     }
 
     /// The part that some columns of the product need.
     func columns(_ columns: Range<Int>) -> Stored {
-      let element = columns.lowerBound * (transposed ? stride : 1)
-      return Stored(base + element * type.byteCount, type, stride: stride, transposed: transposed)
+      moved(row: transposed ? columns.lowerBound : 0, element: transposed ? 0 : columns.lowerBound)
+    }
+
+    /// The part from a place of the depth on.
+    func depth(from start: Int) -> Stored {
+      moved(row: transposed ? 0 : start, element: transposed ? start : 0)
+    }
+
+    private func moved(row: Int, element: Int) -> Stored {
+      var result = self
+      result.part.row += Int64(row)
+      result.part.element += Int64(element)
+      return result
     }
   }
 
@@ -77,7 +94,8 @@ struct PackedProduct {
     kernels.pointee.multiply(&product)
   }
 
-  /// Computes `c (+)= a b + term` with operands in bf16 and sums in f32; where `multipliesBFloat16`.
+  /// Computes `c (+)= a b + term` with operands in bf16 and sums in f32; where
+  /// `multipliesBFloat16`.
   ///
   /// - Parameters:
   ///   - a: [c.rows, depth] of bf16; rows start at multiples of 4 bytes, and a 0 lies behind one of
@@ -102,8 +120,8 @@ struct PackedProduct {
     cTransposed: Bool, adding: Bool, _ term: LowRankTerm?, _ scratch: UnsafeMutableRawPointer
   ) -> ck_product {
     ck_product(
-      a: a, a_stride: Int64(aStride), a_transposed: 0, b: b.base, b_type: b.type.stored,
-      b_stride: Int64(b.stride), b_transposed: b.transposed ? 1 : 0, rounds_b: 0,
+      a: a, a_stride: Int64(aStride), a_transposed: 0, b: b.part,
+      b_transposed: b.transposed ? 1 : 0, rounds_b: 0,
       left: term.map { UnsafePointer($0.left.base) }, left_stride: Int64(term?.left.rowStride ?? 0),
       right: term.map { UnsafePointer($0.right.base) },
       right_stride: Int64(term?.right.rowStride ?? 0),

@@ -4,18 +4,14 @@ import Tensors
 /// The product of activations with a stored weight, in either direction: what `Linear` and the head
 /// are made of.
 ///
-/// `C (+)= A·op(S)`, where `S` is the weight as it lies in memory, in its stored type and at any
+/// `C (+)= A·op(S)`, where `S` is the weight as it lies in memory, in its stored format and at any
 /// byte address. The result is cut into blocks of rows and columns. Of each block a worker packs
-/// the part of `S` it needs, widened, into its scratch memory and multiplies it right there, so that a
-/// weight never exists in f32 as a whole. An element has the same bits for any number of rows.
+/// the part of `S` it needs, widened, into its scratch memory and multiplies it right there, so
+/// that a weight never exists in f32 as a whole. An element has the same bits for any number of
+/// rows.
 struct WeightProduct {
   /// The weight's storage, as a row-major matrix.
-  let storage: UnsafeRawPointer
-  let elementType: ElementType
-  /// Elements from one stored row's start to the next's.
-  let storedStride: Int
-  /// Whether `S` is used transposed.
-  let transposed: Bool
+  let stored: PackedProduct.Stored
   /// Length of the sums.
   let inner: Int
   /// Columns of the result.
@@ -33,10 +29,7 @@ struct WeightProduct {
   }
 
   private init(_ weight: WeightMatrix, transposed: Bool, _ arithmetic: Arithmetic) {
-    storage = weight.storage
-    elementType = weight.elementType
-    storedStride = weight.storedColumns
-    self.transposed = transposed
+    stored = PackedProduct.Stored(weight.part(), transposed: transposed)
     inner = transposed ? weight.storedColumns : weight.storedRows
     outer = transposed ? weight.storedRows : weight.storedColumns
     self.arithmetic = arithmetic
@@ -65,13 +58,11 @@ struct WeightProduct {
     on compute: Compute
   ) {
     let packed = compute.product
-    let weight = PackedProduct.Stored(
-      storage, elementType, stride: storedStride, transposed: transposed)
     let engine = compute.engine(arithmetic)
     let input = compute.roundedInput
     if engine != .float32 { input.take(a, on: compute) }
     let blocks = ProductBlocks(
-      rows: a.rows, columns: outer, depth: inner, isTransposed: transposed,
+      rows: a.rows, columns: outer, depth: inner, isTransposed: stored.transposed,
       threads: compute.threadCount)
     compute.forEachBlock(blocks.count) { block, worker in
       let (rows, columns) = blocks[block]
@@ -88,29 +79,18 @@ struct WeightProduct {
       case .float32:
         packed.multiply(
           .init(base: a.base + rows.lowerBound * a.rowStride, stride: a.rowStride),
-          by: weight.columns(columns), depth: inner, into: target, adding: adds, term: part,
+          by: stored.columns(columns), depth: inner, into: target, adding: adds, term: part,
           scratch: scratch)
       case .roundedFloat32:
         packed.multiply(
           .init(base: input.floats(row: rows.lowerBound), stride: input.stride),
-          by: weight.columns(columns), rounded: true, depth: inner, into: target, adding: adds,
+          by: stored.columns(columns), rounded: true, depth: inner, into: target, adding: adds,
           term: part, scratch: scratch)
       case .bfloat16:
         packed.multiplyBFloat16(
-          input.row(rows.lowerBound), aStride: input.stride, by: weight.columns(columns),
+          input.row(rows.lowerBound), aStride: input.stride, by: stored.columns(columns),
           depth: inner, into: target, adding: adds, term: part, scratch: scratch)
       }
-    }
-  }
-}
-
-extension ElementType {
-  /// The kernels' name for it.
-  var stored: ck_type {
-    switch self {
-    case .float32: ck_f32
-    case .float16: ck_f16
-    case .bfloat16: ck_bf16
     }
   }
 }

@@ -3,36 +3,44 @@ import Tensors
 
 /// Rounds stored weights to bf16, once, where products would else do so each time.
 public enum WeightRounding {
-  /// Elements that a thread rounds at a time.
-  private static let blockSize = 1 << 16
-
-  /// Whether products in bf16 cannot use a weight where it lies.
+  /// Whether products in bf16 cannot use a weight where it lies, and a copy is no larger.
+  ///
+  /// Blocks stay as they are: they take fewer bytes than numbers in bf16.
   public static func isUseful(for weight: WeightMatrix) -> Bool {
-    weight.elementType != .bfloat16 || Int(bitPattern: weight.storage) % 2 != 0
+    guard let type = weight.elementType else { return false }
+    return type != .bfloat16 || Int(bitPattern: weight.storage) % 2 != 0
   }
 
-  /// Writes some elements of a weight, as they follow each other in memory, as bf16.
+  /// Writes some rows of a weight, as they are counted, as bf16.
   ///
-  /// They are what a product would round them to: nearest, ties to even.
+  /// Numbers are what a product would round them to: nearest, ties to even.
   ///
   /// - Parameters:
-  ///   - elements: which ones.
+  ///   - rows: which of the stored rows.
   ///   - offset: byte at which the weight's first element goes.
   public static func round(
-    _ weight: WeightMatrix, elements: Range<Int>, into bytes: SharedBytes, at offset: Int,
+    _ weight: WeightMatrix, rows: Range<Int>, into bytes: SharedBytes, at offset: Int,
     on compute: Compute
   ) {
+    let columns = weight.storedColumns
     precondition(
-      elements.lowerBound >= 0 && elements.upperBound <= weight.inputSize * weight.outputSize
-        && offset % 2 == 0 && offset >= 0 && offset + 2 * elements.upperBound <= bytes.byteCount,
-      "elements \(elements) at byte \(offset) of \(bytes.byteCount)")
-    compute.forEachBlock(blockCount(elements.count, blockSize)) { block, _ in
-      let part = blockRange(block, blockSize, elements.count)
-      let first = elements.lowerBound + part.lowerBound
-      compute.kernels.pointee.linear.narrow(
-        (bytes.base + offset + 2 * first).assumingMemoryBound(to: UInt16.self),
-        weight.storage + first * weight.elementType.byteCount, weight.elementType.stored,
-        Int64(part.count))
+      rows.lowerBound >= 0 && rows.upperBound <= weight.storedRows
+        && offset % 2 == 0 && offset >= 0
+        && offset + 2 * rows.upperBound * columns <= bytes.byteCount,
+      "rows \(rows) at byte \(offset) of \(bytes.byteCount)")
+    compute.forEachBlock(rows.count) { block, worker in
+      let row = rows.lowerBound + block
+      let scratch = compute.scratch(worker: worker).base
+      let linear = compute.kernels.pointee.linear
+      let step = Compute.scratchCount
+      for piece in 0..<blockCount(columns, step) {
+        let elements = blockRange(piece, step, columns)
+        var part = weight.part(row: row, element: elements.lowerBound)
+        linear.read(scratch, &part, 0, Int64(elements.count))
+        linear.narrow(
+          (bytes.base + offset + 2 * (row * columns + elements.lowerBound))
+            .assumingMemoryBound(to: UInt16.self), scratch, ck_f32, Int64(elements.count))
+      }
     }
   }
 
@@ -40,7 +48,7 @@ public enum WeightRounding {
   public static func rounded(
     _ weight: WeightMatrix, in bytes: SharedBytes, at offset: Int
   ) -> WeightMatrix {
-    precondition(offset + 2 * weight.inputSize * weight.outputSize <= bytes.byteCount)
+    precondition(offset + 2 * weight.count <= bytes.byteCount)
     return WeightMatrix(
       storage: UnsafeRawPointer(bytes.base + offset), elementType: .bfloat16,
       inputSize: weight.inputSize, outputSize: weight.outputSize, layout: weight.layout)

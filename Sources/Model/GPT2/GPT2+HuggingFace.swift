@@ -18,7 +18,7 @@ extension Decoder {
     // Older versions of transformers saved the causal masks along with the weights.
     try weights.finish(ignoring: [".attn.bias", ".attn.masked_bias"])
     return DecoderParts(
-      files: weights.files, parameters: weights.parameters, embedding: embedding,
+      source: weights.source, parameters: weights.parameters, embedding: embedding,
       positions: positions, blocks: blocks,
       finalNorm: finalNorm, head: head)
   }

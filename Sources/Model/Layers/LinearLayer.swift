@@ -149,7 +149,7 @@ public final class LinearLayer {
   private func accumulateBase(_ dy: MatrixView, input x: MatrixView, on compute: Compute) {
     if let gradient = weight.gradient {
       Linear.backwardWeight(
-        dy, input: x, addingTo: gradient, layout: weight.weight.layout, on: compute)
+        dy, input: x, addingTo: gradient, layout: weight.layout, on: compute)
     }
     if let gradient = bias?.gradient {
       Linear.backwardBias(

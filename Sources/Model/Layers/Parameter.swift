@@ -9,8 +9,13 @@ public final class Parameter {
   public let name: String
   /// Its dimensions as stored.
   public let shape: [Int]
-  /// How the file stores an element.
-  public let storedType: ElementType
+  /// How the file stores its numbers.
+  public let storedFormat: WeightFormat
+  /// Bytes of it in the file.
+  public let storedBytes: Int
+  /// Order of a matrix's dimensions in Hugging Face's model, and so in ``shape``; the file's may
+  /// differ.
+  public let layout: WeightMatrix.Layout
   /// The values, as a matrix.
   ///
   /// Vectors are [1, n] in f32.
@@ -27,11 +32,20 @@ public final class Parameter {
   private let copy: VectorStorage?
 
   /// A frozen matrix, used where it lies.
-  init(name: String, shape: [Int], weight: WeightMatrix) {
+  ///
+  /// - Parameters:
+  ///   - layout: what `shape` is in.
+  ///   - storedBytes: bytes of it in the file, with scales that lie apart.
+  init(
+    name: String, shape: [Int], weight: WeightMatrix, layout: WeightMatrix.Layout,
+    storedBytes: Int? = nil
+  ) {
     self.name = name
     self.shape = shape
     self.weight = weight
-    storedType = weight.elementType
+    self.layout = layout
+    storedFormat = weight.format
+    self.storedBytes = storedBytes ?? weight.byteCount
     vector = nil
     copy = nil
   }
@@ -43,7 +57,9 @@ public final class Parameter {
     copy = storage
     vector = storage.view
     weight = WeightMatrix(storage.view)
-    storedType = .float32
+    storedFormat = weight.format
+    storedBytes = weight.byteCount
+    layout = .outputMajor
   }
 
   /// Whether it trains.
@@ -54,7 +70,7 @@ public final class Parameter {
 
   /// Lets a frozen matrix read other values from now on.
   func replace(_ values: MatrixView) {
-    weight = WeightMatrix(values, layout: weight.layout)
+    weight = WeightMatrix(values, layout: layout)
     rounded = nil
   }
 
@@ -64,9 +80,9 @@ public final class Parameter {
       values.copy(from: vector.reshaped(rows: values.rows, columns: values.columns))
       self.vector = values.reshaped(rows: 1, columns: values.count)
     } else {
-      weight.copyValues(into: values)
+      weight.copyFloats(into: values, as: layout)
     }
-    weight = WeightMatrix(values, layout: weight.layout)
+    weight = WeightMatrix(values, layout: layout)
     rounded = nil
     self.gradient = gradient
   }

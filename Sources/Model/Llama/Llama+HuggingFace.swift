@@ -16,7 +16,7 @@ extension Decoder {
     let head = builder.head(try weights.head(embedding, c))
     try weights.finish(ignoring: ["rotary_emb.inv_freq"])
     return DecoderParts(
-      files: weights.files, parameters: weights.parameters, embedding: embedding, positions: nil,
+      source: weights.source, parameters: weights.parameters, embedding: embedding, positions: nil,
       blocks: blocks,
       finalNorm: finalNorm, head: head)
   }

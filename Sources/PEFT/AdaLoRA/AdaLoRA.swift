@@ -69,7 +69,7 @@ public final class AdaLoRA: PEFTMethod {
     let defaults = Self.defaultTargets(decoder.configuration.family)
     let layers = try configuration.targeting.layers(of: decoder, defaults: defaults, method: name)
     savedTargets = configuration.targeting.saved(layers, of: decoder, defaults: defaults)
-    isTransposed = layers.last?.weight.weight.layout == .inputMajor
+    isTransposed = layers.last?.weight.layout == .inputMajor
     notes = configuration.targeting.unmatched(in: decoder)
     let rank = configuration.initialRank
     plan.scratchByteCount += 4 * rank * rank  // of the orthogonality term
@@ -172,8 +172,8 @@ public final class AdaLoRA: PEFTMethod {
 
   // MARK: Files
 
-  /// Takes tensors by their names; a pruned adapter's triplets go where `rank_pattern` has them, and
-  /// the pruned ones keep their fresh start, with E = 0.
+  /// Takes tensors by their names; a pruned adapter's triplets go where `rank_pattern` has them,
+  /// and the pruned ones keep their fresh start, with E = 0.
   public func load(_ tensors: [NamedTensor]) throws(PEFTError) {
     guard let arena else { return }
     var whole: [NamedTensor] = []
@@ -230,8 +230,8 @@ public final class AdaLoRA: PEFTMethod {
   /// The adapter in PEFT's format.
   ///
   /// Once there was a mask, triplets with E = 0 that it dropped are left out. What has grown back
-  /// since stays, so that the file gives the model's logits in the middle of the schedule too, where
-  /// PEFT's own files do not.
+  /// since stays, so that the file gives the model's logits in the middle of the schedule too,
+  /// where PEFT's own files do not.
   public func export(baseName: String) -> AdapterExport? {
     guard let arena, let allocator else { return nil }
     let rank = configuration.initialRank
@@ -323,7 +323,7 @@ public final class AdaLoRA: PEFTMethod {
     let scaled = FloatBufferOwner(rows: a.rows, columns: a.columns)
     Elementwise.scaleRows(a, by: arena.values(site.places.e), into: scaled.view, on: compute)
     let scaling = Float(configuration.scaling)
-    if site.layer.weight.weight.layout == .outputMajor {
+    if site.layer.weight.layout == .outputMajor {
       Product.multiply(
         b, by: scaled.view, into: values, scale: scaling, adding: true, on: compute)
     } else {

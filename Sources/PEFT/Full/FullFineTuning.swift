@@ -29,6 +29,15 @@ public final class FullFineTuning: PEFTMethod {
   public func declare(in plan: inout ParameterArenaPlan, for decoder: Decoder)
     throws(PEFTError)
   {
+    // Before memory for all of it is asked for.
+    if let parameter = decoder.parameters.first(where: \.storedFormat.isQuantized) {
+      throw .unsupportedBase(
+        method: name,
+        reason: "tensor '\(parameter.name)' is quantised (\(parameter.storedFormat.name)), and "
+          + "so few "
+          + "bits cannot take the small steps of a training; train an adapter (--method lora), or "
+          + "give the model in bf16, f16 or f32")
+    }
     for parameter in decoder.parameters.reversed() {
       slots.append(plan.declare(parameter.name, shape: parameter.shape))
     }

@@ -3,8 +3,8 @@ import Kernels
 import Model
 import Tensors
 
-/// Infused adapter by inhibiting and amplifying inner activations: arXiv:2205.05638 (Liu and others,
-/// 2022).
+/// Infused adapter by inhibiting and amplifying inner activations: arXiv:2205.05638 (Liu and
+/// others, 2022).
 ///
 /// A trained factor for each feature of some projections:
 ///
@@ -72,7 +72,7 @@ public final class IA3: PEFTMethod {
         shape: isInputSide ? [1, layer.inputSize] : [layer.outputSize, 1])
       sites.append(Site(layer: layer, slot: slot, isInputSide: isInputSide))
     }
-    isTransposed = layers.last?.weight.weight.layout == .inputMajor
+    isTransposed = layers.last?.weight.layout == .inputMajor
     notes = configuration.targeting.unmatched(in: decoder)
     savedTargets = configuration.targeting.saved(
       layers, of: decoder, defaults: defaults, shortens: false)
@@ -138,7 +138,7 @@ public final class IA3: PEFTMethod {
       let factors = arena.values(site.slot)
       let count = factors.count
       if name == site.layer.path + ".weight" {
-        let isOutputMajor = site.layer.weight.weight.layout == .outputMajor
+        let isOutputMajor = site.layer.weight.layout == .outputMajor
         if site.isInputSide == isOutputMajor {
           Elementwise.scaleColumns(
             values, by: factors.reshaped(rows: 1, columns: count), into: values, on: compute)
@@ -160,8 +160,8 @@ public final class IA3: PEFTMethod {
 
   /// Sets `feedforward_modules` for the file.
   ///
-  /// PEFT insists that each entry of a list is one of `target_modules`: the targets that select input
-  /// sides alone are written, and where these are not all, full paths in both fields.
+  /// PEFT insists that each entry of a list is one of `target_modules`: the targets that select
+  /// input sides alone are written, and where these are not all, full paths in both fields.
   private func saveSides(_ selector: ModuleTargeting.Selector) {
     guard case .list(let names) = selector else {
       if case .expression(let expression) = selector { savedFeedForward = .string(expression) }

@@ -16,9 +16,9 @@ import Tensors
 /// but merging. PiSSA and OLoRA start in the base's weights (`LoRA+InitialFactors.swift`); PEFT's other
 /// starts are refused by name.
 ///
-/// Variants: rank-stabilised LoRA (`use_rslora`, α/√R), DoRA (`use_dora`: a trained length for every
-/// output, `out` parameters more; see `DoRALinear`), and LoRA+ (`loraplus_lr_ratio`, Hayou, Ghosh and
-/// Yu 2024, arXiv:2402.12354: B and all vectors learn that many times faster than A).
+/// Variants: rank-stabilised LoRA (`use_rslora`, α/√R), DoRA (`use_dora`: a trained length for
+/// every output, `out` parameters more; see `DoRALinear`), and LoRA+ (`loraplus_lr_ratio`, Hayou,
+/// Ghosh and Yu 2024, arXiv:2402.12354: B and all vectors learn that many times faster than A).
 public final class LoRA: PEFTMethod {
   /// `lora`.
   public static let methodName = "lora"
@@ -93,7 +93,7 @@ public final class LoRA: PEFTMethod {
       selection.layers, of: decoder, defaults: defaults)
     // PEFT writes what the last of them is; a table is none.
     isTransposed =
-      layers.last.map { $0.weight.weight.layout == .inputMajor } ?? configuration.isTransposed
+      layers.last.map { $0.weight.layout == .inputMajor } ?? configuration.isTransposed
     let paths = layers.map(\.path) + (selection.hasTable ? [decoder.tablePath] : [])
     notes +=
       try configuration.targeting.unmatched(in: decoder) + configuration.patternNotes(paths)
@@ -338,7 +338,7 @@ public final class LoRA: PEFTMethod {
       let scaling = Float(site.scaling)
       if name == site.path + ".weight" {
         let (a, b) = (arena.values(site.a), arena.values(site.b))
-        let isOutputMajor = site.layer?.weight.weight.layout == .outputMajor
+        let isOutputMajor = site.layer?.weight.layout == .outputMajor
         Self.add(
           InitialFactors(a: a, b: b), times: scaling, to: values, isOutputMajor: isOutputMajor,
           on: compute)

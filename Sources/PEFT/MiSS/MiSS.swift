@@ -5,15 +5,15 @@ import Tensors
 
 /// MiSS, matrix shard sharing: arXiv:2409.15371 (Kang and Yin, 2024).
 ///
-/// The input's features are cut into shards of r, the last one filled up with zeros; all shards share
-/// one matrix, so what a shard's place holds is summed first.
+/// The input's features are cut into shards of r, the last one filled up with zeros; all shards
+/// share one matrix, so what a shard's place holds is summed first.
 ///
 ///     s = Σ_j dropout(x)[:, jr ..< (j+1)r]        [tokens, r]
 ///     y = x Wᵀ + b + s M                          M [r, out], from zero
 ///
-/// Parameters: Σ r·out. `init_weights` `mini` has M = [m m … m] with m [r, mini_r]: Σ r·mini_r; `bat`
-/// has a matrix B_i [r, r] for every shard of the output and W_ij ← W_ij + W_ij B_i + B_i: Σ r·out, and
-/// a product with the whole weight (`BatLinear`). All start at the base to the last bit.
+/// Parameters: Σ r·out. `init_weights` `mini` has M = [m m … m] with m [r, mini_r]: Σ r·mini_r;
+/// `bat` has a matrix B_i [r, r] for every shard of the output and W_ij ← W_ij + W_ij B_i + B_i: Σ
+/// r·out, and a product with the whole weight (`BatLinear`). All start at the base to the last bit.
 ///
 /// It knows no scaling. Where PEFT has nothing: GPT-2's transposed weights, but not with `bat`.
 public final class MiSS: PEFTMethod {
@@ -113,7 +113,7 @@ public final class MiSS: PEFTMethod {
   /// The adapter in PEFT's format.
   public func export(baseName: String) -> AdapterExport? {
     guard let arena else { return nil }
-    let isTransposed = sites.contains { $0.layer.weight.weight.layout == .inputMajor }
+    let isTransposed = sites.contains { $0.layer.weight.layout == .inputMajor }
     let notes = [
       "PEFT \(peftVersion) has no MiSS for GPT-2's transposed projections: this program reads the "
         + "adapter, PEFT will not."
@@ -143,7 +143,7 @@ public final class MiSS: PEFTMethod {
       Elementwise.add(change.view, addingTo: values, on: Compute(threads: 1))
       return true
     }
-    let isOutputMajor = layer.weight.weight.layout == .outputMajor
+    let isOutputMajor = layer.weight.layout == .outputMajor
     for output in 0..<layer.outputSize {
       for input in 0..<layer.inputSize {
         let change = m[input % m.rows, output % m.columns]

@@ -80,7 +80,7 @@ struct MiSSConfiguration {
       return [r, miniR]
     case .bat:
       if input % r != 0 || output % r != 0 { throw refuse("with bat, r \(r) must divide both") }
-      if layer.weight.weight.layout == .inputMajor {
+      if layer.weight.layout == .inputMajor {
         throw refuse("bat wants a weight stored [out, in], and this one is transposed")
       }
       return [output / r, r, r]

@@ -27,6 +27,6 @@
 #pragma clang attribute pop
 
 const ck_product_kernels ck_product_avx2 = {
-    .name = "packed avx2", .f32_name = "packed avx2", .multiply = multiply_f32, .peak = peak_f32};
+    .name = "packed avx2", .f32_name = "packed avx2", .multiply = products_f32, .peak = peak_f32};
 
 #endif

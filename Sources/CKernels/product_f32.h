@@ -8,6 +8,16 @@
 #include "product_body.h"
 #undef CK_UNITS
 
+#include "product_few_rows.h"
+
+static void products_f32(const ck_product *p) {
+  if (takes_few_rows(p)) {
+    multiply_few_rows(p);
+  } else {
+    multiply_f32(p);
+  }
+}
+
 #define CK_PRODUCT_PEAK peak_f32
 #define CK_PEAK_STEP(sum, x, y) vf_fma(sum, x, y)
 #define CK_PEAK_PER_LANE 1

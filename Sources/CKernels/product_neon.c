@@ -23,6 +23,6 @@
 #include "product_f32.h"
 
 const ck_product_kernels ck_product_neon = {
-    .name = "packed neon", .f32_name = "packed neon", .multiply = multiply_f32, .peak = peak_f32};
+    .name = "packed neon", .f32_name = "packed neon", .multiply = products_f32, .peak = peak_f32};
 
 #endif

@@ -4,4 +4,4 @@
 #include "product_f32.h"
 
 const ck_product_kernels ck_product_scalar = {
-    .name = "packed scalar", .f32_name = "packed scalar", .multiply = multiply_f32, .peak = peak_f32};
+    .name = "packed scalar", .f32_name = "packed scalar", .multiply = products_f32, .peak = peak_f32};

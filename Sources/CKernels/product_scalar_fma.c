@@ -9,6 +9,6 @@
 #pragma clang attribute pop
 
 const ck_product_kernels ck_product_scalar_fma = {
-    .name = "packed scalar", .f32_name = "packed scalar", .multiply = multiply_f32, .peak = peak_f32};
+    .name = "packed scalar", .f32_name = "packed scalar", .multiply = products_f32, .peak = peak_f32};
 
 #endif

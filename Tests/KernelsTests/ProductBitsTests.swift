@@ -58,23 +58,26 @@ import Testing
   }
 
   @Test(
-    "A row has the same bits alone and among others",
-    arguments: [Arithmetic.float32, .bfloat16])
-  func rowsAlone(arithmetic: Arithmetic) {
+    "A row has the same bits alone and among others, with what is added to it",
+    arguments: [Arithmetic.float32, .bfloat16], ElementType.allCases)
+  func rowsAlone(arithmetic: Arithmetic, type: ElementType) throws {
     let random = SeededRandom(93)
-    let x = random.matrix(29, 400)
-    let weight = TestWeight(random, input: 400, output: 130, type: .bfloat16)
-    let compute = Compute(threads: 2)
-    func forward(_ rows: Range<Int>) -> [UInt32] {
-      let y = TestMatrix(rows.count, 130)
-      Linear.forward(
-        x.view.rows(rows), weight: weight.matrix, bias: nil, into: y.view, arithmetic: arithmetic,
-        on: compute)
-      return y.bits
-    }
-    let all = forward(0..<29)
-    for count in [1, 2, 3, 5, 8, 13] {
-      #expect(forward(0..<count) == Array(all[..<(count * 130)]))
+    let (x, u, b) = (random.matrix(29, 403), random.matrix(29, 5), random.matrix(131, 5))
+    let weight = TestWeight(random, input: 403, output: 131, type: type, byteOffset: 2)
+    for set in InstructionSet.available {
+      let compute = try Compute(threads: 2, instructionSet: set)
+      func forward(_ rows: Range<Int>) -> [UInt32] {
+        let y = TestMatrix(rows.count, 131, filled: 0.25)
+        Linear.forward(
+          x.view.rows(rows), weight: weight.matrix, bias: nil, into: y.view, adding: true,
+          term: LowRankTerm(u.view.rows(rows), by: b.view, transposed: true, scale: 0.7),
+          arithmetic: arithmetic, on: compute)
+        return y.bits
+      }
+      let all = forward(0..<29)
+      for count in [1, 2, 3, 4, 5, 8, 13] {
+        #expect(forward(0..<count) == Array(all[..<(count * 131)]), "\(set), \(count) rows")
+      }
     }
   }
 }

@@ -34,10 +34,14 @@ fixtures:
 build: setup
 	$(SWIFT) build -c release $(CHECKS) --product swift-peft-train
 
-# Makes N system calls of small jobs fail, one by one, and looks at what is left.
+# N times each: system calls that fail, kills and signals, bits that flip, changed files (N a reader).
+# Each prints its figures. What is done is kept in .build/torture: stopped, it goes on behind it;
+# `make torture WHAT=KillTests` does one of them.
+WHAT ?= FaultTests|KillTests|FlipTests|MutationTests
 torture: setup
 	$(SWIFT) build -c release --build-tests $(CHECKS)
-	TORTURE=$(N) $(SWIFT) test -c release --skip-build --filter FaultTests
+	TORTURE=$(N) TORTURE_STATE=$(CURDIR)/.build/torture TEST_TIMEOUT_SCALE=$(or $(TEST_TIMEOUT_SCALE),4) \
+	  $(SWIFT) test -c release --skip-build --filter '$(WHAT)'
 
 # On an idle machine; `make bench PEER=path/of/python` with Hugging Face PEFT by turns.
 bench: setup

@@ -131,9 +131,18 @@ let package = Package(
       name: "BenchmarkingTests",
       dependencies: ["Benchmarking", "JSON", "TestSupport", "swift-peft-train"],
       path: "Benchmarks/Tests/BenchmarkingTests"),
+    .target(name: "Mutating", path: "Tests/Mutating"),
     .target(
-      name: "TestSupport", dependencies: ["Safetensors", "Tensors", "JSON"],
+      name: "TestSupport", dependencies: ["Mutating", "Safetensors", "Tensors", "JSON"],
       path: "Tests/TestSupport"),
+    // Reads changed files, so that a crash or hang ends a process of its own.
+    .executableTarget(
+      name: "mutation-probe",
+      dependencies: [
+        "Checkpointing", "Datasets", "JSON", "Model", "Mutating", "PEFT", "Safetensors",
+        "Templates", "Tokenizers", "Training",
+      ],
+      path: "Tests/MutationProbe"),
     // What the tests of DataParallel start under mpirun.
     .executableTarget(
       name: "mpi-probe", dependencies: ["DataParallel", "Tensors"], path: "Tests/MPIProbe"),
@@ -207,7 +216,7 @@ let package = Package(
       dependencies: [
         "Training", "PEFT", "Preparation", "Templates", "Datasets", "HDF5", "Safetensors",
         "Tokenizers", "Tensors", "JSON", "TestSupport", "swift-peft-train", "allocation-probe",
-        "training-probe",
+        "mutation-probe", "training-probe",
       ]),
   ],
   cLanguageStandard: .gnu11

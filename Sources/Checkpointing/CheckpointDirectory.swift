@@ -89,6 +89,24 @@ public struct CheckpointDirectory: Sendable {
     return Search(newest: nil, damaged: damaged)
   }
 
+  /// What the name of a checkpoint ends with that a run has gone back behind.
+  public static let supersededSuffix = ".superseded"
+
+  /// Takes the checkpoints after a step out of the way, since the run goes on from there: they keep
+  /// their bytes and get another name, by which nothing finds them.
+  ///
+  /// - Returns: their steps.
+  public func supersede(after step: Int) throws(CheckpointError) -> [Int] {
+    let later = try steps().filter { $0 > step }
+    for old in later {
+      let file = path(step: old)
+      guard unsafe rename(file, file + Self.supersededSuffix) == 0 else {
+        throw .system("rename", file, .writing)
+      }
+    }
+    return later
+  }
+
   /// Removes files that a crash left half written.
   public func removePartialFiles() throws(CheckpointError) {
     for name in try names()

@@ -1,6 +1,7 @@
 import Files
 import Glibc
 import HDF5
+import Tensors
 
 /// The digest of a whole file, behind its last byte: a line `xxh64` and 16 hexadecimal digits.
 ///
@@ -96,6 +97,7 @@ private struct OpenFile: ~Copyable {
         throw .system("read", path, access)
       }
       done += count
+      RunProgress.tick()
     }
   }
 }

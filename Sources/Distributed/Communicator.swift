@@ -1,4 +1,5 @@
 import CMPI
+import Tensors
 
 #if canImport(Glibc)
   import Glibc
@@ -47,6 +48,9 @@ public final class Communicator {
 
   /// The world's handle; nil in a world of one without MPI, and once it has ended.
   var handle: MPI_Comm?
+  /// What ranks of this node tell each other outside of MPI; nil before ``watch(timeout:)``.
+  private(set) var board: NodeBoard?
+  private var stallWatch: StallWatch?
 
   /// Joins the job that the environment speaks of.
   ///
@@ -145,7 +149,49 @@ public final class Communicator {
   public func finalize() {
     guard unsafe handle != nil else { return }
     unsafe handle = nil
-    _ = MPI_Finalize()
+    _ = RunProgress.whileWaiting { MPI_Finalize() }
+    stallWatch?.end()
+  }
+
+  /// From here on a rank that does not get on ends the job, and is named; called by all ranks.
+  ///
+  /// - Parameter timeout: how long is waited, in seconds; 0: for ever. Called again it sets another.
+  /// - Throws: on all ranks where a node has no memory to share.
+  public func watch(timeout: Double) throws {
+    if let stallWatch {
+      stallWatch.seconds = timeout
+      return
+    }
+    let bytes = try allocateOnNode(byteCount: NodeBoard.byteCount(ranks: localSize))
+    let board = NodeBoard(bytes, localRank: localRank, localSize: localSize, rank: rank)
+    let watch = StallWatch(
+      board, worldSize: worldSize, nodeCount: nodeCount, node: processorName)
+    watch.seconds = timeout
+    watch.start()
+    (self.board, stallWatch) = (board, watch)
+    MappedRanges.report(prefix: worldSize > 1 ? "[rank \(rank)/\(worldSize)] " : "error: ") {
+      Communicator.endJobNow(status: $0)
+    }
+    // Who looks at the board before all have a row there would see a rank that does not live.
+    try barrier()
+  }
+
+  /// Whether this rank, or as far as is known without asking any other, was asked to stop.
+  ///
+  /// Ranks of a node know of each other at once.
+  public var isAskedToStop: Bool {
+    if board?.isStopAsked == true { return true }
+    guard StopRequest.isMade else { return false }
+    askToStop()
+    return true
+  }
+
+  /// Tells the ranks of the node that the job is to stop.
+  public func askToStop() { board?.askToStop() }
+
+  /// Throws on all ranks where any was asked to stop; called by all ranks, outside of steps.
+  public func agreeToGoOn() throws {
+    if try allReduce(Int32(isAskedToStop ? 1 : 0), .maximum) != 0 { throw StoppedOnRequest() }
   }
 
   /// Ends every process of the job at once, with `status` as the job's exit status.

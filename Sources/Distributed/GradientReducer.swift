@@ -8,6 +8,9 @@ public struct ReductionSummary: Sendable, Hashable {
   ///
   /// All ranks are told the same one. No gradient was then written.
   public let nonFiniteTensor: Int?
+  /// Whether any rank left micro-batches out, because it was asked to stop: all ranks are told alike,
+  /// and no gradient was written.
+  public var isCutShort = false
 }
 
 /// Sums the gradients of all micro-batches of a step over all ranks, exactly and without an order.
@@ -90,6 +93,8 @@ public final class GradientReducer {
     case slices(SliceSums)
   }
 
+  // What travels behind the exponents.
+  private static let extraCount = 2
   private static let smallestExponent: Int32 = -10
   // A tensor to which nothing but zeros was added: its slices are zero.
   private static let empty: Int32 = smallestExponent - 1
@@ -101,18 +106,20 @@ public final class GradientReducer {
   private let arenaExtent: Int
   private let store: Store
   private let sums: ReductionBuffer  // of a piece
-  // J' of each tensor; one more element for the number of micro-batches.
+  // J' of each tensor; more elements for the number of micro-batches, and for whether any is missing.
   private let exponents: UnsafeMutablePointer<Int32>
   private let agreed: UnsafeMutablePointer<Int32>
   /// Micro-batches that this rank has added since the last `reset`.
   public private(set) var microBatchCount = 0
+  /// Whether a gradient that this rank has added since then is not a finite number.
+  public private(set) var hasNonFinite = false
 
   /// Bytes that a rank hands to MPI in a step that reduces all of `arena` at once, where there are
   /// other ranks: an integer for each gradient, an exponent for each tensor, a count.
   public static func byteCount(reducing arena: ParameterArena) -> Int {
     let reduced = arena.slots.filter(\.role.isReduced)
     return reduced.reduce(0) { $0 + $1.count } * MemoryLayout<Int64>.stride
-      + (reduced.count + 1) * MemoryLayout<Int32>.stride
+      + (reduced.count + extraCount) * MemoryLayout<Int32>.stride
   }
 
   /// Allocates what the tensors of `arena` need, for every step to come.
@@ -135,10 +142,11 @@ public final class GradientReducer {
       ? .slices(SliceSums(extent: count))
       : .gradients(KeptGradients(microBatches: microBatches, extent: arena.extent))
     sums = ReductionBuffer(count: min(count, Self.pieceCount))
-    unsafe exponents = .allocate(capacity: tensors.count + 1)
-    unsafe exponents.initialize(repeating: Self.empty, count: tensors.count + 1)
-    unsafe agreed = .allocate(capacity: tensors.count + 1)
-    unsafe agreed.initialize(repeating: 0, count: tensors.count + 1)
+    let places = tensors.count + Self.extraCount
+    unsafe exponents = .allocate(capacity: places)
+    unsafe exponents.initialize(repeating: Self.empty, count: places)
+    unsafe agreed = .allocate(capacity: places)
+    unsafe agreed.initialize(repeating: 0, count: places)
   }
 
   deinit {
@@ -154,7 +162,7 @@ public final class GradientReducer {
       case .slices(let slices): slices.byteCount
       }
     return kept + sums.count * MemoryLayout<Int64>.stride
-      + 2 * (tensors.count + 1) * MemoryLayout<Int32>.stride
+      + 2 * (tensors.count + Self.extraCount) * MemoryLayout<Int32>.stride
   }
 
   /// Adds the arena's gradients, all of those of one micro-batch.
@@ -177,6 +185,7 @@ public final class GradientReducer {
       let current = unsafe exponents[index]
       let exponent = max(Self.exponent(pattern), current)
       unsafe exponents[index] = exponent
+      if exponent == Self.nonFinite { hasNonFinite = true }
       guard case .slices(let slices) = store, exponent != Self.nonFinite else { continue }
       let rise = current == Self.empty ? 0 : Int(exponent - current)
       unsafe slices.add(gradients, to: tensor.range, exponent: exponent, rise: rise)
@@ -187,15 +196,24 @@ public final class GradientReducer {
   ///
   /// All ranks call it, also those that had no micro-batch. Afterwards the reducer is empty, for
   /// the next step.
-  /// - Parameter scale: one over the number of counted tokens in the global batch.
+  /// - Parameters:
+  ///   - scale: one over the number of counted tokens in the global batch.
+  ///   - isCutShort: whether this rank left micro-batches out; one is enough for no rank to get
+  ///     gradients.
   /// - Throws: where MPI fails, and on all ranks where the step has too many micro-batches.
   public func finish(
-    into arena: ParameterArena, scale: Double
+    into arena: ParameterArena, scale: Double, isCutShort: Bool = false
   ) throws(MPIError) -> ReductionSummary {
     precondition(arena.extent == arenaExtent, "a reducer made for another arena")
     defer { reset() }
     let bytesBefore = communicator.reducedBytes
-    if let nonFinite = try agreeOnExponents() {
+    let nonFinite = try agreeOnExponents(isCutShort: isCutShort)
+    if unsafe agreed[tensors.count + 1] != 0 {
+      return ReductionSummary(
+        bytesReduced: communicator.reducedBytes - bytesBefore, nonFiniteTensor: nil,
+        isCutShort: true)
+    }
+    if let nonFinite {
       return ReductionSummary(
         bytesReduced: communicator.reducedBytes - bytesBefore,
         nonFiniteTensor: tensors[nonFinite].index)
@@ -259,6 +277,7 @@ public final class GradientReducer {
   /// Forgets everything that was added since the last `finish`.
   private func reset() {
     microBatchCount = 0
+    hasNonFinite = false
     for index in tensors.indices where unsafe exponents[index] != Self.empty {
       unsafe exponents[index] = Self.empty
       if case .slices(let slices) = store { slices.clear(tensors[index].range) }
@@ -268,11 +287,13 @@ public final class GradientReducer {
   /// Fills `agreed` with the tensors' exponents over all ranks.
   ///
   /// - Returns: the first tensor whose gradient is not finite on some rank.
-  private func agreeOnExponents() throws(MPIError) -> Int? {
-    // The count travels behind the exponents.
+  private func agreeOnExponents(isCutShort: Bool) throws(MPIError) -> Int? {
+    // The count travels behind the exponents, and so does whether all are there.
     unsafe agreed.update(from: exponents, count: tensors.count)
     unsafe agreed[tensors.count] = Int32(clamping: microBatchCount)
-    try unsafe communicator.allReduce(nil, into: agreed, count: tensors.count + 1, .maximum)
+    unsafe agreed[tensors.count + 1] = isCutShort ? 1 : 0
+    try unsafe communicator.allReduce(
+      nil, into: agreed, count: tensors.count + Self.extraCount, .maximum)
     let perRank = unsafe Int(agreed[tensors.count])
     // The largest count times the ranks, since only a maximum was asked for: dealing is even to
     // within one micro-batch, so it is never far above the true number.

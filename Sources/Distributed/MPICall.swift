@@ -1,4 +1,5 @@
 import CMPI
+import Tensors
 
 /// The one place where MPI functions are called: every status becomes an error or is success.
 enum MPICall {
@@ -7,7 +8,7 @@ enum MPICall {
   /// The error's text is the library's own. The corresponding C function is `MPI_Error_string`
   /// (MPI 3.1, §8.4).
   static func check(_ function: StaticString, _ body: () -> CInt) throws(MPIError) {
-    let status = body()
+    let status = RunProgress.whileWaiting(body)
     if status != cmpi_success() { throw failure(function, status) }
   }
 

@@ -1,4 +1,5 @@
 import Glibc
+import Tensors
 
 /// The owner of one open file, which it closes when it goes.
 ///
@@ -60,6 +61,7 @@ public struct FileDescriptor: ~Copyable {
         throw .writing(path, "write")
       }
       done += count
+      RunProgress.tick()
     }
   }
 
@@ -78,6 +80,7 @@ public struct FileDescriptor: ~Copyable {
         throw .writing(path, "pwrite")
       }
       done += count
+      RunProgress.tick()
     }
   }
 
@@ -95,6 +98,7 @@ public struct FileDescriptor: ~Copyable {
       if count < 0 && errno == EINTR { continue }
       guard count >= 0 else { throw .writing(path, "pread") }
       if count == 0 { return }
+      RunProgress.tick()
       body(count == block.count ? block : Array(block[..<count]))
       place += count
     }
@@ -116,6 +120,7 @@ public struct FileDescriptor: ~Copyable {
       guard count >= 0 else { throw .reading(path) }
       if count == 0 { return bytes }
       bytes.append(contentsOf: block[..<count])
+      RunProgress.tick()
     }
   }
 

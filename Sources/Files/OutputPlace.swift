@@ -44,6 +44,14 @@ public struct OutputPlace: Sendable, Hashable {
     }
   }
 
+  /// Whether two paths lead to one file that is there.
+  public static func isSame(_ one: String, _ other: String) -> Bool {
+    var (first, second) = (stat(), stat())
+    // Unsafe: the calls fill the structures.
+    guard unsafe stat(one, &first) == 0, unsafe stat(other, &second) == 0 else { return false }
+    return first.st_dev == second.st_dev && first.st_ino == second.st_ino
+  }
+
   /// The directory that the target is in.
   public var parent: String { Self.split(target).parent }
   /// The target's own name.

@@ -49,7 +49,11 @@ public struct PendingDirectory: ~Copyable {
     for _ in 0..<Self.attempts {
       let partial =
         "\(inside ? place.target : place.parent)/\(PartialName.next(place.name))"
+      UnfinishedOutputs.add(partial)
       guard unsafe mkdir(partial, 0o777) == 0 else {
+        let reason = errno
+        UnfinishedOutputs.remove(partial)
+        errno = reason
         if errno == EEXIST { continue }
         // The parent may not be written to, and the directory itself may.
         if !inside, !replacing, FileKind.of(place.target) == .directory {
@@ -60,6 +64,7 @@ public struct PendingDirectory: ~Copyable {
       }
       if !inside, !replacing, !Self.canExchange(partial, place.target) {
         _ = unsafe rmdir(partial)
+        UnfinishedOutputs.remove(partial)
         inside = true
         continue
       }
@@ -67,9 +72,13 @@ public struct PendingDirectory: ~Copyable {
       guard let handle = FileDescriptor(partial, flags, named: place.path) else {
         let error = FileError.writing(place.path, "open of its directory")
         _ = unsafe rmdir(partial)
+        UnfinishedOutputs.remove(partial)
         throw error
       }
-      guard PartialName.hold(handle) else { continue }
+      guard PartialName.hold(handle) else {
+        UnfinishedOutputs.remove(partial)
+        continue
+      }
       partialPath = partial
       isInside = inside
       self.handle = handle
@@ -95,7 +104,16 @@ public struct PendingDirectory: ~Copyable {
   /// - Throws: `FileError`; where the name was not given, an earlier directory is untouched.
   public consuming func publish() throws(FileError) {
     try handle.synchronize("fsync of its directory")
-    if isInside { return try moveIn() }
+    if isInside {
+      return try UnfinishedOutputs.publishing { () throws(FileError) in try moveIn() }
+    }
+    try UnfinishedOutputs.publishing { () throws(FileError) in try takeName() }
+    try FileDescriptor.synchronize(directory: place.parent, for: path)
+    Self.removeAside(place)
+  }
+
+  /// Gives the directory its name.
+  private func takeName() throws(FileError) {
     // An empty directory is replaced by a rename too.
     if unsafe rename(partialPath, place.target) != 0 {
       guard isReplacing, errno == ENOTEMPTY || errno == EEXIST else {
@@ -107,8 +125,6 @@ public struct PendingDirectory: ~Copyable {
       }
       try exchange()
     }
-    try FileDescriptor.synchronize(directory: place.parent, for: path)
-    Self.removeAside(place)
   }
 
   /// A name in the directory that is no partial one of it.
@@ -178,5 +194,8 @@ public struct PendingDirectory: ~Copyable {
   }
 
   // What lies there is what was given up, or after an exchange the old directory.
-  deinit { DirectoryEntries.remove(partialPath) }
+  deinit {
+    DirectoryEntries.remove(partialPath)
+    UnfinishedOutputs.remove(partialPath)
+  }
 }

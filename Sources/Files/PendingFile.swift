@@ -40,11 +40,18 @@ public struct PendingFile: ~Copyable {
     for _ in 0..<Self.attempts {
       let partial = "\(parent)/\(PartialName.next(name))"
       let flags = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW
+      UnfinishedOutputs.add(partial)
       guard let handle = FileDescriptor(partial, flags, named: place.path) else {
+        let reason = errno
+        UnfinishedOutputs.remove(partial)
+        errno = reason
         if errno == EEXIST { continue }
         throw .writing(place.path, "open")
       }
-      guard PartialName.hold(handle) else { continue }
+      guard PartialName.hold(handle) else {
+        UnfinishedOutputs.remove(partial)
+        continue
+      }
       path = place.path
       partialPath = partial
       target = place.target
@@ -121,11 +128,16 @@ public struct PendingFile: ~Copyable {
   public consuming func publish() throws(FileError) {
     try handle.synchronize()
     // Unsafe: the call reads the paths.
-    guard unsafe rename(partialPath, target) == 0 else { throw .writing(path, "rename") }
+    try UnfinishedOutputs.publishing { () throws(FileError) in
+      guard unsafe rename(partialPath, target) == 0 else { throw .writing(path, "rename") }
+    }
     try FileDescriptor.synchronize(directory: parent, for: path)
   }
 
   // After a rename there is nothing left under the partial name; before it, what lies there is of
   // no use to anybody.
-  deinit { _ = unsafe unlink(partialPath) }
+  deinit {
+    _ = unsafe unlink(partialPath)
+    UnfinishedOutputs.remove(partialPath)
+  }
 }

@@ -1,5 +1,6 @@
 import CHDF5
 import Synchronization
+import Tensors
 
 /// The one place where HDF5 is called: status in, error with the whole error stack out.
 ///
@@ -33,6 +34,7 @@ enum HDF5Call {
       // noise on standard error.
       _ = chdf5_stop_printing_errors()
       let status = call()
+      RunProgress.tick()
       return status >= 0 ? .success(status) : .failure(currentStack())
     }
     switch outcome {

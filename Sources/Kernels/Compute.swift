@@ -169,6 +169,7 @@ public final class Compute {
   ///   `threadCount`. It must not depend on the worker but for scratch memory.
   public func forEachBlock(_ count: Int, _ body: (_ block: Int, _ worker: Int) -> Void) {
     precondition(count >= 0 && count <= Int32.max, "\(count) blocks")
+    RunProgress.tick()
     guard let profiler, profiler.beginJob() else { return runBlocks(pool, count, body) }
     runBlocks(pool, count) { block, worker in
       let start = StepProfiler.now()

@@ -53,7 +53,10 @@ extension Compute {
     [Result](unsafeUninitializedCapacity: count) { buffer, initializedCount in
       if let results = buffer.baseAddress {
         // Each block has a place of its own.
-        forEachBlock(count) { block, _ in (results + block).initialize(to: body(block)) }
+        forEachBlock(count) { block, _ in
+          (results + block).initialize(to: body(block))
+          RunProgress.tick()
+        }
       }
       initializedCount = count
     }

@@ -90,6 +90,20 @@ public struct BaseContents: Sendable {
     return Scan(hash: tensor.hash(bytes: bytes), nonFinite: nonFinite)
   }
 
+  /// XXH64 of a block's bytes, read now.
+  func hash(_ block: Int) -> UInt64 {
+    tensors[blocks[block].tensor].hash(bytes: blocks[block].bytes)
+  }
+
+  /// Bytes in a block.
+  func byteCount(ofBlock block: Int) -> Int { blocks[block].bytes.count }
+
+  /// What a block is part of, for messages.
+  func place(_ block: Int) -> String {
+    let tensor = tensors[blocks[block].tensor]
+    return "tensor '\(tensor.name)' in \(tensor.path)"
+  }
+
   /// The error for an element that is not finite.
   public func error(_ scan: Scan, block: Int) -> ModelError? {
     let tensor = tensors[blocks[block].tensor]

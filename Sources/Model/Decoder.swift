@@ -61,6 +61,10 @@ public final class Decoder {
   /// The base's fingerprint in checkpoints.
   public var fingerprint: String { digest.text }
 
+  /// Blocks of ``contents`` that this process has read whole, with what it found.
+  private(set) var ownBlocks: [(index: Int, hash: UInt64)] = []
+  /// Weights rounded to bf16 that the processes of a node share.
+  var roundedBytes: SharedBytes?
   private(set) var parts: DecoderParts
   private(set) var embeddingHook: (any EmbeddingHook)?
   private(set) var tableHook: (any TableHook)?
@@ -138,7 +142,12 @@ public final class Decoder {
   }
 
   /// Takes the digest that threads and ranks made of ``contents`` together.
-  public func adopt(_ digest: BaseDigest) { self.digest = digest }
+  ///
+  /// - Parameter own: the blocks that this process has read, with their hashes.
+  public func adopt(_ digest: BaseDigest, own: [(index: Int, hash: UInt64)]) {
+    self.digest = digest
+    ownBlocks = own
+  }
 
   /// Keeps an object alive as long as the decoder: hooks and trained parameters hold views of memory
   /// that somebody must own.
@@ -205,7 +214,7 @@ public final class Decoder {
   ) throws(ModelError) -> WorkspacePlan {
     let rows = maximumTokens + maximumSequences * virtualTokenCount
     let positions = (maximumLength ?? maximumTokens) + virtualTokenCount + positionOffset
-    if configuration.rotary == nil && maximumLength != nil {
+    if configuration.hasLearnedPositions && maximumLength != nil {
       try checkPositions(tokens: maximumLength ?? maximumTokens)
     }
     findWhatTrains()
@@ -237,6 +246,18 @@ public final class Decoder {
     TokenBatch(
       maximumTokens: maximumTokens, maximumSequences: maximumSequences,
       virtualTokenCount: virtualTokenCount, positionOffset: positionOffset)
+  }
+
+  /// Whether the keys cached for a sequence are turned by other angles once it has more rows.
+  ///
+  /// Whoever continues it then begins anew, as transformers does for LongRoPE. Positions that grow
+  /// with each token keep cached keys as they are, there as here.
+  public func forgetsKeys(growing rows: Int, to longer: Int) -> Bool {
+    configuration.rotary.contains { scheme in
+      guard let scheme else { return false }
+      return RotaryPositions.changes(
+        scheme, from: rows + positionOffset, to: longer + positionOffset)
+    }
   }
 
   /// Checks that sequences of so many tokens fit the model's positions.

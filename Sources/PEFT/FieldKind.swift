@@ -1,4 +1,5 @@
 import JSON
+import Tensors
 
 // JSON has a nil of its own, so conditions say .some and .none here.
 
@@ -16,6 +17,8 @@ public enum FieldKind: Sendable, Hashable {
   case choice([String])
   /// A name, or `true` or `false`.
   case textOrFlag
+  /// A length of time (`DurationText`), or one of some words.
+  case duration(words: [String])
   /// A file or directory.
   case path
   /// A path, or nothing: `--resume` alone.
@@ -54,6 +57,8 @@ public enum FieldKind: Sendable, Hashable {
     case .text: "a text"
     case .textOrFlag: "a name, true or false"
     case .choice(let names): "one of \(names.joined(separator: ", "))"
+    case .duration(let words):
+      ([DurationText.expectation] + words).joined(separator: ", or ")
     case .path, .optionalPath: "a path"
     case .names: "names, separated by commas, or a regular expression"
     case .integers: "whole numbers, separated by commas"
@@ -75,6 +80,9 @@ public enum FieldKind: Sendable, Hashable {
     case .integer, .number:
       if let whole = Int(text) { return value(of: .int(whole)) }
       return Double(text).flatMap { value(of: .double($0)) }
+    case .duration(let words):
+      let isOne = words.contains(text) || DurationText.seconds(text) != nil
+      return isOne ? .some(.string(text)) : .none
     case .text, .path: return text.isEmpty ? .none : .some(.string(text))
     // A file of that name is still reached as ./newest.
     case .optionalPath: return .string(text == "newest" ? "" : text)
@@ -116,6 +124,8 @@ public enum FieldKind: Sendable, Hashable {
         $0.isFinite && $0 >= minimum && $0 <= maximum ? .some(.double($0)) : .none
       }
     case (.text, .string), (.path, .string): return value
+    case (.duration, .string(let text)): return self.value(of: text)
+    case (.duration, .int(0)): return .string("0")
     case (.optionalPath, .string(let text)): return self.value(of: text)
     case (.optionalPath, .bool(true)): return .string("")
     case (.choice(let names), .string(let name)): return names.contains(name) ? .some(value) : .none

@@ -1,11 +1,12 @@
 import Files
 import Glibc
+import Tensors
 
 /// A whole file in memory, read-only, paged in as it is touched and shared by the ranks of a node.
 ///
 /// The corresponding C function is `mmap` with `PROT_READ` and `MAP_SHARED`. A file that somebody
-/// cuts short while it is mapped kills the process (SIGBUS); nothing here can prevent that. `@safe`
-/// stands for this: the bytes stay mapped as long as the owner lives.
+/// cuts short while it is mapped ends the process (SIGBUS) with a message that names it
+/// (`MappedRanges`). `@safe` stands for this: the bytes stay mapped as long as the owner lives.
 @safe
 final class MappedFile: @unchecked Sendable {
   // Sendable: all properties are constants, and the bytes are never written.
@@ -27,6 +28,7 @@ final class MappedFile: @unchecked Sendable {
       throw .unreadable(path: path, reason: systemReason(errno))
     }
     unsafe bytes = UnsafeRawBufferPointer(start: address, count: byteCount)
+    unsafe MappedRanges.add(bytes, path: path)
     var status = stat()
     guard unsafe fstat(descriptor, &status) == 0 else {
       throw .unreadable(path: path, reason: systemReason(errno))
@@ -39,6 +41,7 @@ final class MappedFile: @unchecked Sendable {
   }
 
   deinit {
+    unsafe MappedRanges.remove(bytes)
     // The address is the one that mmap gave, and nobody holds it beyond this owner.
     unsafe munmap(UnsafeMutableRawPointer(mutating: bytes.baseAddress), bytes.count)
   }

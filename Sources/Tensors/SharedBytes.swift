@@ -62,6 +62,13 @@ public final class SharedBytes {
 
   deinit { munmap(base, max(byteCount, 1)) }
 
+  /// XXH64 of some of the bytes.
+  public func hash(_ range: Range<Int>) -> UInt64 {
+    precondition(range.lowerBound >= 0 && range.upperBound <= byteCount, "\(range) of \(byteCount)")
+    return XXH64.hash(
+      UnsafeRawBufferPointer(start: base + range.lowerBound, count: range.count))
+  }
+
   /// Lets this process read the memory and no longer write it.
   public func seal() { mprotect(base, max(byteCount, 1), PROT_READ) }
 

@@ -69,7 +69,8 @@ public enum BaseModel {
         hashes[block] = word(at: index, in: all[rank])
       }
     }
-    decoder.adopt(contents.digest(hashes: hashes))
+    decoder.adopt(
+      contents.digest(hashes: hashes), own: own.map { (index: $0, hash: hashes[$0]) })
     try compare(decoder, communicator)
   }
 

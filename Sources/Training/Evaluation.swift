@@ -56,10 +56,29 @@ public final class Evaluation {
   public func run(
     _ decoder: Decoder, batch: TokenBatch, examples: ExampleBuffer, compute: Compute
   ) throws -> Figures {
+    guard
+      let figures = try run(
+        decoder, batch: batch, examples: examples, compute: compute, isCutShort: { false })
+    else { preconditionFailure("an evaluation that nobody cut short has no end") }
+    return figures
+  }
+
+  /// The same, given up where a rank is asked to stop.
+  ///
+  /// - Parameter isCutShort: asked before each micro-batch.
+  /// - Returns: nil on all ranks where it was true on one.
+  func run(
+    _ decoder: Decoder, batch: TokenBatch, examples: ExampleBuffer, compute: Compute,
+    isCutShort: () -> Bool
+  ) throws -> Figures? {
     let all = batches.batch(step: 1)
     totals.reset()
     var firstNonFinite = Int64.max
     for index in dealer.microBatches(of: all, from: split, rank: communicator.rank) {
+      if isCutShort() {
+        totals.stopRequests = 1
+        break
+      }
       try split.load(all.microBatch(index), into: examples)
       batch.fill(from: examples)
       let sum = decoder.evaluate(Pass(batch: batch, compute: compute, isTraining: false))
@@ -68,6 +87,7 @@ public final class Evaluation {
       totals.correctTokens += Int64(sum.correctCount)
     }
     try totals.reduce(over: communicator)
+    if totals.stopRequests > 0 { return nil }
     firstNonFinite = try communicator.allReduce(firstNonFinite, .minimum)
     let counted = split.countedTokenCount
     return Figures(

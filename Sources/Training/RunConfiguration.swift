@@ -1,5 +1,6 @@
 import JSON
 import Kernels
+import Tensors
 
 /// The arithmetic that the user asks for.
 public enum PrecisionChoice: String, Sendable, CaseIterable {
@@ -122,6 +123,14 @@ public struct RunConfiguration: Sendable {
   public let loadsBestModelAtEnd: Bool
   /// Evaluations without progress after which the run stops; 0 = never.
   public let earlyStoppingPatience: Int
+  /// When the run stops with a checkpoint; nil: when it is done.
+  public let timeLimit: TimeLimit?
+  /// Seconds without progress after which the job ends; 0 = never.
+  public let stallSeconds: Double
+  /// Updates in a row that may be skipped for numbers that are not finite.
+  public let maxSkippedSteps: Int
+  /// Settings that a resumed run may have otherwise than its checkpoint.
+  public let allowedChanges: Set<String>
   /// Steps to profile; 0 = none.
   public let profiledSteps: Int
   /// Whether every rank logs.
@@ -173,6 +182,13 @@ public struct RunConfiguration: Sendable {
     saveTotalLimit = integer("save_total_limit")
     loadsBestModelAtEnd = flag("load_best_model_at_end")
     earlyStoppingPatience = integer("early_stopping_patience")
+    timeLimit = path("time_limit").flatMap(TimeLimit.init)
+    stallSeconds = path("stall_timeout").flatMap(DurationText.seconds) ?? 0
+    maxSkippedSteps = integer("max_skipped_steps")
+    allowedChanges = Set(
+      (settings["allow_changed"]?.array ?? []).compactMap(\.string).map {
+        String($0.drop { $0 == "-" }).replacing("-", with: "_")
+      })
     profiledSteps = integer("profile")
     logsAllRanks = flag("log_all_ranks")
     try checkConsistency()
@@ -201,6 +217,15 @@ public struct RunConfiguration: Sendable {
       throw .conflict(
         "An adapter brings its own configuration; --peft-config gives another",
         remedy: "Give one of them")
+    }
+    for key in allowedChanges.sorted() {
+      guard let option = RunOption.named(key), option.resumption == .allowable else {
+        throw .conflict(
+          "--allow-changed names '\(key)', which is no setting that may change",
+          remedy:
+            "Those are \(RunOption.all.filter { $0.resumption == .allowable && $0.group == .run }.map(\.key).joined(separator: ", "))"
+        )
+      }
     }
     if earlyStoppingPatience > 0 && evalSteps == 0 {
       throw .conflict(

@@ -17,7 +17,7 @@ extension RunOption {
         keys: [
           "model", "data", "output_dir", "method", "global_batch_size", "micro_batch_size",
           "max_length", "learning_rate", "num_epochs", "max_steps", "adapter", "resume", "seed",
-          "precision", "threads", "eval_steps", "save_steps",
+          "precision", "threads", "eval_steps", "save_steps", "time_limit",
         ]),
       Section(
         title: "Optimiser and schedule",
@@ -31,6 +31,9 @@ extension RunOption {
           "logging_steps", "save_total_limit", "load_best_model_at_end",
           "early_stopping_patience", "profile", "log_all_ranks",
         ]),
+      Section(
+        title: "When something goes wrong",
+        keys: ["stall_timeout", "max_skipped_steps", "allow_changed"]),
     ]
     let named = Set(sections.flatMap(\.keys))
     let others = all.filter { $0.group == .run && !named.contains($0.key) }.map(\.key)

@@ -19,7 +19,8 @@ extension RunOption {
 
   private static let run: [RunOption] = [
     RunOption("model", .path, "DIR", "Hugging Face model directory (default: the demo base)"),
-    RunOption("data", .path, "FILE", "HDF5 dataset (default: the demo task)"),
+    RunOption(
+      "data", .path, "FILE", "HDF5 dataset (default: the demo task)", resumption: .allowable),
     RunOption(
       "output_dir", .path, "DIR", "everything that the run writes (default: runs/METHOD-TIME)"),
     RunOption(
@@ -37,14 +38,14 @@ extension RunOption {
     ),
     RunOption(
       "global_batch_size", .integer(minimum: 1), default: 8, "N",
-      "sequences in one optimiser step, over all ranks together", resumption: .mustMatch),
+      "sequences in one optimiser step, over all ranks together", resumption: .allowable),
     RunOption(
       "micro_batch_size", .integer(minimum: 1), default: 1, "N",
-      "sequences in one forward and backward", resumption: .mustMatch),
+      "sequences in one forward and backward", resumption: .allowable),
     RunOption(
       "max_length", .integer(minimum: 2), "N",
       "cut longer examples to this many tokens (default: the model's positions)",
-      resumption: .mustMatch),
+      resumption: .allowable),
     RunOption(
       "num_epochs", .number(minimum: 0, maximum: .infinity), default: 1, "X",
       "passes over the data", resumption: .warns),
@@ -55,41 +56,41 @@ extension RunOption {
       resumption: .mustMatch),
     RunOption(
       "learning_rate", .number(minimum: 0, maximum: .infinity), default: 2e-4, "X",
-      "peak learning rate", resumption: .mustMatch),
+      "peak learning rate", resumption: .allowable),
     RunOption(
       "adam_beta1", .number(minimum: 0, maximum: 1), default: 0.9, "X",
-      "decay of the gradient's average", resumption: .mustMatch),
+      "decay of the gradient's average", resumption: .allowable),
     RunOption(
       "adam_beta2", .number(minimum: 0, maximum: 1), default: 0.999, "X",
-      "decay of the squared gradient's average", resumption: .mustMatch),
+      "decay of the squared gradient's average", resumption: .allowable),
     RunOption(
       "adam_epsilon", .number(minimum: 0, maximum: .infinity), default: 1e-8, "X",
-      "added to AdamW's denominator", resumption: .mustMatch),
+      "added to AdamW's denominator", resumption: .allowable),
     RunOption(
       "weight_decay", .number(minimum: 0, maximum: .infinity), default: 0.0, "X",
-      "decoupled weight decay", resumption: .mustMatch),
+      "decoupled weight decay", resumption: .allowable),
     RunOption(
       "max_grad_norm", .number(minimum: 0, maximum: .infinity), default: 1.0, "X",
-      "clip the gradient's global norm; 0 = do not", resumption: .mustMatch),
+      "clip the gradient's global norm; 0 = do not", resumption: .allowable),
     RunOption(
       "lr_scheduler_type", .choice(schedules), default: "linear", "NAME",
-      schedules.joined(separator: ", "), resumption: .mustMatch),
+      schedules.joined(separator: ", "), resumption: .allowable),
     RunOption(
       "warmup_steps", .integer(minimum: 0), default: 0, "N", "steps of rising learning rate",
-      resumption: .mustMatch),
+      resumption: .allowable),
     RunOption(
       "warmup_ratio", .number(minimum: 0, maximum: 1), default: 0.0, "X",
-      "the same as a share of all steps, rounded up", resumption: .mustMatch),
+      "the same as a share of all steps, rounded up", resumption: .allowable),
     RunOption(
       "seed", .integer(minimum: 0, maximum: .max), default: 42, "N",
       "everything random follows from it",
-      resumption: .mustMatch),
+      resumption: .allowable),
     RunOption(
       "no_shuffle", .flag, default: false, "", "take examples in file order, epoch after epoch",
-      resumption: .mustMatch),
+      resumption: .allowable),
     RunOption(
       "precision", .choice(precisions), default: "auto", "P",
-      "arithmetic of the frozen base: f32, bf16, or auto", resumption: .mustMatch),
+      "arithmetic of the frozen base: f32, bf16, or auto", resumption: .allowable),
     RunOption(
       "threads", .integer(minimum: 1, maximum: ProcessorShare.mostThreads), "N",
       "compute threads of a rank (default: cores allowed / local ranks)"),
@@ -120,6 +121,19 @@ extension RunOption {
     RunOption(
       "early_stopping_patience", .integer(minimum: 0), default: 0, "N",
       "stop after so many evaluations without a better eval_loss; 0 = never"),
+    RunOption(
+      "time_limit", .duration(words: ["auto"]), "DURATION",
+      "stop with a checkpoint before so much time is over (3h50m; auto: the end that Slurm gave the job)"
+    ),
+    RunOption(
+      "stall_timeout", .duration(words: []), default: "10m", "DURATION",
+      "end the job when a rank makes no progress for so long; 0 = never"),
+    RunOption(
+      "max_skipped_steps", .integer(minimum: 0), default: 10, "N",
+      "updates in a row that may be skipped for numbers that are not finite"),
+    RunOption(
+      "allow_changed", .names, "KEY,…",
+      "settings that a resumed run may have otherwise than its checkpoint, such as learning_rate"),
     RunOption(
       "profile", .integer(minimum: 0), default: 0, "STEPS",
       "time the parts of so many steps (3 without STEPS): a table, and profile.json for Perfetto"),

@@ -24,7 +24,9 @@ public struct RunOption: Sendable {
     case free
     /// The run goes on and says what changes.
     case warns
-    /// The run is refused: it would not be the same run.
+    /// The run is refused unless the change is asked for by name: it would not be the same run.
+    case allowable
+    /// The run is refused: its state would not fit.
     case mustMatch
   }
 

@@ -12,6 +12,12 @@ struct RunStart {
   let completedSteps: Int
   /// The best evaluation of earlier starts.
   let best: BestSoFar
+  /// What earlier starts learnt of how sound the run is.
+  let health: RunHealth
+  /// Whether the last start was stopped within the evaluation after its last step.
+  let owesEvaluation: Bool
+  /// The checkpoint to go on from; nil for a fresh start.
+  let path: String?
 
   /// Finds the checkpoint that the configuration asks for on rank 0, and reads it on all ranks.
   ///
@@ -25,17 +31,27 @@ struct RunStart {
       let path = try Self.checkpoint(
         configuration.resume, outputPath: outputPath, communicator: communicator, logger: logger)
     else {
-      (completedSteps, best) = (0, BestSoFar())
+      (completedSteps, best, health, owesEvaluation) = (0, BestSoFar(), RunHealth(), false)
+      self.path = nil
       return
     }
+    self.path = path
     let checkpoint = try communicator.together {
       let checkpoint = try StoredCheckpoint(path: path)
       try restore(checkpoint)
       return checkpoint
     }
     completedSteps = checkpoint.reader.metadata.step
-    best = BestSoFar(stored: checkpoint.configuration["training_state"])
-    logger.notice("resuming from \(path) after step \(completedSteps)")
+    let state = checkpoint.configuration["training_state"]
+    best = BestSoFar(stored: state)
+    health = RunHealth(stored: state, step: completedSteps)
+    owesEvaluation = state?["owes_evaluation"]?.bool ?? false
+    let before = state?["world_size"]?.int ?? communicator.worldSize
+    let ranks =
+      before == communicator.worldSize
+      ? ""
+      : ", on \(communicator.worldSize) rank\(communicator.worldSize == 1 ? "" : "s") in place of \(before): the results are the same"
+    logger.notice("resuming from \(path) after step \(completedSteps)\(ranks)")
   }
 
   /// The checkpoint to go on from; nil where the run starts afresh.
@@ -64,18 +80,25 @@ struct RunStart {
 extension StoredCheckpoint {
   /// Refuses to go on from a checkpoint of another run, by what would change the result.
   ///
-  /// - Parameter resolved: the settings of this run.
+  /// - Parameters:
+  ///   - resolved: the settings of this run.
+  ///   - allowed: keys of settings that may differ.
   func checkResumption(
     decoder: Decoder, method: any PEFTMethod, dataset: TokenDataset,
-    resolved: [String: JSONValue], logger: Logger
+    resolved: [String: JSONValue], allowed: Set<String>, logger: Logger
   ) throws(TrainingError) {
     let metadata = reader.metadata
-    func check(_ what: String, _ stored: String, _ given: String) throws(TrainingError) {
-      if stored != given {
-        throw .resumeMismatch(path: reader.path, what: what, stored: stored, given: given)
+    func check(
+      _ what: String, _ stored: String, _ given: String, key: String? = nil
+    ) throws(TrainingError) {
+      if stored == given { return }
+      guard let key, allowed.contains(key) else {
+        throw .resumeMismatch(
+          path: reader.path, what: what, stored: stored, given: given, key: key)
       }
+      logger.warning("\(what) was \(stored) and is now \(given), as --allow-changed says")
     }
-    try check("the method", metadata.method, method.name)
+    try check("method", metadata.method, method.name)
     if BaseDigest.isSampled(metadata.baseFingerprint) {
       logger.warning(
         "\(reader.path) is of an earlier version, whose fingerprint of the base samples 1,024 words of each tensor: a base that differs elsewhere is not noticed"
@@ -85,14 +108,17 @@ extension StoredCheckpoint {
     } else {
       try check("the base (fingerprint)", metadata.baseFingerprint, decoder.fingerprint)
     }
-    try check("the dataset (fingerprint)", metadata.datasetFingerprint, dataset.fingerprint)
+    try check(
+      "the dataset (fingerprint)", metadata.datasetFingerprint, dataset.fingerprint, key: "data")
     func text(_ value: JSONValue?) -> String { value?.text() ?? "unset" }
     for option in RunOption.all where option.group == .run {
       let (stored, given) = (configuration[option.key], resolved[option.key])
-      if text(stored) == text(given) { continue }
+      // The dataset is known by its content, wherever it lies.
+      if text(stored) == text(given) || option.key == "data" { continue }
       switch option.resumption {
       case .free: continue
       case .mustMatch: try check(option.key, text(stored), text(given))
+      case .allowable: try check(option.key, text(stored), text(given), key: option.key)
       case .warns:
         logger.warning(
           "\(option.key) was \(text(stored)) and is now \(text(given)): the learning rate's course changes"

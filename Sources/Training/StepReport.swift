@@ -23,6 +23,10 @@ public struct StepReport: Sendable {
 
   /// Whether any rank was asked to stop before the reduction of this step.
   public var isStopRequested = false
+  /// Whether the step was given up on all ranks, because one was asked to stop: nothing has changed.
+  public var isCutShort = false
+  /// Whether the update was skipped, for a loss or gradient that is not finite.
+  public var isSkipped = false
 
   /// Counts a global batch's tokens, which every rank knows from the dataset, and what they need.
   init(_ batch: GlobalBatch, of split: TokenSplit, arithmetic: DecoderArithmetic) {

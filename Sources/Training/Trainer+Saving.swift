@@ -6,13 +6,19 @@ import Tensors
 
 extension Trainer {
   /// Evaluates the validation split, writes the line, and remembers whether it was the best.
-  func evaluateAndCompare(step: Int) throws {
-    guard let validation else { return }
+  ///
+  /// - Returns: false on all ranks where one was asked to stop before the end.
+  func evaluateAndCompare(step: Int) throws -> Bool {
+    guard let validation else { return true }
+    RunProgress.enter(.evaluation, step: step)
     let clock = ContinuousClock()
     let start = clock.now
     let figures = try between(.evaluation) {
-      try validation.run(run.decoder, batch: batch, examples: examples, compute: run.compute)
+      try validation.run(
+        run.decoder, batch: batch, examples: examples, compute: run.compute,
+        isCutShort: { isTimeToStop })
     }
+    guard let figures else { return false }
     let seconds = (clock.now - start) / .seconds(1)
     best.take(loss: figures.loss, step: step)
     let (loss, perplexity) = (figures.loss, figures.perplexity)
@@ -28,6 +34,7 @@ extension Trainer {
     ])
     // The best step must still be there at the end, whatever the rotation removes.
     if run.configuration.loadsBestModelAtEnd && best.step == step { try save(step: step) }
+    return true
   }
 
   /// Whether the evaluation loss has not fallen for as long as the configuration allows.
@@ -40,7 +47,17 @@ extension Trainer {
   func save(step: Int) throws {
     if lastSavedStep == step { return }
     lastSavedStep = step
-    try between(.checkpoint) { try write(step: step) }
+    let start = ContinuousClock.now
+    RunProgress.enter(.saving, step: step)
+    // A checkpoint is worth what the base is worth that it was computed with.
+    try between(.checkpoint) {
+      try baseGuard.verify(step: step)
+      try write(step: step)
+    }
+    health.didSave(step: step)
+    let seconds = (ContinuousClock.now - start) / .seconds(1)
+    savingSeconds += seconds
+    run.clock?.add(saving: seconds)
   }
 
   private func write(step: Int) throws {
@@ -52,7 +69,9 @@ extension Trainer {
       // A method that prunes says in its configuration what is left.
       let export = run.attached.method.export(baseName: run.basePath)
       configuration["adapter_config"] = export?.configuration
-      var kept = best.stored
+      var kept = best.stored.merging(health.stored) { $1 }
+      kept["owes_evaluation"] = owesEvaluation ? true : nil
+      kept["world_size"] = .int(run.communicator.worldSize)
       kept["export_notes"] = .array(export?.notes.map { .string($0) } ?? [])
       configuration["training_state"] = .object(kept)
       let metadata = CheckpointMetadata(
@@ -64,11 +83,11 @@ extension Trainer {
       let contents = CheckpointContents(
         metadata: metadata, method: run.attached.method, arena: run.attached.arena,
         optimizer: run.optimizer, storage: &storage)
-      let protected = run.configuration.loadsBestModelAtEnd ? best.step : nil
+      let bestStep = run.configuration.loadsBestModelAtEnd ? best.step : nil
       let path = try withExtendedLifetime(storage) {
         try output.checkpoints.save(
           contents, keeping: run.configuration.saveTotalLimit,
-          protecting: Set([protected].compactMap(\.self)))
+          protecting: Set([bestStep, health.lastGood].compactMap(\.self)))
       }
       run.logger.info("saved \(path)")
     }
@@ -98,7 +117,10 @@ extension Trainer {
       "tokens_per_second": .double(throughput.whole.tokensPerSecond),
       "useful_flops_per_second": .double(throughput.whole.operationsPerSecond),
       "share_of_peak": .double(throughput.share(throughput.whole)),
+      "saving_seconds": .double(savingSeconds),
+      "verifying_seconds": .double(baseGuard.seconds),
     ])
+    try writeReport()
   }
 
   private func outcome(
@@ -136,6 +158,7 @@ extension Trainer {
       exportedStep = best
     }
     let path = run.outputPath + "/adapter"
+    RunProgress.enter(.publishing)
     try run.communicator.together {
       guard run.output != nil else { return }
       if let export = run.attached.method.export(baseName: run.basePath) {

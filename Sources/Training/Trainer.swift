@@ -7,6 +7,7 @@
 
 import DataParallel
 import Datasets
+import Files
 import Kernels
 import Model
 import PEFT
@@ -39,6 +40,8 @@ public final class Trainer {
   /// How fast the steps are.
   var throughput: Throughput
   let arithmetic: DecoderArithmetic
+  /// Tokens of the longest example.
+  let maximumLength: Int
   package let memoryPlan: MemoryPlan
   let profile: RunProfile?
   /// The best evaluation, of earlier starts too.
@@ -46,6 +49,13 @@ public final class Trainer {
   /// Seconds of each step of this start.
   var stepSeconds: [Double] = []
   var lastSavedStep: Int?
+  /// Whether the run stops within the evaluation after its last step.
+  var owesEvaluation = false
+  /// Seconds that went into checkpoints.
+  var savingSeconds = 0.0
+  /// Skipped updates, and which checkpoint is good.
+  var health: RunHealth
+  let baseGuard: BaseGuard
   /// Called at the end of each step, before what is due after it: for measuring from outside.
   public var didEndStep: ((_ step: Int) -> Void)?
 
@@ -54,7 +64,7 @@ public final class Trainer {
   /// - Parameter step: the step's number, from 1.
   /// - Returns: figures of the step, equal on all ranks.
   /// - Throws: where MPI or a file fails, and on all ranks `MPIError.ranksDiffer` where their states
-  ///   do and `TrainingError.nonFiniteGradient`.
+  ///   do and `TrainingError.diverged`.
   func step(_ step: Int) throws -> StepReport {
     let (arena, method, compute) = (run.attached.arena, run.attached.method, run.compute)
     var context = StepContext(
@@ -63,15 +73,24 @@ public final class Trainer {
     let globalBatch = run.schedule.batch(step: step)
     var report = StepReport(globalBatch, of: run.dataset.train, arithmetic: arithmetic)
     report.learningRate = learningRates.learningRate(step: step)
-    tokensSeen += report.tokens
-    guard report.countedTokens > 0 else { return report }
+    guard report.countedTokens > 0 else {
+      tokensSeen += report.tokens
+      return report
+    }
+    RunProgress.enter(.gradients, step: step)
     let bytesBefore = run.communicator.reducedBytes
 
     compute.part(.method) { method.prepareStep(context) }
     totals.reset()
     let mine = dealer.microBatches(
       of: globalBatch, from: run.dataset.train, rank: run.communicator.rank)
+    var firstNonFinite: Int?
     for index in mine {
+      // A rank that is asked to stop goes to the reduction at once, where all learn of it.
+      if isTimeToStop {
+        report.isCutShort = true
+        break
+      }
       try compute.part(.dataLoading) {
         try run.dataset.train.load(globalBatch.microBatch(index), into: examples)
         batch.fill(from: examples)
@@ -81,36 +100,54 @@ public final class Trainer {
       let pass = Pass(
         batch: batch, compute: compute,
         random: random.substream(UInt64(step)).substream(UInt64(index)), isTraining: true)
-      totals.loss.add(run.decoder.forwardBackward(pass).loss)
+      let loss = run.decoder.forwardBackward(pass).loss
+      totals.loss.add(loss)
       compute.part(.reduction) { reducer.accumulate(arena) }
+      if firstNonFinite == nil, !loss.isFinite || reducer.hasNonFinite { firstNonFinite = index }
     }
     if run.communicator.worldSize > 1 {
       // What the last update left and this step's passes used.
       totals.stateHash = compute.part(.reduction) { state.hash() }
     }
+    RunProgress.enter(.reduction)
     try waitForRanks()
 
     // Gradients and losses are sums over tokens; the division comes last, once, and exactly alike.
     let scale = 1 / Double(report.countedTokens)
     arena.clearDerivedGradients()
     let reduction = try compute.part(.reduction) {
-      let summary = try reducer.finish(into: arena, scale: scale)
-      totals.stopRequests = StopRequest.isMade ? 1 : 0
+      let summary = try reducer.finish(
+        into: arena, scale: scale, isCutShort: report.isCutShort)
+      if summary.isCutShort { return summary }
+      totals.stopRequests = isTimeToStop ? 1 : 0
       try totals.reduce(over: run.communicator)
       return summary
     }
+    report.isCutShort = reduction.isCutShort
+    if report.isCutShort { return report }
+    tokensSeen += report.tokens
     report.loss = totals.loss.value * scale
     report.isStopRequested = totals.stopRequests > 0
     report.reducedBytes = run.communicator.reducedBytes - bytesBefore
     if !totals.statesAgree { throw try state.difference("before the update of step \(step)") }
-    if let index = reduction.nonFiniteTensor {
-      throw TrainingError.nonFiniteGradient(tensor: arena.slots[index].name, step: step)
+    RunProgress.enter(.update)
+    if reduction.nonFiniteTensor != nil || !report.loss.isFinite {
+      try skip(
+        &report, globalBatch, firstNonFinite,
+        tensor: reduction.nonFiniteTensor.map { arena.slots[$0].name })
+      return report
     }
     compute.part(.method) { method.didReduceGradients(context) }
+    report.gradientNorm = compute.part(.optimizer) { GradientClipping.norm(arena, on: compute) }
+    if !report.gradientNorm.isFinite {
+      // Finite gradients can have a sum that no float holds.
+      try skip(&report, globalBatch, nil, tensor: nil)
+      return report
+    }
+    health.take(gradientNorm: report.gradientNorm)
 
     updateCount += 1
     compute.part(.optimizer) {
-      report.gradientNorm = GradientClipping.norm(arena, on: compute)
       let clip = GradientClipping.factor(
         norm: report.gradientNorm, limit: run.configuration.maxGradientNorm)
       run.optimizer.update(
@@ -129,15 +166,21 @@ public final class Trainer {
     let configuration = run.configuration
     let clock = ContinuousClock()
     let start = clock.now
-    var status = RunOutcome.Status.completed
     var step = run.start.completedSteps
     stepSeconds.reserveCapacity(min(learningRates.totalSteps - step, 1 << 20))
+    if run.start.owesEvaluation {
+      let ending = try conclude(step, evaluates: run.dataset.validation != nil, saves: false)
+      if let ending { return try end(ending, step: step, duration: clock.now - start) }
+    }
     while step < learningRates.totalSteps {
       step += 1
       let began = clock.now
       profile?.begin(step: step)
       let report = try self.step(step)
       profile?.end()
+      if report.isCutShort {
+        return try end(.stoppedOnRequest, step: step - 1, duration: clock.now - start)
+      }
       let seconds = (clock.now - began) / .seconds(1)
       throughput.add(report, seconds: seconds)
       stepSeconds.append(seconds)
@@ -145,26 +188,46 @@ public final class Trainer {
 
       let isLast = step == learningRates.totalSteps
       if report.isStopRequested && !isLast {
-        try verifyState(step: step)
-        return try stop(step: step, duration: clock.now - start)
+        return try end(.stoppedOnRequest, step: step, duration: clock.now - start)
       }
       if isLast || isDue(configuration.loggingSteps, step) || report.countedTokens == 0 {
         try log(report)
       }
-      let evaluates =
-        run.dataset.validation != nil && (isLast || isDue(configuration.evalSteps, step))
-      if isLast || evaluates || isDue(configuration.saveSteps, step) {
-        try verifyState(step: step)
-      }
-      if evaluates { try evaluateAndCompare(step: step) }
-      let isStopping = shouldStopEarly && !isLast
-      if isLast || isStopping || isDue(configuration.saveSteps, step) { try save(step: step) }
-      if isStopping {
-        status = .stoppedEarly
-        break
-      }
+      let ending = try conclude(
+        step,
+        evaluates: run.dataset.validation != nil
+          && (isLast || isDue(configuration.evalSteps, step)),
+        saves: isDue(configuration.saveSteps, step))
+      if let ending { return try end(ending, step: step, duration: clock.now - start) }
     }
-    return try finish(status, step: step, duration: clock.now - start)
+    return try end(.completed, step: step, duration: clock.now - start)
+  }
+
+  /// What is due after a step.
+  ///
+  /// - Returns: how the run ends here; nil where it goes on.
+  private func conclude(
+    _ step: Int, evaluates: Bool, saves: Bool
+  ) throws -> RunOutcome.Status? {
+    let isLast = step == learningRates.totalSteps
+    if isLast || evaluates || saves { try verifyState(step: step) }
+    if evaluates {
+      owesEvaluation = try !evaluateAndCompare(step: step)
+      if owesEvaluation { return .stoppedOnRequest }
+    }
+    let isStopping = shouldStopEarly && !isLast
+    if isLast || isStopping || saves { try save(step: step) }
+    return isStopping ? .stoppedEarly : isLast ? .completed : nil
+  }
+
+  private func end(
+    _ status: RunOutcome.Status, step: Int, duration: Duration
+  ) throws -> RunOutcome {
+    guard status == .stoppedOnRequest else {
+      return try finish(status, step: step, duration: duration)
+    }
+    try verifyState(step: step)
+    return try stop(step: step, duration: duration)
   }
 
   /// Compares what this step's update left, before it is evaluated, saved or published.
@@ -189,6 +252,7 @@ public final class Trainer {
       configuration.microBatchSize, splits.map(\.exampleCount).max() ?? 1)
     let tokens = splits.map { $0.maximumTokenCount(ofExamples: sequences) }.max() ?? 0
     let length = splits.map { $0.maximumTokenCount(ofExamples: 1) }.max() ?? 0
+    maximumLength = length
     let decoder = run.decoder
     // Before the workspace is there, which takes the memory that measuring gives back.
     throughput = Throughput(peak: try run.measurePeak())
@@ -211,6 +275,8 @@ public final class Trainer {
       arena: run.attached.arena, optimizer: run.optimizer, method: run.attached.method,
       communicator: run.communicator, compute: run.compute)
     best = run.start.best
+    health = run.start.health.separate
+    baseGuard = BaseGuard(run.decoder, communicator: run.communicator, compute: run.compute)
     memoryPlan = MemoryPlan(
       run, workspaceBytes: plan.byteCount, reducerBytes: reducer.byteCount)
     metrics = try run.communicator.together {
@@ -218,7 +284,8 @@ public final class Trainer {
         try output.write(RunSettings.yaml(run.resolved), to: output.configurationPath)
         return try MetricsWriter(
           path: output.metricsPath,
-          resumingAfter: run.start.completedSteps > 0 ? run.start.completedSteps : nil)
+          resumingAfter: run.start.completedSteps > 0 ? run.start.completedSteps : nil,
+          eventDirectory: output.eventDirectory)
       }
     }
     validation = run.dataset.validation.map {
@@ -232,6 +299,12 @@ public final class Trainer {
         totalSteps: learningRates.totalSteps, arithmetic: arithmetic, compute: run.compute,
         communicator: run.communicator)
     countCompletedSteps()
+    if !run.start.owesEvaluation, let path = run.start.path, let output = run.output,
+      OutputPlace.isSame(path, output.checkpoints.path(step: run.start.completedSteps))
+    {
+      // It is there already; a stop before the next step need not write it again.
+      lastSavedStep = run.start.completedSteps
+    }
     try state.verify("before step \(run.start.completedSteps + 1)")
     try begin()
   }
@@ -244,6 +317,7 @@ public final class Trainer {
       tokensSeen += report.tokens
       updateCount += report.countedTokens > 0 ? 1 : 0
     }
+    updateCount -= health.skipped
   }
 }
 

@@ -9,9 +9,11 @@ public enum TrainingError: ClassifiedError {
   /// Another process writes to the output directory.
   case outputLocked(path: String)
   /// The checkpoint belongs to another run.
-  case resumeMismatch(path: String, what: String, stored: String, given: String)
-  /// A gradient is NaN or infinite.
-  case nonFiniteGradient(tensor: String, step: Int)
+  case resumeMismatch(path: String, what: String, stored: String, given: String, key: String?)
+  /// Too many updates in a row had a loss or gradient that is not finite.
+  case diverged(steps: ClosedRange<Int>, cause: String, remedy: String)
+  /// The base's bytes changed while the run used them.
+  case baseChanged(place: String, since: Int)
   /// The dataset was made with a tokenizer that is not the model's.
   case otherTokenizer(data: String, found: Int, tokenizer: String, size: Int)
   /// A dataset was made with a tokenizer of other tokens.
@@ -28,7 +30,7 @@ public enum TrainingError: ClassifiedError {
     switch self {
     case .outputInUse, .outputLocked: .output
     case .noAdapter, .otherTokenizer, .otherTokens: .input
-    case .nonFiniteGradient, .nonFiniteEvaluation, .mergeDiffers: .failure
+    case .diverged, .nonFiniteEvaluation, .mergeDiffers, .baseChanged: .failure
     case .resumeMismatch, .methodMismatch: .usage
     }
   }
@@ -44,12 +46,20 @@ public enum TrainingError: ClassifiedError {
         + "--adapter \(path) --output-dir DIR' makes a model directory of it."
     case .outputLocked(let path):
       "Another run is writing to \(path). Wait for it, or give another --output-dir."
-    case .resumeMismatch(let path, let what, let stored, let given):
+    case .resumeMismatch(let path, let what, let stored, let given, let key):
       "Cannot resume from \(path): it was trained with \(what) \(stored), this run has \(given). Use "
-        + "the same, or start a new run (with --adapter \(path) to begin from these weights)."
-    case .nonFiniteGradient(let tensor, let step):
-      "The gradient of '\(tensor)' is not finite in step \(step). Lower --learning-rate, raise "
-        + "--warmup-steps, or resume from the last checkpoint with other data."
+        + "the same, "
+        + (key.map { "or go on with the change by --allow-changed \($0), " } ?? "")
+        + "or start a new run (with --adapter \(path) to begin from these weights)."
+    case .diverged(let steps, let cause, let remedy):
+      "The updates of steps \(steps.lowerBound) to \(steps.upperBound) were skipped, more in a row than "
+        + "--max-skipped-steps lets pass. The last one: \(cause). \(remedy)"
+    case .baseChanged(let place, let since):
+      "The base changed while it was used: \(place) no longer has the bytes of the start, which it "
+        + "had when it was last read, \(since == 0 ? "before step 1" : "after step \(since)"). Restore the file or "
+        + "leave the node whose memory is at fault, and go on from "
+        + (since == 0
+          ? "the beginning." : "a checkpoint of step \(since) or earlier (--resume PATH).")
     case .otherTokenizer(let data, let found, let tokenizer, let size):
       "\(data) was made with another tokenizer, of \(found) ids; \(tokenizer) has \(size). Make the "
         + "dataset again with the model's own tokenizer ('swift-peft-train prepare --model DIR …')."

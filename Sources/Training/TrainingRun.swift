@@ -47,6 +47,7 @@ public final class TrainingRun {
   public let logger: Logger
 
   let output: OutputDirectory?  // on rank 0
+  var clock: RunClock?  // on rank 0, where there is a limit
   let resolved: [String: JSONValue]
   let basePath: String
   /// The cores of this rank.
@@ -66,10 +67,11 @@ public final class TrainingRun {
   /// - Parameters:
   ///   - model: base model directory.
   ///   - data: dataset file.
+  ///   - writes: whether there is an output directory; without one nothing is kept.
   /// - Throws: the error of the lowest rank that failed, on all ranks.
   public init(
     _ configuration: RunConfiguration, model: String, data: String, communicator: Communicator,
-    logger: Logger
+    logger: Logger, writes: Bool = true
   ) throws {
     self.configuration = configuration
     self.communicator = communicator
@@ -79,6 +81,14 @@ public final class TrainingRun {
     try RankAgreement.program(communicator)
     let share = try ProcessorShare(communicator: communicator)
     processors = share
+    try communicator.watch(timeout: configuration.stallSeconds)
+    RunProgress.enter(.opening, step: 0)
+    clock = try communicator.together {
+      communicator.rank == 0
+        ? try configuration.timeLimit.map {
+          try RunClock($0, environment: ProcessInfo.processInfo.environment)
+        } : nil
+    }
     let isBound: Bool
     (compute, isBound) = try communicator.together {
       try share.compute(
@@ -92,6 +102,7 @@ public final class TrainingRun {
       model, precision: configuration.precision, communicator: communicator, on: compute,
       needsDigest: true)
     self.decoder = decoder
+    try communicator.agreeToGoOn()
     attached = try communicator.together {
       try AttachedMethod(
         AdapterSource(configuration).tokenizingPrompt(model: model), decoder: decoder,
@@ -129,7 +140,7 @@ public final class TrainingRun {
     try attached.agree(among: communicator)
 
     // Only rank 0 names and makes the directory; the others may not even see its file system.
-    let isWriter = communicator.rank == 0
+    let isWriter = communicator.rank == 0 && writes
     let path =
       configuration.outputDirectory ?? OutputDirectory.defaultPath(method: attached.method.name)
     outputPath = try communicator.broadcast(OutputPlace.withoutSlashes(path), from: 0)
@@ -137,16 +148,38 @@ public final class TrainingRun {
       isWriter
         ? try OutputDirectory(path: path, mayContinue: configuration.resume != .no) : nil
     }
+    try communicator.agreeToGoOn()
     start = try RunStart(
       configuration, outputPath: outputPath, communicator: communicator, logger: logger
     ) { [attached, dataset, optimizer, resolved] checkpoint in
       try checkpoint.checkResumption(
         decoder: decoder, method: attached.method, dataset: dataset, resolved: resolved,
-        logger: logger)
+        allowed: configuration.allowedChanges, logger: logger)
       try checkpoint.restore(
         method: attached.method, arena: attached.arena, optimizer: optimizer)
     }
+    try setAside()
     logOpening(processors: share, isBound: isBound)
+  }
+
+  /// Where the run goes on from an earlier checkpoint than its newest, takes those after it out of the
+  /// way: else the next `--resume` would go on from what was left.
+  private func setAside() throws {
+    guard case .checkpoint = configuration.resume else { return }
+    let later = try communicator.together { () throws -> [Int] in
+      guard let output else { return [] }
+      let directory = output.checkpoints
+      guard try directory.steps().contains(start.completedSteps),
+        start.path.map({ OutputPlace.isSame($0, directory.path(step: start.completedSteps)) })
+          ?? false
+      else { return [] }
+      return try directory.supersede(after: start.completedSteps)
+    }
+    if let last = later.last {
+      logger.warning(
+        "\(later.count) checkpoint\(later.count == 1 ? "" : "s") up to step \(last) lie after the one to go on from: renamed to end in \(CheckpointDirectory.supersededSuffix)"
+      )
+    }
   }
 
   private static func dataset(
@@ -208,6 +241,8 @@ extension RunConfiguration {
     values["output_dir"] = nil
     values["resume"] = nil
     values["profile"] = nil
+    values["allow_changed"] = nil
+    values["time_limit"] = nil
     if self.model != nil { values["model"] = absolute(model) }
     if self.data != nil { values["data"] = absolute(data) }
     if let adapter { values["adapter"] = absolute(adapter) }

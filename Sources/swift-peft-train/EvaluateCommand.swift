@@ -7,6 +7,7 @@ import JSON
 import Kernels
 import Logging
 import Model
+import Tensors
 import Training
 
 /// `evaluate`: the loss of a base, with or without an adapter, on a split of a dataset.
@@ -33,6 +34,8 @@ struct EvaluateCommand: ParsableCommand {
         "model": model.model, "adapter": model.adapter ?? "none", "data": data,
         "split": split.rawValue, "precision": model.precision.rawValue, "generate": "\(generate)",
       ])
+      try communicator.watch(timeout: 600)
+      RunProgress.enter(.opening)
       try RankAgreement.program(communicator)
       let share = try ProcessorShare(communicator: communicator)
       let compute = try model.compute(share, communicator)

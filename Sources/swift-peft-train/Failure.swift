@@ -1,6 +1,7 @@
 import ArgumentParser
 import DataParallel
 import Foundation
+import Glibc
 import Tensors
 
 /// Errors on their way out: what is printed, and with which status the program ends.
@@ -26,6 +27,8 @@ enum Failure {
   /// Under a launcher all ranks come here with the same error, and rank 0 alone speaks: the others
   /// give it time, since a launcher ends all of them when the first ends.
   static func report(_ error: any Error) -> Int32 {
+    // What fails while a signal takes outputs away is the signal's doing, and its status counts.
+    while StopRequest.isEnding { Thread.sleep(forTimeInterval: 1) }
     let claim = LauncherClaim(environment: ProcessInfo.processInfo.environment)
     let isSpeaker = claim?.rank ?? 0 == 0
     let code = SwiftPEFTTrain.exitCode(for: error)
@@ -35,6 +38,10 @@ enum Failure {
       return 0
     }
     if !isSpeaker { Thread.sleep(forTimeInterval: 0.3) }
+    if error is StoppedOnRequest {
+      if isSpeaker { write("\(error)") }
+      return stoppedOnRequest
+    }
     if let error = error as? any ClassifiedError {
       if isSpeaker { write("error: \(error.description)") }
       return status(of: error.errorClass)
@@ -44,8 +51,16 @@ enum Failure {
     return error is CocoaError ? 1 : 64
   }
 
-  /// Writes a line to standard error.
+  /// Writes a line to standard error, as far as that takes it: a full disk or a closed terminal
+  /// under the log must not end a run.
   static func write(_ line: String) {
-    FileHandle.standardError.write(Data((line + "\n").utf8))
+    var bytes = Array((line + "\n").utf8)[...]
+    while !bytes.isEmpty {
+      // Unsafe: the call reads the slice's bytes.
+      let count = unsafe bytes.withUnsafeBytes { unsafe Glibc.write(2, $0.baseAddress, $0.count) }
+      if count < 0 && errno == EINTR { continue }
+      guard count > 0 else { return }
+      bytes = bytes.dropFirst(count)
+    }
   }
 }

@@ -26,6 +26,11 @@ enum Job {
       let result = try body(communicator, logger)
       communicator.finalize()
       return result
+    } catch let stopped as StoppedOnRequest {
+      // All ranks come here.
+      logger.notice("\(stopped)")
+      communicator.finalize()
+      exit(Failure.stoppedOnRequest)
     } catch {
       let status = (error as? any ClassifiedError).map { Failure.status(of: $0.errorClass) } ?? 1
       Communicator.end(error, status: status, in: communicator)

@@ -1,5 +1,6 @@
 import ArgumentParser
 import DataParallel
+import Files
 import Foundation
 import Tensors
 import Training
@@ -20,20 +21,32 @@ struct SwiftPEFTTrain: ParsableCommand {
     subcommands: [
       TrainCommand.self, PrepareCommand.self, TokenizeCommand.self, EvaluateCommand.self,
       GenerateCommand.self, MergeCommand.self, ExportCommand.self, InspectCommand.self,
-      CompareCommand.self,
+      PlanCommand.self, CompareCommand.self,
     ],
     defaultSubcommand: TrainCommand.self)
 
   /// Runs the command line and ends with the status that the interface promises.
   static func main() {
+    // First of all: a signal that comes before it kills.
+    StopRequest.remember()
     var arguments = Array(CommandLine.arguments.dropFirst())
     if TrainHelp.isAsked(arguments) { return print(TrainHelp.text, terminator: "") }
     CommandLineText.prepare(&arguments)
     do {
       var command = try parseAsRoot(arguments)
+      if type(of: command).goesOnLater {
+        StopRequest.listen()
+      } else {
+        StopRequest.endProcess { end in UnfinishedOutputs.removeAll(then: end) }
+      }
       try command.run()
     } catch {
       Failure.leave(with: error)
     }
   }
+}
+
+extension ParsableCommand {
+  /// Whether the command stops at a good place when it is asked to, and goes on from there later.
+  fileprivate static var goesOnLater: Bool { takesTrainOptions }
 }

@@ -20,7 +20,6 @@ struct TrainCommand: ParsableCommand {
   func run() throws {
     let end = Job.run(logsAllRanks: options.logAllRanks ?? false) {
       (communicator, logger) -> RunOutcome.Status in
-      StopRequest.listen()
       let settings = try communicator.together { try options.settings() }
       if settings["model"] == nil && settings["data"] == nil {
         return try Demo.train(settings, communicator: communicator, logger: logger)

@@ -46,6 +46,10 @@ struct TrainOptions: ParsableArguments {
   var loadBestModelAtEnd: Bool?
   @Option(help: RunOption.argumentHelp("early_stopping_patience"))
   var earlyStoppingPatience: String?
+  @Option(help: RunOption.argumentHelp("time_limit")) var timeLimit: String?
+  @Option(help: RunOption.argumentHelp("stall_timeout")) var stallTimeout: String?
+  @Option(help: RunOption.argumentHelp("max_skipped_steps")) var maxSkippedSteps: String?
+  @Option(help: RunOption.argumentHelp("allow_changed")) var allowChanged: String?
   @Option(help: RunOption.argumentHelp("profile")) var profile: String?
   @Flag(inversion: .prefixedNo, help: RunOption.argumentHelp("log_all_ranks"))
   var logAllRanks: Bool?

@@ -134,7 +134,7 @@ struct GradientReducerTests {
   func memory() {
     let arena = arena([GradientReducer.pieceCount, 16])
     let parameters = GradientReducer.pieceCount + 16
-    let sums = 8 * GradientReducer.pieceCount + 2 * 3 * 4
+    let sums = 8 * GradientReducer.pieceCount + 2 * 4 * 4
     for (limit, bytes) in [(1, 0), (2, 4), (3, 8), (4, 12), (5, 16), (1000, 16)] {
       let reducer = GradientReducer(
         arena: arena, communicator: Communicator(alone: ()), microBatches: limit)

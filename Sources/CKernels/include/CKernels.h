@@ -3,6 +3,7 @@
 #pragma once
 
 #include "ck_hash.h"
+#include "ck_mapping.h"
 #include "ck_pool.h"
 #include "ck_real.h"
 #include "ck_table.h"

@@ -66,6 +66,7 @@ public final class MethodComparison {
   public func run() throws -> Comparison {
     let hiddenSize = try measureBase()
     for (index, method) in settings.methods.enumerated() {
+      try communicator.agreeToGoOn()
       let run = try communicator.together { try configuration(of: method, hiddenSize: hiddenSize) }
       logger.notice("\(method) (\(index + 1) of \(settings.methods.count))")
       comparison.methods.append(try figures(of: run))
@@ -110,6 +111,8 @@ public final class MethodComparison {
     }
     do {
       try train(configuration, into: &row)
+    } catch let stopped as StoppedOnRequest {
+      throw stopped
     } catch {
       // An error of one rank would leave the others waiting for it: it ends the job.
       let isAgreed = (error as? MPIError)?.isThrownByAllRanks ?? (error is TrainingError)
@@ -128,6 +131,7 @@ public final class MethodComparison {
       configuration, model: comparison.model, data: comparison.data, communicator: communicator,
       logger: logger)
     let outcome = try run.train()
+    if outcome.status == .stoppedOnRequest { throw StoppedOnRequest() }
     row.peakMemoryBytes = Int(try communicator.allReduce(Int64(peakMemoryBytes()), .maximum))
     row.secondsPerStep = MethodFigures.median(ofSteps: outcome.stepSeconds)
     if let exam = try exam(run.dataset.validation, run.decoder) {
@@ -190,7 +194,7 @@ public final class MethodComparison {
     comparison.seed = configuration.seed
     comparison.precision = decoder.precisionName
     comparison.base =
-      "\(decoder.configuration.family.rawValue), \(grouped(decoder.parameterCount)) parameters"
+      "\(decoder.configuration.modelType), \(grouped(decoder.parameterCount)) parameters"
     comparison.totalSteps =
       BatchSchedule(
         exampleCount: dataset.train.exampleCount, globalBatchSize: configuration.globalBatchSize,

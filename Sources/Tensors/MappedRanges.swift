@@ -1,0 +1,26 @@
+import CKernels
+
+/// The mapped files of this process, so that one that can no longer be read is named.
+///
+/// A file that is cut short while it is mapped makes reading its memory a SIGBUS. Of what is registered
+/// here the process says which file it was, and ends with the status of a wrong input.
+public enum MappedRanges {
+  /// Remembers a mapping until ``remove(_:)``.
+  @unsafe
+  public static func add(_ bytes: UnsafeRawBufferPointer, path: String) {
+    guard let base = bytes.baseAddress else { return }
+    ck_mapping_add(base, bytes.count, path)
+  }
+
+  /// Forgets a mapping, before it goes.
+  @unsafe
+  public static func remove(_ bytes: UnsafeRawBufferPointer) {
+    guard let base = bytes.baseAddress else { return }
+    ck_mapping_remove(base)
+  }
+
+  /// What messages begin with, and how the process ends; a signal handler calls `end`.
+  public static func report(prefix: String, end: @convention(c) (_ status: Int32) -> Void) {
+    ck_mapping_report(prefix, end)
+  }
+}

@@ -79,7 +79,7 @@ struct Inspection {
     if kind == "unknown" { kind = "model directory" }
     let decoder = try Decoder(directory: path)
     let configuration = decoder.configuration
-    tell("model_type", .string(configuration.family.rawValue))
+    tell("model_type", .string(configuration.modelType))
     tell("parameters", .int(decoder.parameterCount))
     tell("blocks", .int(configuration.blockCount))
     tell("hidden_size", .int(configuration.hiddenSize))

@@ -70,8 +70,9 @@ import Testing
         let y = TestMatrix(rows.count, 131, filled: 0.25)
         Linear.forward(
           x.view.rows(rows), weight: weight.matrix, bias: nil, into: y.view, adding: true,
+          arithmetic: arithmetic,
           term: LowRankTerm(u.view.rows(rows), by: b.view, transposed: true, scale: 0.7),
-          arithmetic: arithmetic, on: compute)
+          on: compute)
         return y.bits
       }
       let all = forward(0..<29)

@@ -43,13 +43,13 @@ enum MutationProbe {
       var mutation = Mutation(seed: number)
       let bytes = mutation.changed(seed)
       // Time of the processor, which does not depend on what else the machine does.
-      limit(seconds: secondsEach)
+      limitProcessor(seconds: secondsEach)
       alarm(secondsOfWaiting)
       do {
         try reader.read(bytes, named: URL(fileURLWithPath: path).lastPathComponent, in: folder)
         read += 1
       } catch { refused += 1 }
-      limit(seconds: 0)
+      limitProcessor(seconds: 0)
       alarm(0)
     }
     print("read \(read) refused \(refused)")
@@ -57,7 +57,7 @@ enum MutationProbe {
 }
 
 /// Ends the process by SIGPROF when it has used so many seconds; 0: never.
-private func limit(seconds: Int) {
+private func limitProcessor(seconds: Int) {
   var timer = itimerval()
   timer.it_value.tv_sec = seconds
   setitimer(__itimer_which_t(ITIMER_PROF.rawValue), &timer, nil)

@@ -62,29 +62,40 @@ final class BaseWeights {
   ///
   /// Some tools save a tied table under the head's name alone; it is taken from there.
   func embedding(_ name: String, _ c: DecoderConfiguration) throws(ModelError) -> Parameter {
+    let head = savedHead(c)
     let isHeadAlone =
-      c.tiesEmbeddings && !files.contains(storedName(name)) && files.contains(Self.headName)
+      c.tiesEmbeddings && !files.contains(storedName(name)) && files.contains(head)
     return try matrix(
       name, outputSize: c.vocabularySize, inputSize: c.hiddenSize,
-      storedAs: isHeadAlone ? Self.headName : nil)
+      storedAs: isHeadAlone ? head : nil)
   }
 
   /// The head, [vocabulary, hidden]: the embedding table where the configuration ties them, unless
   /// the files hold a head with other numbers, which is then used, as transformers 5 does.
   func head(_ embedding: Parameter, _ c: DecoderConfiguration) throws(ModelError) -> Parameter {
+    let head = savedHead(c)
     if c.tiesEmbeddings {
-      guard files.contains(Self.headName), !asked.contains(Self.headName) else { return embedding }
+      guard files.contains(head), !asked.contains(head) else { return embedding }
       do {
-        let head = try files.tensor(named: Self.headName)
-        if head.isIdentical(to: try files.tensor(named: storedName(embedding.name))) {
-          asked.insert(Self.headName)
+        let stored = try files.tensor(named: head)
+        if stored.isIdentical(to: try files.tensor(named: storedName(embedding.name))) {
+          asked.insert(head)
           return embedding
         }
       } catch {
         throw .unreadableWeights(error)
       }
     }
-    return try matrix(Self.headName, outputSize: c.vocabularySize, inputSize: c.hiddenSize)
+    return try matrix(
+      Self.headName, outputSize: c.vocabularySize, inputSize: c.hiddenSize, storedAs: head)
+  }
+
+  /// What the files call the head's weight: as the family's older ones did, where it is there.
+  private func savedHead(_ c: DecoderConfiguration) -> String {
+    if let older = c.names.savedHead, files.contains(older + ".weight") {
+      return older + ".weight"
+    }
+    return Self.headName
   }
 
   /// Refuses files with tensors that the architecture has no place for.

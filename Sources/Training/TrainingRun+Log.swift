@@ -13,7 +13,7 @@ extension TrainingRun {
       $0 + $1.shape.reduce(1, *) * $1.weight.elementType.byteCount
     }
     logger.info(
-      "base \(basePath): \(base.family.rawValue), \(grouped(decoder.parameterCount)) parameters, \(megabytes(bytes))"
+      "base \(basePath): \(base.modelType), \(grouped(decoder.parameterCount)) parameters, \(megabytes(bytes))"
     )
     for warning in decoder.warnings { logger.warning("\(warning)") }
     if roundedBytes > 0 {

@@ -65,6 +65,8 @@ public struct DecoderConfiguration: Sendable {
   public var attentionScales: [Double]
   /// End tokens that the configuration names.
   public var endTokens: [Int]
+  /// Whether projections are stored as bitsandbytes quantised them.
+  public var isQuantizedByBitsAndBytes = false
   /// Fields that were neither known nor empty.
   public var unrecognized: [String]
 

@@ -48,7 +48,7 @@ extension DecoderConfiguration {
 
     try fields.refuse("pretraining_tp", unless: [1], expected: "1")
     try fields.refuse("partial_rotary_factor", unless: [1, 1.0], expected: "1")
-    try fields.refuse("quantization_config", expected: "an unquantised model")
+    c.isQuantizedByBitsAndBytes = try fields.isQuantizedByBitsAndBytes()
     try readWindows(fields, traits.windows, into: &c)
     try readRotary(fields, into: &c)
     c.attentionScales = Array(

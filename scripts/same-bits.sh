@@ -148,7 +148,7 @@ adapters() {
     cat "$scratch/errors" >&2
     exit 1
   fi
-  for method in ${METHODS:-lora dora adalora ia3 bottleneck prompt-tuning p-tuning prefix-tuning \
+  for method in ${METHODS:-lora dora adalora miss ia3 bottleneck prompt-tuning p-tuning prefix-tuning \
     llama-adapter full}; do
     expected=$(hash "$method" "${sets[0]}")
     echo "  $method: $expected"

@@ -62,8 +62,10 @@ static void load_keys(attention_tile *t, const key_tile *keys, int for_queries) 
 // p and dp of a vector of keys: P and dS from S and dP.
 CK_INLINE void probabilities(
     const attention_tile *t, ptrdiff_t row, ptrdiff_t key, vf *p, vf *dp) {
-  *p = vf_exp_weight(*p - vf_set(t->log_sum[row]));
+  vf score = t->soft_cap == 0 ? *p : soft_cap(*p, t->soft_cap);
+  *p = vf_exp_weight(score - vf_set(t->log_sum[row]));
   *dp = *p * (*dp - vf_set(t->delta[row]));
+  if (t->soft_cap != 0) *dp *= soft_cap_slope(score, t->soft_cap);
   ptrdiff_t first = t->first[row], end = t->end[row];
   if (key < first || key + CK_WIDTH > end) {
     vi seen = between(key, first, end);

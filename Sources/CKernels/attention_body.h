@@ -115,6 +115,9 @@ CK_INLINE void softmax_row(
     scores[2 * j] = vf_load(p + j * tile_rows * CK_PANEL);
     scores[2 * j + 1] = vf_load(p + j * tile_rows * CK_PANEL + CK_WIDTH);
   }
+  for (ptrdiff_t j = 0; t->soft_cap != 0 && j < 2 * panels; j++) {
+    scores[j] = soft_cap(scores[j], t->soft_cap);
+  }
   if (first > s->from || end < s->to) {
     for (ptrdiff_t j = 0; j < 2 * panels; j++) {
       vi seen = between(s->from + j * CK_WIDTH, first, end);
@@ -241,6 +244,7 @@ static void attend_single(attention_tile *t, const key_tile *keys, ptrdiff_t fir
         sums[j] = vf_fma(load_lanes(query + c, lanes), element, sums[j]);
       });
       p[key] = vf_total(sums, sum_vectors);
+      if (t->soft_cap != 0) p[key] = vf_lane(soft_cap(vf_set(p[key]), t->soft_cap), 0);
       if (p[key] > m) m = p[key];
     }
     float shrink = vf_lane(vf_exp(vf_set(t->row_max[head] - m)), 0), sum = 0;

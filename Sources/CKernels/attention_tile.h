@@ -35,6 +35,7 @@ CK_INLINE ptrdiff_t tiles_of(ptrdiff_t count, ptrdiff_t size) { return (count + 
 typedef struct {
   ptrdiff_t group, dim, units, padded;  // N / K, D, D in units, D in whole panels
   int rounded;                          // whether f32 operands are rounded to bf16
+  float soft_cap;                       // of the scores; 0: none
   // The pair of tiles at hand: query rows (position after position, the heads of the group next to
   // each other) and keys. Row r sits at key `position + r / group` of the tile, counted from its
   // first key, and sees `window` keys back (0: all).
@@ -78,6 +79,7 @@ static attention_tile make_tile(const ck_attention *a, int backward, float *scra
   t.units = units_of(t.dim);
   t.padded = tiles_of(t.dim, CK_PANEL) * CK_PANEL;
   t.rounded = a->rounded;
+  t.soft_cap = a->soft_cap;
   float **by_rows[] = {&t.q, &t.d_out, &t.o};
   float **by_both[] = {&t.p, &t.dp};
   float **by_row[] = {&t.row_max, &t.log_sum, &t.delta};

@@ -36,23 +36,49 @@ CK_INLINE double sum_of_exponentials(float *x, int64_t count, float shift, int s
   return total;
 }
 
+// cap tanh(scale x / cap), or scale x where there is no cap.
+static void scale_logits(float *x, int64_t count, float scale, float cap) {
+  CK_FOR_COLUMNS(i, lanes, count) {
+    vf v = load_lanes(x + i, lanes) * vf_set(scale);
+    store_lanes(x + i, cap == 0 ? v : soft_cap(v, cap), lanes);
+  }
+}
+
+// Probabilities less 1 at the target, times the slope of scale_logits at x, in x's place.
+CK_INLINE void capped_gradient(
+    float *x, int64_t count, float shift, double sum, float scale, float cap) {
+  vf share = vf_set((float)(1 / sum));
+  CK_FOR_COLUMNS(i, lanes, count) {
+    vf v = load_lanes(x + i, lanes);
+    vf slope = soft_cap_slope(v, cap) * vf_set(scale);
+    store_lanes(x + i, vf_exp(v - vf_set(shift)) * share * slope, lanes);
+  }
+}
+
 static double cross_entropy(
-    float *logits, int64_t count, int64_t target, int gradient, int *correct) {
+    float *logits, int64_t count, int64_t target, int gradient, float scale, float cap,
+    int *correct) {
+  if (scale != 1 || cap != 0) scale_logits(logits, count, scale, cap);
   float shift = greatest(logits, count);
   float value = logits[target];
   int first = value == shift;
   for (int64_t i = 0; first && i < target; i++) first = logits[i] != shift;
   *correct = first;
-  double sum = gradient ? sum_of_exponentials(logits, count, shift, 1)
-                        : sum_of_exponentials(logits, count, shift, 0);
+  double sum = gradient && cap == 0 ? sum_of_exponentials(logits, count, shift, 1)
+                                    : sum_of_exponentials(logits, count, shift, 0);
   double loss = ck_real_log(sum) + ((double)shift - (double)value);
   if (gradient) {
-    vf scale = vf_set((float)(1 / sum));
-    int64_t i = 0;
-    for (; i + CK_WIDTH <= count; i += CK_WIDTH) vf_store(logits + i, vf_load(logits + i) * scale);
-    for (; i < count; i++) logits[i] *= (float)(1 / sum);
+    if (cap != 0) {
+      capped_gradient(logits, count, shift, sum, scale, cap);
+      scale *= vf_lane(soft_cap_slope(vf_set(value), cap), 0);
+    } else {
+      vf factor = vf_set((float)(1 / sum) * scale);
+      CK_FOR_COLUMNS(i, lanes, count) {
+        store_lanes(logits + i, load_lanes(logits + i, lanes) * factor, lanes);
+      }
+    }
     // Near 1 the difference from f32 to 1 would cancel: the others' share is exact there.
-    logits[target] = (float)ck_real_expm1(-loss);
+    logits[target] = (float)ck_real_expm1(-loss) * scale;
   }
   return loss;
 }

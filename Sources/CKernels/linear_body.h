@@ -120,5 +120,5 @@ static void add_column_sums(
   {                                                                                            \
     .read = read_stored, .expand = expand, .expand_rounded = expand_rounded, .narrow = narrow, \
     .fill_rows = fill_rows, .add_column_sums = add_column_sums, .add_scaled = add_scaled,      \
-    .cross_entropy = cross_entropy, .adamw = adamw, .sgd = sgd                                 \
+    .scale_logits = scale_logits, .cross_entropy = cross_entropy, .adamw = adamw, .sgd = sgd   \
   }

@@ -2,8 +2,8 @@
 // set. T rows, H columns.
 
 static void rms_norm(
-    ck_matrix x, const float *weight, float epsilon, ck_matrix y, ck_matrix inverse,
-    ptrdiff_t rows, ptrdiff_t columns) {
+    ck_matrix x, const float *weight, float offset, float epsilon, ck_matrix y,
+    ck_matrix inverse, ptrdiff_t rows, ptrdiff_t columns) {
   for (ptrdiff_t t = 0; t < rows; t++) {
     const float *xt = x.base + t * x.stride;
     float *yt = y.base + t * y.stride;
@@ -17,29 +17,30 @@ static void rms_norm(
     inverse.base[t * inverse.stride] = factor;
     CK_FOR_COLUMNS(c, lanes, columns) {
       vf v = load_lanes(xt + c, lanes) * vf_set(factor);
-      store_lanes(yt + c, v * load_lanes(weight + c, lanes), lanes);
+      store_lanes(yt + c, v * (load_lanes(weight + c, lanes) + vf_set(offset)), lanes);
     }
   }
 }
 
-// With g = weight dy and r = 1/rms: dx = r g - x r^3 (g . x) / H.
+// With g = (weight + offset) dy and r = 1/rms: dx = r g - x r^3 (g . x) / H.
 static void rms_norm_backward(
-    ck_matrix dy, ck_matrix x, const float *weight, ck_matrix inverse, ck_matrix dx, int adding,
-    ptrdiff_t rows, ptrdiff_t columns) {
+    ck_matrix dy, ck_matrix x, const float *weight, float offset, ck_matrix inverse, ck_matrix dx,
+    int adding, ptrdiff_t rows, ptrdiff_t columns) {
   for (ptrdiff_t t = 0; t < rows; t++) {
     const float *xt = x.base + t * x.stride, *dyt = dy.base + t * dy.stride;
     float *dxt = dx.base + t * dx.stride;
     vf products[sum_vectors];
     vf_clear(products, sum_vectors);
     CK_FOR_SUMS(c, j, lanes, columns, {
-      vf g = load_lanes(dyt + c, lanes) * load_lanes(weight + c, lanes);
+      vf g = load_lanes(dyt + c, lanes) * (load_lanes(weight + c, lanes) + vf_set(offset));
       products[j] = vf_fma(g, load_lanes(xt + c, lanes), products[j]);
     });
     float factor = inverse.base[t * inverse.stride];
     float mean = vf_total(products, sum_vectors) / (float)columns;
     float back = -mean * factor * factor * factor;
     CK_FOR_COLUMNS(c, lanes, columns) {
-      vf g = load_lanes(dyt + c, lanes) * load_lanes(weight + c, lanes) * vf_set(factor);
+      vf w = load_lanes(weight + c, lanes) + vf_set(offset);
+      vf g = load_lanes(dyt + c, lanes) * w * vf_set(factor);
       vf v = vf_fma(load_lanes(xt + c, lanes), vf_set(back), g);
       if (adding) v += load_lanes(dxt + c, lanes);
       store_lanes(dxt + c, v, lanes);
@@ -126,11 +127,11 @@ static void column_sums(
 
 static void rotate(
     ck_matrix x, const int32_t *positions, const float *cosines, const float *sines,
-    float direction, ptrdiff_t rows, ptrdiff_t heads, ptrdiff_t half) {
+    float direction, ptrdiff_t rows, ptrdiff_t heads, ptrdiff_t dim, ptrdiff_t half) {
   for (ptrdiff_t t = 0; t < rows; t++) {
     const float *cosine = cosines + positions[t] * half, *sine = sines + positions[t] * half;
     for (ptrdiff_t head = 0; head < heads; head++) {
-      float *first = x.base + t * x.stride + head * 2 * half, *second = first + half;
+      float *first = x.base + t * x.stride + head * dim, *second = first + half;
       CK_FOR_COLUMNS(d, lanes, half) {
         vf a = load_lanes(first + d, lanes), b = load_lanes(second + d, lanes);
         vf cd = load_lanes(cosine + d, lanes);

@@ -119,6 +119,13 @@ CK_INLINE vf vf_tanh(vf x) {
   return vf_select(vf_less(magnitude, vf_set(0.625f)), near, vf_copysign(far, x));
 }
 
+// cap tanh(x / cap): x where it is small, never beyond +-cap. Its slope, from the result.
+CK_INLINE vf soft_cap(vf x, float cap) { return vf_set(cap) * vf_tanh(x / vf_set(cap)); }
+CK_INLINE vf soft_cap_slope(vf y, float cap) {
+  vf ratio = y / vf_set(cap);
+  return vf_fma(-ratio, ratio, vf_set(1));
+}
+
 // Error function, within 2 units in the last place. Two polynomials, fitted by N. Juffa
 // (https://stackoverflow.com/a/35148199); beyond 0.9277 it is 1 - exp(-q(|x|)).
 CK_INLINE vf vf_erf(vf x) {

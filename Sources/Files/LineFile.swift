@@ -24,8 +24,15 @@ public final class LineFile {
   ///
   /// - Throws: `FileError.cannotWrite`; the file is then as it was.
   public func append(_ line: String) throws(FileError) {
+    try append(bytes: Array((line + "\n").utf8))
+  }
+
+  /// Appends bytes, all of them or none: a record of a format that has no lines.
+  ///
+  /// - Throws: `FileError.cannotWrite`; the file is then as it was.
+  public func append(bytes: [UInt8]) throws(FileError) {
     let end = handle.status?.st_size
-    do throws(FileError) { try handle.write(Array((line + "\n").utf8)) } catch {
+    do throws(FileError) { try handle.write(bytes) } catch {
       if let end { _ = ftruncate(handle.number, end) }
       throw error
     }

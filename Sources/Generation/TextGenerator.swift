@@ -26,7 +26,8 @@ public struct GeneratedTokens: Sendable {
 ///   prompt: [1, 17, 4], maximumNewTokens: 32, sampler: Sampler(), endTokens: [2])
 /// ```
 ///
-/// The prompt goes through the model in one pass, each new token in one of its own. Virtual tokens
+/// The prompt goes through the model in one pass, each new token in one of its own; all of them again
+/// where the model turns keys anew (LongRoPE). Virtual tokens
 /// and prefixes of an attached adapter enter with the prompt. The decoder must have its hooks; the
 /// generator prepares it for inference, so it cannot be training at the same time.
 public final class TextGenerator {
@@ -72,7 +73,7 @@ public final class TextGenerator {
     precondition(!prompt.isEmpty, "a prompt without tokens")
     cache.clear()
     var tokens: [Int] = []
-    var next = prompt[...]
+    var next = prompt
     let room = max(0, min(maximumNewTokens, maximumLength - prompt.count))
     for draw in 0..<room {
       run(next)
@@ -83,12 +84,17 @@ public final class TextGenerator {
       tokens.append(token)
       if !onToken(token) { break }
       next = [token]
+      let length = cache.length + 1
+      if decoder.forgetsKeys(growing: cache.length, to: length) {
+        cache.clear()
+        next = prompt + tokens
+      }
     }
     return GeneratedTokens(tokens: tokens, finishReason: .length)
   }
 
   /// One pass over new tokens; leaves the logits behind the last of them.
-  private func run(_ tokens: ArraySlice<Int>) {
+  private func run(_ tokens: [Int]) {
     let isFirst = cache.length == 0
     batch.clear()
     batch.beginSequence(startPosition: isFirst ? 0 : cache.length - decoder.virtualTokenCount)

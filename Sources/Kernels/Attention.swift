@@ -4,7 +4,8 @@ import Tensors
 // T tokens, N query heads, K key/value heads, D head dimension, P prefix rows; Tq query rows and Tk
 // key rows of all sequences together.
 
-/// Causal attention over ragged sequences: `out = softmax(scale · q Kᵀ) V`, head by head.
+/// Causal attention over ragged sequences: `out = softmax(scale · q Kᵀ) V`, head by head, the scores
+/// capped where the shape says so.
 ///
 /// Scores exist a tile at a time (FlashAttention: Dao et al., 2022); what stays for backward is a
 /// number per query and head. Work is cut by sequence, key/value head and tile of 96 query rows or
@@ -289,6 +290,7 @@ extension Attention {
     problem.key_value_heads = shape.keyValueHeadCount
     problem.head_dim = shape.headDim
     problem.scale = shape.scale
+    problem.soft_cap = shape.softCap
     problem.scratch_floats = Compute.scratchCount
     return problem
   }

@@ -10,21 +10,27 @@ public struct AttentionShape: Sendable, Hashable {
   public let headDim: Int
   /// Factor of the scores, usually 1 / √D.
   public let scale: Float
+  /// Scores s become `softCap · tanh(s / softCap)`; 0: they stay.
+  public let softCap: Float
   /// Keys that a query sees, its own among them; 0: all up to its own.
   public let window: Int
 
   /// Describes N heads of D features over K key/value heads.
   public init(
-    headCount: Int, keyValueHeadCount: Int, headDim: Int, scale: Float, window: Int = 0
+    headCount: Int, keyValueHeadCount: Int, headDim: Int, scale: Float, softCap: Float = 0,
+    window: Int = 0
   ) {
     precondition(
       headCount > 0 && keyValueHeadCount > 0 && headCount % keyValueHeadCount == 0,
       "\(headCount) heads over \(keyValueHeadCount) key/value heads")
-    precondition(headDim > 0 && window >= 0, "heads of \(headDim), a window of \(window)")
+    precondition(
+      headDim > 0 && window >= 0 && softCap >= 0,
+      "heads of \(headDim), a window of \(window), a cap of \(softCap)")
     self.headCount = headCount
     self.keyValueHeadCount = keyValueHeadCount
     self.headDim = headDim
     self.scale = scale
+    self.softCap = softCap
     self.window = window
   }
 

@@ -67,6 +67,32 @@ public enum Elementwise {
     }
   }
 
+  /// Exchanges groups of columns: group (i, j) of `x`, j counting within i, is group (j, i) of `y`.
+  ///
+  /// - Parameters:
+  ///   - x: source, [T, outer · inner · width].
+  ///   - outer: how many values i has.
+  ///   - inner: how many values j has.
+  ///   - width: columns of a group.
+  ///   - y: result, [T, inner · outer · width], not the memory of `x`.
+  public static func exchangeGroups(
+    _ x: MatrixView, outer: Int, inner: Int, width: Int, into y: MatrixView, on compute: Compute
+  ) {
+    requireShape(x, x.rows, outer * inner * width, "x")
+    requireShape(y, x.rows, x.columns, "y")
+    compute.forEachRows(x.rows, columns: x.columns) { rows in
+      for t in rows {
+        let (from, to) = (x.base + t * x.rowStride, y.base + t * y.rowStride)
+        for i in 0..<outer {
+          for j in 0..<inner {
+            let group = from + (i * inner + j) * width
+            (to + (j * outer + i) * width).update(from: group, count: width)
+          }
+        }
+      }
+    }
+  }
+
   /// `dl += Σ_t dy ⊙ x`, the gradient of a factor or offset per column.
   ///
   /// - Parameters:

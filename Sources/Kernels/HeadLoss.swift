@@ -16,6 +16,29 @@ public enum HeadLoss {
     chunkRows * (vocabularySize + 4)
   }
 
+  /// What becomes of logits before the softmax: `softCap · tanh(scale · x / softCap)`.
+  public struct Scaling: Sendable, Hashable {
+    /// Factor of the logits.
+    public var scale: Float
+    /// What they stay below; 0: without a cap.
+    public var softCap: Float
+
+    /// A factor and a cap; logits as they are without.
+    public init(scale: Float = 1, softCap: Float = 0) {
+      self.scale = scale
+      self.softCap = softCap
+    }
+
+    /// Scales and caps logits in place, [n, V].
+    public func apply(_ logits: MatrixView, on compute: Compute) {
+      if self == Scaling() { return }
+      compute.forEachBlock(logits.rows) { row, _ in
+        compute.kernels.pointee.linear.scale_logits(
+          logits.base + row * logits.rowStride, Int64(logits.columns), scale, softCap)
+      }
+    }
+  }
+
   /// The sum of the rows' cross-entropies in nats, and its gradients.
   ///
   /// - Parameters:
@@ -26,17 +49,19 @@ public enum HeadLoss {
   ///   - dHidden: gradient of hidden, [n, H], overwritten; nil when only the loss is wanted.
   ///   - dWeight: gradient of the head in its stored layout, added to; nil when it is frozen.
   ///   - dBias: [1, V], added to.
+  ///   - scaling: what becomes of the logits first.
   ///   - scratch: at least `scratchCount` floats end to end.
   ///   - arithmetic: that of the two products with the head.
   public static func forward(
     _ hidden: MatrixView, targets: IndexView, weight: WeightMatrix, bias: MatrixView?,
-    dHidden: MatrixView?, dWeight: MatrixView?, dBias: MatrixView?, scratch: MatrixView,
-    arithmetic: Arithmetic = .float32, on compute: Compute
+    dHidden: MatrixView?, dWeight: MatrixView?, dBias: MatrixView?, scaling: Scaling = Scaling(),
+    scratch: MatrixView, arithmetic: Arithmetic = .float32, on compute: Compute
   ) -> Double {
     var correct = 0
     return forward(
       hidden, targets: targets, weight: weight, bias: bias, dHidden: dHidden, dWeight: dWeight,
-      dBias: dBias, scratch: scratch, correct: &correct, arithmetic: arithmetic, on: compute)
+      dBias: dBias, scaling: scaling, scratch: scratch, correct: &correct, arithmetic: arithmetic,
+      on: compute)
   }
 
   /// The same, and counts the rows whose greatest logit is the target's.
@@ -44,8 +69,8 @@ public enum HeadLoss {
   /// - Parameter correct: the number of such rows is added to it.
   public static func forward(
     _ hidden: MatrixView, targets: IndexView, weight: WeightMatrix, bias: MatrixView?,
-    dHidden: MatrixView?, dWeight: MatrixView?, dBias: MatrixView?, scratch: MatrixView,
-    correct: inout Int, arithmetic: Arithmetic = .float32, on compute: Compute
+    dHidden: MatrixView?, dWeight: MatrixView?, dBias: MatrixView?, scaling: Scaling = Scaling(),
+    scratch: MatrixView, correct: inout Int, arithmetic: Arithmetic = .float32, on compute: Compute
   ) -> Double {
     let vocabulary = weight.outputSize
     precondition(
@@ -64,7 +89,8 @@ public enum HeadLoss {
     }
     return forward(
       targets: targets, vocabularySize: vocabulary,
-      wantsGradient: dHidden != nil || dWeight != nil || dBias != nil, scratch: scratch,
+      wantsGradient: dHidden != nil || dWeight != nil || dBias != nil, scaling: scaling,
+      scratch: scratch,
       correct: &correct, on: compute
     ) { rows, logits in
       Linear.forward(
@@ -89,14 +115,15 @@ public enum HeadLoss {
   /// - Parameters:
   ///   - targets: n ids below V.
   ///   - wantsGradient: whether `backward` is called.
+  ///   - scaling: what becomes of the logits first.
   ///   - scratch: at least `scratchCount` floats end to end.
   ///   - correct: the number of rows whose greatest logit is the target's is added to it.
   ///   - project: writes the logits of some of the n rows, [rows, V].
   ///   - backward: is given the gradient of the logits that were written last, [rows, V], which it may
   ///     change.
   public static func forward(
-    targets: IndexView, vocabularySize vocabulary: Int, wantsGradient: Bool, scratch: MatrixView,
-    correct: inout Int, on compute: Compute,
+    targets: IndexView, vocabularySize vocabulary: Int, wantsGradient: Bool,
+    scaling: Scaling = Scaling(), scratch: MatrixView, correct: inout Int, on compute: Compute,
     project: (_ rows: Range<Int>, _ logits: MatrixView) -> Void,
     backward: (_ rows: Range<Int>, _ dLogits: MatrixView) -> Void
   ) -> Double {
@@ -110,7 +137,8 @@ public enum HeadLoss {
       let logits = MatrixView(base: scratch.base, rows: rows.count, columns: vocabulary)
       project(rows, logits)
       crossEntropies(
-        logits, targets.slice(rows), gradient: wantsGradient, into: rowResults, on: compute)
+        logits, targets.slice(rows), gradient: wantsGradient, scaling, into: rowResults,
+        on: compute)
       for row in 0..<rows.count {
         sum += rowResults.loadUnaligned(fromByteOffset: 16 * row, as: Double.self)
         correct += Int(rowResults.loadUnaligned(fromByteOffset: 16 * row + 8, as: Int32.self))
@@ -123,7 +151,7 @@ public enum HeadLoss {
   /// Turns logits into their gradient, and writes each row's loss (`Double`) and whether it was
   /// right (`Int32`) to 16 bytes of `results`.
   private static func crossEntropies(
-    _ logits: MatrixView, _ targets: IndexView, gradient: Bool,
+    _ logits: MatrixView, _ targets: IndexView, gradient: Bool, _ scaling: Scaling,
     into results: UnsafeMutableRawPointer, on compute: Compute
   ) {
     compute.forEachBlock(logits.rows) { row, _ in
@@ -133,7 +161,7 @@ public enum HeadLoss {
       var right: CInt = 0
       let loss = compute.kernels.pointee.linear.cross_entropy(
         logits.base + row * logits.rowStride, Int64(logits.columns), Int64(target),
-        gradient ? 1 : 0, &right)
+        gradient ? 1 : 0, scaling.scale, scaling.softCap, &right)
       results.storeBytes(of: loss, toByteOffset: 16 * row, as: Double.self)
       results.storeBytes(of: right, toByteOffset: 16 * row + 8, as: Int32.self)
     }

@@ -3,21 +3,23 @@ import Tensors
 
 // T rows (tokens, or tokens times heads), H columns (features, or the features of a head).
 
-/// Root-mean-square normalisation: `y = x / √(mean(x²) + ε) ⊙ weight`, the mean over a row.
+/// Root-mean-square normalisation: `y = x / √(mean(x²) + ε) ⊙ (weight + offset)`, the mean over a row.
 ///
 /// Zhang and Sennrich, "Root Mean Square Layer Normalization", 2019. Norms per head (Qwen3) are the
-/// same with `x` reshaped to [T · heads, D].
+/// same with `x` reshaped to [T · heads, D]. The offset is 0, or 1 where weights are stored as their
+/// difference from 1 (Gemma).
 public enum RMSNorm {
   /// Normalises every row of `x`.
   ///
   /// - Parameters:
   ///   - x: input, [T, H].
   ///   - weight: factors, [1, H].
+  ///   - offset: added to each factor.
   ///   - epsilon: what keeps a row of zeros from dividing by zero.
   ///   - y: result, [T, H]; may be `x`.
   ///   - inverseRMS: the factor of each row, [T, 1], which backward needs.
   public static func forward(
-    _ x: MatrixView, weight: MatrixView, epsilon: Float, into y: MatrixView,
+    _ x: MatrixView, weight: MatrixView, offset: Float = 0, epsilon: Float, into y: MatrixView,
     inverseRMS: MatrixView, on compute: Compute
   ) {
     requireShape(weight, 1, x.columns, "weight")
@@ -26,7 +28,8 @@ public enum RMSNorm {
     compute.forEachRows(x.rows, columns: x.columns) { rows in
       let t = rows.lowerBound
       compute.kernels.pointee.norm.rms(
-        x.from(t), weight.base, epsilon, y.from(t), inverseRMS.from(t), rows.count, x.columns)
+        x.from(t), weight.base, offset, epsilon, y.from(t), inverseRMS.from(t), rows.count,
+        x.columns)
     }
   }
 
@@ -36,13 +39,15 @@ public enum RMSNorm {
   ///   - dy: gradient of the result, [T, H].
   ///   - x: input of forward, [T, H].
   ///   - weight: factors, [1, H].
+  ///   - offset: as in forward.
   ///   - inverseRMS: what forward kept, [T, 1].
   ///   - dx: gradient of the input, [T, H]; may be `dy`.
   ///   - adding: whether `dx` is added to.
   ///   - dWeight: added to, [1, H]; `nil` where the weight is frozen.
   public static func backward(
-    _ dy: MatrixView, input x: MatrixView, weight: MatrixView, inverseRMS: MatrixView,
-    into dx: MatrixView, adding: Bool = false, dWeight: MatrixView?, on compute: Compute
+    _ dy: MatrixView, input x: MatrixView, weight: MatrixView, offset: Float = 0,
+    inverseRMS: MatrixView, into dx: MatrixView, adding: Bool = false, dWeight: MatrixView?,
+    on compute: Compute
   ) {
     requireShape(dy, x.rows, x.columns, "dy")
     requireShape(dx, x.rows, x.columns, "dx")
@@ -55,8 +60,8 @@ public enum RMSNorm {
     compute.forEachRows(x.rows, columns: x.columns) { rows in
       let t = rows.lowerBound
       compute.kernels.pointee.norm.rms_backward(
-        dy.from(t), x.from(t), weight.base, inverseRMS.from(t), dx.from(t), adding ? 1 : 0,
-        rows.count, x.columns)
+        dy.from(t), x.from(t), weight.base, offset, inverseRMS.from(t), dx.from(t),
+        adding ? 1 : 0, rows.count, x.columns)
     }
   }
 }

@@ -1,13 +1,13 @@
 import CKernels
 import Tensors
 
-// T tokens, D head dimension; pair d of a head is (x[d], x[d + D/2]).
+// T tokens, D features of a head that turn, the first ones; pair d is (x[d], x[d + D/2]).
 
 /// Cosines and sines of rotary positions, computed in `Double` once and kept in f32.
 public final class RotaryTable {
   /// Positions that the table covers: 0 ..< `maxPosition`.
   public let maxPosition: Int
-  /// Half the head dimension: the number of frequencies.
+  /// Half the features that turn: the number of frequencies.
   public let pairCount: Int
   private let buffer: FloatBuffer
 
@@ -62,11 +62,13 @@ public final class RotaryTable {
 
 /// Rotary positions (Su et al., "RoFormer", 2021) in Hugging Face's layout, whose pairs are
 /// (d, d + D/2), not the paper's (2d, 2d + 1).
+///
+/// A head's features behind the first D stay as they are.
 public enum RotaryEmbedding {
   /// Turns every head of every row by its position, in place.
   ///
   /// - Parameters:
-  ///   - x: queries or keys, [T, headCount · D], overwritten.
+  ///   - x: queries or keys, [T, headCount · (D or more)], overwritten.
   ///   - headCount: heads in a row.
   ///   - positions: position of each row, T of them, below `table.maxPosition`.
   ///   - table: cosines and sines for D.
@@ -80,7 +82,7 @@ public enum RotaryEmbedding {
   /// The backward of `apply`, in place: the transposed rotation (times the same scaling).
   ///
   /// - Parameters:
-  ///   - dx: gradient of the turned rows, [T, headCount · D]; becomes that of the input.
+  ///   - dx: gradient of the turned rows, shaped like them; becomes that of the input.
   ///   - headCount: heads in a row.
   ///   - positions: position of each row.
   ///   - table: cosines and sines for D.
@@ -96,9 +98,10 @@ public enum RotaryEmbedding {
     _ x: MatrixView, headCount: Int, positions: IndexView, table: RotaryTable, direction: Float,
     on compute: Compute
   ) {
+    let dim = x.columns / headCount
     precondition(
-      x.columns == headCount * 2 * table.pairCount,
-      "rows of \(x.columns) for \(headCount) heads of \(2 * table.pairCount)")
+      x.columns == headCount * dim && dim >= 2 * table.pairCount,
+      "rows of \(x.columns) for \(headCount) heads, \(2 * table.pairCount) features of which turn")
     precondition(positions.count == x.rows, "\(positions.count) positions for \(x.rows) rows")
     let (cosines, sines) = (table.cosines.base, table.sines.base)
     compute.forEachRows(x.rows, columns: x.columns) { rows in
@@ -109,7 +112,7 @@ public enum RotaryEmbedding {
           "position \(positions[row]) in a table of \(table.maxPosition)")
       }
       compute.kernels.pointee.norm.rotate(
-        x.from(t), positions.base + t, cosines, sines, direction, rows.count, headCount,
+        x.from(t), positions.base + t, cosines, sines, direction, rows.count, headCount, dim,
         table.pairCount)
     }
   }

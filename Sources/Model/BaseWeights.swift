@@ -54,25 +54,36 @@ final class BaseWeights {
   ///
   /// Some tools save a tied table under the head's name alone; it is taken from there.
   func embedding(_ name: String, _ c: DecoderConfiguration) throws(ModelError) -> Parameter {
+    let head = savedHead(c)
     let isHeadAlone =
-      c.tiesEmbeddings && !source.contains(storedName(name)) && source.contains(Self.headName)
+      c.tiesEmbeddings && !source.contains(storedName(name)) && source.contains(head)
     return try matrix(
       name, outputSize: c.vocabularySize, inputSize: c.hiddenSize,
-      storedAs: isHeadAlone ? Self.headName : nil)
+      storedAs: isHeadAlone ? head : nil)
   }
 
   /// The head, [vocabulary, hidden]: the embedding table where the configuration ties them, unless
   /// the files hold a head with other numbers, which is then used, as transformers 5 does.
   func head(_ embedding: Parameter, _ c: DecoderConfiguration) throws(ModelError) -> Parameter {
+    let head = savedHead(c)
     if c.tiesEmbeddings {
-      guard source.contains(Self.headName), !asked.contains(Self.headName) else { return embedding }
-      let head = try source.tensor(named: Self.headName)
-      if head.isIdentical(to: try source.tensor(named: storedName(embedding.name))) {
-        asked.insert(Self.headName)
+      guard source.contains(head), !asked.contains(head) else { return embedding }
+      let stored = try source.tensor(named: head)
+      if stored.isIdentical(to: try source.tensor(named: storedName(embedding.name))) {
+        asked.insert(head)
         return embedding
       }
     }
-    return try matrix(Self.headName, outputSize: c.vocabularySize, inputSize: c.hiddenSize)
+    return try matrix(
+      Self.headName, outputSize: c.vocabularySize, inputSize: c.hiddenSize, storedAs: head)
+  }
+
+  /// What the files call the head's weight: as the family's older ones did, where it is there.
+  private func savedHead(_ c: DecoderConfiguration) -> String {
+    if let older = c.names.savedHead, source.contains(older + ".weight") {
+      return older + ".weight"
+    }
+    return Self.headName
   }
 
   /// Refuses files with tensors that the architecture has no place for.

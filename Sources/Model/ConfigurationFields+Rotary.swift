@@ -2,34 +2,64 @@ import Foundation
 import JSON
 import Tensors
 
+/// How a family writes its rotary positions.
+struct RotaryTraits: Sendable {
+  /// The base's field beside the parameters, and its value where it is absent.
+  var theta = (field: "rope_theta", value: 10_000.0)
+  /// The share of a head that turns: its field beside the parameters, and its value where it is
+  /// absent; nil where all of it does and another share is refused.
+  var share: (field: String, value: Double)?
+  /// Whether positions are LongRoPE's or not stretched at all, and `yarn` is a name of it.
+  var isLongRoPE = false
+  /// What `original_max_position_embeddings` beside the parameters is if absent; nil: it is not
+  /// looked for.
+  var originalPositions: Int?
+}
+
 extension DecoderConfiguration {
   /// Rotary positions, in transformers 5's spelling (`rope_parameters`) or the older one
   /// (`rope_theta` beside `rope_scaling`), which wins where both are there.
-  static func readRotary(_ fields: ConfigurationFields, into c: inout Self) throws(ModelError) {
-    let outer = try fields.double("rope_theta", default: 10_000)
+  mutating func readRotary(
+    _ fields: ConfigurationFields, _ traits: RotaryTraits
+  ) throws(ModelError) -> RotaryScheme {
+    let outer = try fields.double(traits.theta.field, default: traits.theta.value)
+    var share = 1.0
+    if let outerShare = traits.share {
+      share = try fields.double(outerShare.field, default: outerShare.value)
+    } else {
+      try fields.refuse("partial_rotary_factor", unless: [1, 1.0], expected: "1")
+    }
     let newer = fields.value("rope_parameters")
     let older = fields.value("rope_scaling").flatMap { $0.isEmpty ? nil : $0 }
     let name = older == nil ? "rope_parameters" : "rope_scaling"
     guard let value = older ?? newer, !value.isEmpty else {
-      c.rotary = RotaryScheme(theta: outer, scaling: .none, headDim: c.headDim)
-      return
+      return RotaryScheme(theta: outer, scaling: .none, features: turning(share))
     }
-    let reader = try RotaryFields(name, value, fields)
+    let reader = try RotaryFields(name, value, fields, traits)
     let theta = try reader.positive("rope_theta", default: outer)
-    let scaling = try reader.scaling(&c)
-    c.rotary = RotaryScheme(theta: theta, scaling: scaling, headDim: c.headDim)
+    let features = turning(try reader.share(default: share))
+    let scaling = try reader.scaling(&self, features: features)
     fields.report(members: reader.unread, of: name)
+    return RotaryScheme(theta: theta, scaling: scaling, features: features)
+  }
+
+  /// Features of a head that turn; the rest of a fraction is dropped, as in transformers.
+  private func turning(_ share: Double) -> Int {
+    Int(exactly: (Double(headDim) * share).rounded(.towardZero)) ?? 0
   }
 }
 
 /// Reads the members of `rope_parameters` or `rope_scaling`.
-private final class RotaryFields {
+final class RotaryFields {
   private let name: String
   private let members: [String: JSONValue]
   private let fields: ConfigurationFields
+  private let traits: RotaryTraits
   private var read: Set<String> = ["rope_type", "type"]
 
-  init(_ name: String, _ value: JSONValue, _ fields: ConfigurationFields) throws(ModelError) {
+  init(
+    _ name: String, _ value: JSONValue, _ fields: ConfigurationFields, _ traits: RotaryTraits
+  ) throws(ModelError) {
     guard let members = value.object else { throw fields.wrong(name, value, "an object") }
     if let layerType = members.first(where: { $0.value.object != nil }) {
       throw fields.wrong("\(name).\(layerType.key)", layerType.value, "one set for all layers")
@@ -37,6 +67,7 @@ private final class RotaryFields {
     self.name = name
     self.members = members
     self.fields = fields
+    self.traits = traits
   }
 
   /// Members that nobody asked for and that are not empty.
@@ -44,13 +75,30 @@ private final class RotaryFields {
     members.filter { !read.contains($0.key) && !$0.value.isEmpty }.keys.sorted()
   }
 
-  /// The stretching, and the positions that it is for.
-  func scaling(_ c: inout DecoderConfiguration) throws(ModelError) -> RotaryScaling {
-    read.insert("partial_rotary_factor")
-    if let factor = members["partial_rotary_factor"], factor.double != 1 {
-      throw fields.wrong("\(name).partial_rotary_factor", factor, "1")
+  /// The share of a head that turns.
+  func share(default outer: Double) throws(ModelError) -> Double {
+    let share = try positive("partial_rotary_factor", default: outer)
+    if share > 1 || (traits.share == nil && share != 1) {
+      throw fields.wrong(
+        "\(name).partial_rotary_factor", .double(share),
+        traits.share == nil ? "1" : "a number up to 1")
     }
+    return share
+  }
+
+  /// The stretching, and the positions that it is for.
+  ///
+  /// - Parameter features: how many of a head turn.
+  func scaling(
+    _ c: inout DecoderConfiguration, features: Int
+  ) throws(ModelError) -> RotaryScaling {
     let type = (members["rope_type"] ?? members["type"])?.string ?? "default"
+    if traits.isLongRoPE && type != "default" {
+      guard ["longrope", "yarn"].contains(type) else {
+        throw fields.wrong("\(name).rope_type", .string(type), "default, longrope")
+      }
+      return .longRoPE(try longRoPE(c, features: features))
+    }
     switch type {
     case "default": return .none
     case "linear": return .linear(factor: try positive("factor"))
@@ -59,17 +107,48 @@ private final class RotaryFields {
         factor: try positive("factor"), lowFactor: try positive("low_freq_factor"),
         highFactor: try positive("high_freq_factor"), originalPositions: try originalPositions(c))
     case "dynamic":
-      guard c.headDim > 2 else {
+      guard features > 2 else {
         throw fields.wrong("\(name).rope_type", .string(type), "heads of more than 2 features")
       }
       let (factor, trained) = (try positive("factor"), c.maximumPositions)
       c.maximumPositions = stretched(trained, by: factor, atLeast: trained)
       return .dynamic(factor: factor, trainedPositions: trained)
     case "yarn": return .yarn(try yarn(&c))
+    case "longrope": return .longRoPE(try longRoPE(c, features: features))
     default:
       throw fields.wrong(
-        "\(name).rope_type", .string(type), "default, linear, dynamic, llama3, yarn")
+        "\(name).rope_type", .string(type), "default, linear, dynamic, llama3, yarn, longrope")
     }
+  }
+
+  private func longRoPE(
+    _ c: DecoderConfiguration, features: Int
+  ) throws(ModelError) -> LongRoPE {
+    let original = try originalPositions(c)
+    let factor = try number("factor") ?? Double(c.maximumPositions) / Double(original)
+    let attention =
+      factor <= 1
+      ? 1 : (1 + PortableMath.log(factor) / PortableMath.log(Double(original))).squareRoot()
+    return LongRoPE(
+      shortFactors: try factors("short_factor", count: features / 2),
+      longFactors: try factors("long_factor", count: features / 2), originalPositions: original,
+      attentionFactor: try number("attention_factor") ?? attention)
+  }
+
+  /// A list of numbers above 0, one a pair.
+  private func factors(_ field: String, count: Int) throws(ModelError) -> [Double] {
+    read.insert(field)
+    guard let value = members[field] else {
+      throw .missingField(name: "\(name).\(field)", path: fields.path)
+    }
+    let numbers = value.array?.compactMap(\.double) ?? []
+    guard numbers.count == count, numbers.allSatisfy({ $0 > 0 }) else {
+      throw fields.wrong(
+        "\(name).\(field)", value,
+        "a list of \(count) positive numbers, one for each pair of features that turns: hidden_size "
+          + "over num_attention_heads, times partial_rotary_factor, half of it")
+    }
+    return numbers
   }
 
   private func yarn(_ c: inout DecoderConfiguration) throws(ModelError) -> YaRN {
@@ -101,7 +180,9 @@ private final class RotaryFields {
   private func originalPositions(_ c: DecoderConfiguration) throws(ModelError) -> Int {
     let field = "original_max_position_embeddings"
     read.insert(field)
-    if fields.has(field) { return try fields.int(field, default: c.maximumPositions) }
+    if fields.has(field) || traits.originalPositions != nil {
+      return try fields.int(field, default: traits.originalPositions ?? c.maximumPositions)
+    }
     guard let value = members[field] else { return c.maximumPositions }
     guard let positions = value.int, positions > 0 else {
       throw fields.wrong("\(name).\(field)", value, "a positive whole number")

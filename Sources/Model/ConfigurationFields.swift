@@ -12,10 +12,12 @@ final class ConfigurationFields {
   /// dropouts, which this program does not apply to the frozen base.
   private static let inert: Set<String> = [
     "_name_or_path", "architectures", "attention_dropout", "attn_pdrop", "auto_map",
-    "bos_token_id", "cache_implementation", "dtype", "embd_pdrop", "finetuning_task", "id2label",
+    "bos_token_id", "cache_implementation", "classifier_dropout", "dtype", "embd_pdrop",
+    "embedding_dropout", "finetuning_task", "hidden_dropout", "id2label",
     "initializer_range", "is_llama_config", "keys_to_ignore_at_inference", "label2id",
     "max_window_layers", "model_type", "n_ctx", "num_labels", "output_attentions",
     "output_hidden_states", "pad_token_id", "problem_type", "pruned_heads", "resid_pdrop",
+    "residual_dropout",
     "return_dict", "rope_interleaved", "sep_token_id", "summary_activation",
     "summary_first_dropout", "summary_proj_to_labels", "summary_type", "summary_use_proj",
     "task_specific_params", "tokenizer_class", "torch_dtype", "transformers_version", "use_cache",

@@ -22,11 +22,7 @@ extension Decoder {
     var configuration = stated
     var warnings: [String] = []
     let weights = BaseWeights(source)
-    let type = configuration.family.rawValue
-    guard let family = DecoderFamily.named(type) else {
-      throw .unsupportedModelType(found: type, path: directory + "/config.json")
-    }
-    let parts = try family.build(weights, configuration, arithmetic)
+    let parts = try DecoderParts(weights, configuration, arithmetic)
     if finiteCheck.of > 0 {
       try weights.checkFinite(part: finiteCheck.part, of: finiteCheck.of)
     }
@@ -56,7 +52,7 @@ enum ModelLocation {
       let source = try SafetensorsSource(directory: path)
       return configuration.isQuantizedByBitsAndBytes
         ? (
-          try BitsAndBytesSource(source, isTransposed: configuration.family == .gpt2), configuration
+          try BitsAndBytesSource(source, isTransposed: configuration.modelType == "gpt2"), configuration
         ) : (source, configuration)
     }
     let model: GGUFModel
@@ -65,52 +61,28 @@ enum ModelLocation {
   }
 }
 
-/// Makes projections and norms out of named tensors, and numbers the sites.
-struct LayerBuilder {
-  let weights: BaseWeights
-  let configuration: DecoderConfiguration
-  let arithmetic: Arithmetic
-  private var siteCount = 0
-
-  init(_ weights: BaseWeights, _ configuration: DecoderConfiguration, _ arithmetic: Arithmetic) {
-    self.weights = weights
-    self.configuration = configuration
-    self.arithmetic = arithmetic
-  }
-
-  mutating func linear(
-    _ path: String, block: Int, from inputSize: Int, to outputSize: Int, bias: Bool,
-    layout: WeightMatrix.Layout = .outputMajor, hint: (_ found: [Int]) -> String = { _ in "" }
-  ) throws(ModelError) -> LinearLayer {
-    let weight = try weights.matrix(
-      path + ".weight", outputSize: outputSize, inputSize: inputSize, layout: layout, hint: hint)
-    let biasVector = bias ? try weights.vector(path + ".bias", count: outputSize) : nil
-    defer { siteCount += 1 }
-    return LinearLayer(
-      path: path, block: block, weight: weight, bias: biasVector, arithmetic: arithmetic,
-      siteIndex: siteCount)
-  }
-
-  /// The head: the last site.
-  func head(_ weight: Parameter) -> LinearLayer {
-    LinearLayer(
-      path: BaseWeights.headPath, block: configuration.blockCount, weight: weight,
-      bias: nil, arithmetic: arithmetic, siteIndex: siteCount)
-  }
-
-  func norm(_ path: String, size: Int, bias: Bool = false) throws(ModelError) -> NormLayer {
-    NormLayer(
-      path: path, weight: try weights.vector(path + ".weight", count: size),
-      bias: bias ? try weights.vector(path + ".bias", count: size) : nil,
-      epsilon: configuration.normEpsilon)
-  }
-
-  func core(block: Int) -> AttentionCore {
-    AttentionCore(
-      shape: AttentionShape(
-        headCount: configuration.headCount, keyValueHeadCount: configuration.keyValueHeadCount,
-        headDim: configuration.headDim, scale: Float(configuration.attentionScales[block]),
-        window: configuration.windows[block]),
-      block: block, arithmetic: arithmetic)
+extension DecoderParts {
+  /// Makes all parts out of named tensors.
+  init(
+    _ weights: BaseWeights, _ c: DecoderConfiguration, _ arithmetic: Arithmetic
+  ) throws(ModelError) {
+    guard let family = DecoderFamily.named(c.modelType) else {
+      preconditionFailure("a configuration of no family: \(c.modelType)")
+    }
+    let embedding = try weights.embedding(c.names.embedding + ".weight", c)
+    var positions: Parameter?
+    if let path = c.names.positions {
+      positions = try weights.matrix(
+        path + ".weight", outputSize: c.maximumPositions, inputSize: c.hiddenSize)
+    }
+    var builder = LayerBuilder(weights, c, arithmetic)
+    var blocks: [DecoderBlock] = []
+    for index in 0..<c.blockCount { blocks.append(try family.block(&builder, index)) }
+    let finalNorm = try builder.norm(c.names.finalNorm)
+    let head = builder.head(try weights.head(embedding, c))
+    try weights.finish(ignoring: family.savedBuffers)
+    self.init(
+      source: weights.source, parameters: weights.parameters, embedding: embedding,
+      positions: positions, blocks: blocks, finalNorm: finalNorm, head: head)
   }
 }

@@ -41,6 +41,7 @@ extension Decoder {
       let chunk = start..<min(start + HeadLoss.chunkRows, rows.count)
       head.forward(normed.rows(chunk), into: logits.rows(chunk), pass)
     }
+    configuration.logitScaling.apply(logits, on: pass.compute)
     pass.cache?.advance(by: pass.rowCount)
   }
 
@@ -49,7 +50,7 @@ extension Decoder {
   private func forward(_ pass: Pass, _ memory: DecoderMemory) {
     let profiler = pass.compute.profiler
     profiler?.enter(.forward)
-    memory.rotary?.prepare(for: pass)
+    for positions in memory.rotary { positions.prepare(for: pass) }
     pass.compute.part(.embedding) {
       embed(pass, memory, into: memory.stream(0, rows: pass.rowCount))
     }
@@ -64,7 +65,8 @@ extension Decoder {
     profiler?.enter(.none)
   }
 
-  /// Virtual rows, then each token's embedding, sequence by sequence; learned positions on top.
+  /// Virtual rows, then each token's embedding, sequence by sequence, scaled; learned positions
+  /// on top.
   private func embed(_ pass: Pass, _ memory: DecoderMemory, into x: MatrixView) {
     let batch = pass.batch
     for sequence in 0..<batch.sequenceCount {
@@ -81,11 +83,17 @@ extension Decoder {
             own, tokens: batch.tokens.slice(tokens), tablePass(tableHook, own.rows, pass, memory))
         }
       }
+      scale(own, by: configuration.tokenScale, pass)
     }
+    scale(x, by: configuration.embeddingScale, pass)
     if let positions = parts.positions {
       Embedding.forward(
         batch.positions, table: positions.weight, into: x, adding: true, on: pass.compute)
     }
+  }
+
+  private func scale(_ rows: MatrixView, by factor: Double, _ pass: Pass) {
+    if factor != 1 { Elementwise.scale(rows, by: Float(factor), on: pass.compute) }
   }
 
   private func tablePass(
@@ -123,7 +131,8 @@ extension Decoder {
     let isNeeded = isHiddenNeeded
     sum.loss = HeadLoss.forward(
       targets: batch.targets, vocabularySize: head.outputSize, wantsGradient: isBackward,
-      scratch: memory.head, correct: &sum.correctCount, on: compute
+      scaling: configuration.logitScaling, scratch: memory.head, correct: &sum.correctCount,
+      on: compute
     ) { rows, logits in
       head.forward(normed.rows(rows), into: logits, headPass(pass, rows))
     } backward: { rows, dLogits in
@@ -185,6 +194,7 @@ extension Decoder {
       Embedding.backward(
         dx, tokens: batch.positions, addingTo: gradient, on: pass.compute)
     }
+    scale(dx, by: configuration.embeddingScale, pass)
     for sequence in 0..<batch.sequenceCount {
       let (rows, virtual, tokens) = sequenceRanges(batch, sequence)
       if !virtual.isEmpty, let embeddingHook {
@@ -193,6 +203,7 @@ extension Decoder {
       let (own, ids) = (
         dx.rows(virtual.upperBound..<rows.upperBound), batch.tokens.slice(tokens)
       )
+      scale(own, by: configuration.tokenScale, pass)
       if let tableHook {
         pass.compute.part(.adapter) {
           tableHook.backward(own, tokens: ids, tablePass(tableHook, own.rows, pass, memory))

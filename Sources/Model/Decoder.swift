@@ -226,7 +226,7 @@ public final class Decoder {
   ) throws(ModelError) -> WorkspacePlan {
     let rows = maximumTokens + maximumSequences * virtualTokenCount
     let positions = (maximumLength ?? maximumTokens) + virtualTokenCount + positionOffset
-    if configuration.rotary == nil && maximumLength != nil {
+    if configuration.hasLearnedPositions && maximumLength != nil {
       try checkPositions(tokens: maximumLength ?? maximumTokens)
     }
     findWhatTrains()
@@ -258,6 +258,18 @@ public final class Decoder {
     TokenBatch(
       maximumTokens: maximumTokens, maximumSequences: maximumSequences,
       virtualTokenCount: virtualTokenCount, positionOffset: positionOffset)
+  }
+
+  /// Whether the keys cached for a sequence are turned by other angles once it has more rows.
+  ///
+  /// Whoever continues it then begins anew, as transformers does for LongRoPE. Positions that grow
+  /// with each token keep cached keys as they are, there as here.
+  public func forgetsKeys(growing rows: Int, to longer: Int) -> Bool {
+    configuration.rotary.contains { scheme in
+      guard let scheme else { return false }
+      return RotaryPositions.changes(
+        scheme, from: rows + positionOffset, to: longer + positionOffset)
+    }
   }
 
   /// Checks that sequences of so many tokens fit the model's positions.

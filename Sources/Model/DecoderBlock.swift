@@ -6,33 +6,43 @@ struct BlockScratch {
   let normed: WorkspaceSlot  // [tokens, hidden]
   let dNormed: WorkspaceSlot  // [tokens, hidden]
   let sublayer: WorkspaceSlot  // [tokens, hidden]
+  let parallel: WorkspaceSlot  // [tokens, hidden]
   let inner: WorkspaceSlot  // [tokens, intermediate]
   let dInner: WorkspaceSlot  // [tokens, intermediate]
+  let gateAndUp: WorkspaceSlot  // [tokens, 2 · intermediate]
   let dAttention: WorkspaceSlot  // [tokens, N·D]
   let dQuery: WorkspaceSlot  // [tokens, N·D]
   let dKey: WorkspaceSlot  // [tokens, K·D]
   let dValue: WorkspaceSlot  // [tokens, K·D]
   let dFused: WorkspaceSlot  // [tokens, (N + 2·K)·D]
+  let interleaved: WorkspaceSlot  // [tokens, (N + 2·K)·D]
 
-  /// - Parameter isFused: whether queries, keys and values lie side by side.
   init(
-    _ plan: inout WorkspacePlan, _ c: DecoderConfiguration, rows: Int, isTraining: Bool,
-    isFused: Bool
+    _ plan: inout WorkspacePlan, _ c: DecoderConfiguration, _ blocks: [DecoderBlock], rows: Int,
+    isTraining: Bool
   ) {
-    let hidden = c.hiddenSize
+    let (hidden, intermediate) = (c.hiddenSize, c.intermediateSize)
     let backwardRows = isTraining ? rows : 0
     normed = plan.reserve("scratch.normed", rows: rows, columns: hidden)
-    inner = plan.reserve("scratch.inner", rows: rows, columns: c.intermediateSize)
+    inner = plan.reserve("scratch.inner", rows: rows, columns: intermediate)
     sublayer = plan.reserve("scratch.sublayer", rows: backwardRows, columns: hidden)
     dNormed = plan.reserve("scratch.dNormed", rows: backwardRows, columns: hidden)
-    dInner = plan.reserve("scratch.dInner", rows: backwardRows, columns: c.intermediateSize)
+    parallel = plan.reserve(
+      "scratch.parallel", rows: c.isParallel ? backwardRows : 0, columns: hidden)
+    dInner = plan.reserve("scratch.dInner", rows: backwardRows, columns: intermediate)
+    gateAndUp = plan.reserve(
+      "scratch.gateAndUp", rows: blocks.contains { $0.isGateAndUpRounded } ? backwardRows : 0,
+      columns: 2 * intermediate)
     dAttention = plan.reserve("scratch.dAttention", rows: backwardRows, columns: c.querySize)
+    let isFused = blocks.contains { $0.isFused }
     let (split, fused) = isFused ? (0, backwardRows) : (backwardRows, 0)
     dQuery = plan.reserve("scratch.dQuery", rows: split, columns: c.querySize)
     dKey = plan.reserve("scratch.dKey", rows: split, columns: c.keyValueSize)
     dValue = plan.reserve("scratch.dValue", rows: split, columns: c.keyValueSize)
-    dFused = plan.reserve(
-      "scratch.dFused", rows: fused, columns: c.querySize + 2 * c.keyValueSize)
+    let all = c.querySize + 2 * c.keyValueSize
+    dFused = plan.reserve("scratch.dFused", rows: fused, columns: all)
+    interleaved = plan.reserve(
+      "scratch.interleaved", rows: blocks.contains { $0.isInterleaved } ? rows : 0, columns: all)
   }
 }
 
@@ -40,7 +50,7 @@ struct BlockScratch {
 struct BlockMemory {
   let workspace: Workspace
   let scratch: BlockScratch
-  /// Rotary positions; nil where they are learned.
+  /// The block's rotary positions; nil where it has none.
   let rotary: RotaryPositions?
 
   /// A pass's rows of a matrix; empty where none was reserved.
@@ -52,7 +62,7 @@ struct BlockMemory {
 /// One block of a decoder: attention, then feed-forward, each added to the residual stream.
 ///
 ///     h = x + attention(norm(x))
-///     y = h + feedForward(norm(h))
+///     y = h + feedForward(norm(h)), or in parallel h + feedForward(norm(x))
 ///
 /// Families choose the norms and the bodies. The residual stream's rows between blocks belong to the
 /// decoder; what else forward keeps for backward the parts reserve themselves.
@@ -60,26 +70,49 @@ final class DecoderBlock {
   /// Hooks on its halves.
   let sublayerSites: SublayerSites
   private let attentionBody: AttentionBody
+  private let feedForwardBody: any HalfBody
   private let attention, feedForward: ResidualHalf
+  private let isParallel: Bool
   private var middle: WorkspaceSlot?  // [tokens, hidden] the stream between the halves
-  private var workspace: Workspace?
+  private var memory: BlockMemory?
 
+  /// A block whose halves have these norms around them.
   init(
-    attentionNorm: NormLayer, attention: AttentionBody, feedForwardNorm: NormLayer,
-    feedForward: any HalfBody
+    attention: AttentionBody, norms attentionNorms: HalfNorms, feedForward: any HalfBody,
+    norms feedForwardNorms: HalfNorms, _ c: DecoderConfiguration
   ) {
     attentionBody = attention
+    feedForwardBody = feedForward
+    isParallel = c.isParallel
     sublayerSites = SublayerSites(block: attention.core.block)
+    let scale = Float(c.residualScale)
     self.attention = ResidualHalf(
-      .attention, norm: attentionNorm, body: attention, sites: sublayerSites)
+      .attention, norms: attentionNorms, body: attention, scale: scale, sites: sublayerSites)
     self.feedForward = ResidualHalf(
-      .feedForward, norm: feedForwardNorm, body: feedForward, sites: sublayerSites)
+      .feedForward, norms: feedForwardNorms, body: feedForward, scale: scale,
+      sites: sublayerSites)
+  }
+
+  /// A block with a norm in front of each half.
+  convenience init(
+    attention: AttentionBody, norm attentionNorm: NormLayer, feedForward: any HalfBody,
+    norm feedForwardNorm: NormLayer, _ c: DecoderConfiguration
+  ) {
+    self.init(
+      attention: attention, norms: HalfNorms(before: attentionNorm), feedForward: feedForward,
+      norms: HalfNorms(before: feedForwardNorm), c)
   }
 
   /// The core of its attention.
   var core: AttentionCore { attentionBody.core }
   /// Whether queries, keys and values lie side by side.
   var isFused: Bool { attentionBody.isFused }
+  /// Whether their projection gives them head by head.
+  var isInterleaved: Bool { attentionBody.isInterleaved }
+  /// Whether one projection makes gate and up, which are kept rounded.
+  var isGateAndUpRounded: Bool {
+    (feedForwardBody as? GatedFeedForward)?.isFusedAndRounded ?? false
+  }
   /// Projections, in the order of the computation.
   var linearLayers: [LinearLayer] { attention.linearLayers + feedForward.linearLayers }
   /// Whether anything in this block trains.
@@ -94,7 +127,7 @@ final class DecoderBlock {
 
   /// Takes the memory that was reserved.
   func use(_ memory: BlockMemory) {
-    workspace = memory.workspace
+    self.memory = memory
     attention.use(memory)
     feedForward.use(memory)
   }
@@ -102,8 +135,8 @@ final class DecoderBlock {
   /// Computes `y` from the residual stream `x`, both [tokens, hidden], not the same memory.
   func forward(_ x: MatrixView, into y: MatrixView, _ pass: Pass) {
     let h = middle(pass)
-    attention.forward(x, into: h, pass)
-    feedForward.forward(h, into: y, pass)
+    attention.forward(x, onto: x, into: h, pass)
+    feedForward.forward(isParallel ? x : h, onto: h, into: y, pass)
   }
 
   /// Turns the gradient of `y` in place into that of `x`.
@@ -112,8 +145,17 @@ final class DecoderBlock {
   ///   products for it are not made.
   func backward(_ dy: MatrixView, input x: MatrixView, isNeeded: Bool, _ pass: Pass) {
     let needs = needs(BackwardExtent(isReached: true, isNeeded: isNeeded))
-    feedForward.backward(dy, input: middle(pass), needs.feedForward, pass)
-    attention.backward(dy, input: x, needs.attention, pass)
+    guard isParallel else {
+      feedForward.backward(dy, input: middle(pass), addingTo: dy, needs.feedForward, pass)
+      attention.backward(dy, input: x, addingTo: dy, needs.attention, pass)
+      return
+    }
+    // Both halves start from the gradient as it came.
+    guard let memory else { preconditionFailure("no workspace was prepared") }
+    let given = memory.view(memory.scratch.parallel, pass)
+    given.copy(from: dy)
+    feedForward.backward(given, input: x, addingTo: dy, needs.feedForward, pass)
+    attention.backward(given, input: x, addingTo: dy, needs.attention, pass)
   }
 
   /// Adds this block's multiply-adds.
@@ -123,10 +165,11 @@ final class DecoderBlock {
     attention.count(into: &arithmetic, needs.attention)
   }
 
-  /// Attention lies below feed-forward, and what trains in it is reached through it.
+  /// Attention lies below feed-forward, and what trains in it is reached through it, but in parallel.
   private func needs(
     _ extent: BackwardExtent
   ) -> (attention: HalfNeeds, feedForward: HalfNeeds) {
+    if isParallel { return (HalfNeeds(extent, attention), HalfNeeds(extent, feedForward)) }
     let isReached = extent.isReached
     let below = BackwardExtent(
       isReached: isReached, isNeeded: isReached && (extent.isNeeded || attention.isTrained))
@@ -134,7 +177,7 @@ final class DecoderBlock {
   }
 
   private func middle(_ pass: Pass) -> MatrixView {
-    guard let middle, let workspace else { preconditionFailure("no workspace was prepared") }
-    return workspace.view(middle, rows: pass.rowCount)
+    guard let middle, let memory else { preconditionFailure("no workspace was prepared") }
+    return memory.workspace.view(middle, rows: pass.rowCount)
   }
 }

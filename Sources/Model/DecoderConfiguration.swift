@@ -4,18 +4,24 @@ import GGUF
 import JSON
 import Kernels
 
-/// The architectures that can be read.
-public enum ModelFamily: String, Sendable, CaseIterable {
-  /// Llama 2/3, SmolLM, TinyLlama and their like.
-  case llama
-  /// Mistral 7B: Llama with a sliding window.
-  case mistral
-  /// Qwen2 and Qwen2.5: Llama with biases on q, k and v.
-  case qwen2
-  /// Qwen3: Llama with a norm on each head's queries and keys.
-  case qwen3
-  /// GPT-2: LayerNorm, learned positions, fused and transposed projections.
-  case gpt2
+/// How the rows of the residual stream are normalised.
+public enum NormKind: Sendable, Hashable {
+  /// RMSNorm, times the weight.
+  case rms
+  /// RMSNorm, times 1 + the weight.
+  case rmsAroundOne
+  /// LayerNorm, with a bias.
+  case layer
+}
+
+/// Norms of queries and keys.
+public enum QueryKeyNorm: Sendable, Hashable {
+  /// None.
+  case none
+  /// Of each head, all heads by one weight.
+  case perHead
+  /// Of all heads together.
+  case whole
 }
 
 /// What `config.json` says of a decoder, in the field's words.
@@ -23,10 +29,12 @@ public enum ModelFamily: String, Sendable, CaseIterable {
 /// Every field that changes what the model computes is honoured or refused by name; the frozen
 /// base's own dropouts are not applied. `unrecognized` lists what was neither known nor empty.
 public struct DecoderConfiguration: Sendable {
-  /// The architecture.
-  public var family: ModelFamily
+  /// The architecture: one of ``modelTypes``.
+  public let modelType: String
   /// The paths of its modules.
-  public var names: ModuleNames
+  public let names: ModuleNames
+  /// The model's class in transformers, where the file names it.
+  public var modelClass: String?
   /// Rows of the embedding table.
   public var vocabularySize: Int
   /// Width of the residual stream.
@@ -43,32 +51,55 @@ public struct DecoderConfiguration: Sendable {
   public var headDim: Int
   /// Most positions; where rotary ones are stretched by a factor, the stretched number.
   public var maximumPositions: Int
+  /// How rows are normalised.
+  public var norm = NormKind.rms
   /// Added to the variance in norms.
-  public var normEpsilon: Double
+  public var normEpsilon = 1e-6
   /// The feed-forward's non-linearity.
-  public var activation: ActivationFunction
+  public var activation = ActivationFunction.silu
   /// Whether the head is the embedding table; of a decoder, whether it is in fact.
-  public var tiesEmbeddings: Bool
+  public var tiesEmbeddings = false
   /// Biases on q, k, v.
-  public var queryKeyValueBias: Bool
+  public var queryKeyValueBias = false
   /// Bias on the attention's output projection.
-  public var outputBias: Bool
+  public var outputBias = false
   /// Biases in the feed-forward network.
-  public var feedForwardBias: Bool
-  /// Per-head norms of queries and keys.
-  public var queryKeyNorm: Bool
+  public var feedForwardBias = false
+  /// Norms of queries and keys.
+  public var queryKeyNorm = QueryKeyNorm.none
+  /// Whether attention and feed-forward read the same rows, and not one the other's result.
+  public var isParallel = false
   /// Sliding window of each block; 0 = none.
-  public var windows: [Int]
-  /// Rotary positions; nil where positions are learned.
-  public var rotary: RotaryScheme?
+  public var windows: [Int] = []
+  /// Rotary positions of each block; nil where it has none.
+  public var rotary: [RotaryScheme?] = []
   /// Factor on attention scores for each block.
-  public var attentionScales: [Double]
+  public var attentionScales: [Double] = []
+  /// What scores stay below, by ±c·tanh(s/c); 0 = no cap.
+  public var attentionSoftCap = 0.0
+  /// Factor of a token's row of the embedding table.
+  public var tokenScale = 1.0
+  /// Factor of every row that enters the blocks, of virtual tokens too.
+  public var embeddingScale = 1.0
+  /// Factor of what each half of a block adds to the residual stream.
+  public var residualScale = 1.0
+  /// Factor of the logits.
+  public var logitScale = 1.0
+  /// What logits stay below, likewise; 0 = no cap.
+  public var logitSoftCap = 0.0
   /// End tokens that the configuration names.
-  public var endTokens: [Int]
+  public var endTokens: [Int] = []
   /// Whether projections are stored as bitsandbytes quantised them.
   public var isQuantizedByBitsAndBytes = false
   /// Fields that were neither known nor empty.
-  public var unrecognized: [String]
+  public var unrecognized: [String] = []
+
+  /// Whether positions are rows of a table, which ends.
+  public var hasLearnedPositions: Bool { names.positions != nil }
+  /// What becomes of logits before the softmax.
+  var logitScaling: HeadLoss.Scaling {
+    HeadLoss.Scaling(scale: Float(logitScale), softCap: Float(logitSoftCap))
+  }
 
   /// Features of the queries.
   public var querySize: Int { headCount * headDim }
@@ -107,25 +138,18 @@ public struct DecoderConfiguration: Sendable {
       throw .unsupportedModelType(found: type, path: path)
     }
     let fields = ConfigurationFields(value, path: path, aliases: family.aliases)
-    self = try family.read(fields)
+    self.init(modelType: family.modelType, names: family.names)
+    modelClass = value["architectures"]?.array?.first?.string
+    try family.read(fields, &self)
     unrecognized = fields.unread
     try validate(path: path)
   }
 
-  init(family: ModelFamily, names: ModuleNames) {
-    self.family = family
+  private init(modelType: String, names: ModuleNames) {
+    self.modelType = modelType
     self.names = names
     (vocabularySize, hiddenSize, intermediateSize, blockCount) = (0, 0, 0, 0)
     (headCount, keyValueHeadCount, headDim, maximumPositions) = (0, 0, 0, 0)
-    normEpsilon = 1e-6
-    activation = .silu
-    tiesEmbeddings = false
-    (queryKeyValueBias, outputBias, feedForwardBias, queryKeyNorm) = (false, false, false, false)
-    windows = []
-    rotary = nil
-    attentionScales = []
-    endTokens = []
-    unrecognized = []
   }
 
   private func validate(path: String) throws(ModelError) {
@@ -143,10 +167,11 @@ public struct DecoderConfiguration: Sendable {
         "num_attention_heads \(headCount) is not a multiple of num_key_value_heads "
           + "\(keyValueHeadCount)", path: path)
     }
-    if rotary != nil && headDim % 2 != 0 {
+    for case let scheme? in rotary where scheme.features % 2 != 0 || scheme.features > headDim {
       throw .unsupportedField(
-        name: "head_dim", value: "\(headDim)", expected: "an even number (rotary pairs)",
-        path: path)
+        name: scheme.features == headDim ? "head_dim" : "partial_rotary_factor",
+        value: "\(scheme.features) features that turn",
+        expected: "an even number (rotary pairs), at most head_dim", path: path)
     }
   }
 }

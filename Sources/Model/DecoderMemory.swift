@@ -5,8 +5,8 @@ import Tensors
 struct DecoderMemory {
   let mode: DecoderMode
   let workspace: Workspace
-  /// Rotary positions; nil where they are learned.
-  let rotary: RotaryPositions?
+  /// Rotary positions, one for all blocks that have the same.
+  let rotary: [RotaryPositions]
   /// What hooks of blocks and of the token table work in.
   let hookScratch: HookScratch
   private let streams: [WorkspaceSlot]  // [tokens, hidden] input of each block, and the last output
@@ -47,7 +47,7 @@ struct DecoderMemory {
       "head.scratch", rows: 1, columns: HeadLoss.scratchCount(vocabularySize: c.vocabularySize))
 
     let blockScratch = BlockScratch(
-      &plan, c, rows: rows, isTraining: mode.isTraining, isFused: blocks.contains { $0.isFused })
+      &plan, c, blocks, rows: rows, isTraining: mode.isTraining)
     let hookColumns =
       blocks.map { block in
         max(
@@ -73,11 +73,16 @@ struct DecoderMemory {
     workspace = Workspace(plan)
     hookScratch = HookScratch(workspace: workspace, slot: hookSlot)
     decoder.head.use(HookScratch(workspace: workspace, slot: headSlot))
-    rotary = c.rotary.map { RotaryPositions($0, positions: positions, rows: rows) }
-    let blockMemory = BlockMemory(workspace: workspace, scratch: blockScratch, rotary: rotary)
-    for block in blocks {
+    var tables: [RotaryScheme: RotaryPositions] = [:]
+    for case let scheme? in c.rotary where tables[scheme] == nil {
+      tables[scheme] = RotaryPositions(scheme, positions: positions, rows: rows)
+    }
+    rotary = Array(tables.values)
+    for (block, scheme) in zip(blocks, c.rotary) {
       block.core.use(workspace)
-      block.use(blockMemory)
+      block.use(
+        BlockMemory(
+          workspace: workspace, scratch: blockScratch, rotary: scheme.flatMap { tables[$0] }))
       block.sublayerSites.use(hookScratch)
       for layer in block.linearLayers { layer.use(hookScratch) }
     }

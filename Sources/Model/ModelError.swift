@@ -54,7 +54,7 @@ public enum ModelError: ClassifiedError {
       "\(path) is not valid JSON: \(reason). Fetch the file again."
     case .unsupportedModelType(let found, let path):
       "model_type '\(found)' in \(path) is not supported. Supported are "
-        + "\(DecoderFamily.all.map(\.modelType.rawValue).joined(separator: ", "))."
+        + "\(DecoderConfiguration.modelTypes.joined(separator: ", "))."
     case .missingField(let name, let path):
       "\(path) lacks the field '\(name)'. Fetch the model's own config.json."
     case .unsupportedField(let name, let value, let expected, let path):

@@ -13,6 +13,20 @@ public enum RotaryScaling: Sendable, Hashable {
   case dynamic(factor: Double, trainedPositions: Int)
   /// Peng et al., "YaRN", 2023.
   case yarn(YaRN)
+  /// Ding et al., "LongRoPE", 2024.
+  case longRoPE(LongRoPE)
+}
+
+/// The constants of LongRoPE (arXiv:2402.13753).
+public struct LongRoPE: Sendable, Hashable {
+  /// What each frequency is divided by in sequences up to `originalPositions`.
+  public var shortFactors: [Double]
+  /// What each frequency is divided by in longer ones.
+  public var longFactors: [Double]
+  /// Positions that the model was trained at.
+  public var originalPositions: Int
+  /// Factor of cosines and sines, and so of queries and keys.
+  public var attentionFactor: Double
 }
 
 /// The constants of YaRN (arXiv:2309.00071).
@@ -37,22 +51,32 @@ public struct RotaryScheme: Sendable, Hashable {
   public var theta: Double
   /// Their stretching.
   public var scaling: RotaryScaling
-  /// Features of a head, D, all of which turn.
-  public var headDim: Int
+  /// Features of a head that turn, D: the first ones.
+  public var features: Int
 
-  /// Whether frequencies depend on a sequence's length.
-  public var isDynamic: Bool { if case .dynamic = scaling { true } else { false } }
+  /// Whether frequencies depend on a sequence's length, up to a length.
+  public func isDynamic(upTo length: Int) -> Bool {
+    switch scaling {
+    case .dynamic: true
+    case .longRoPE(let long): length > long.originalPositions
+    default: false
+    }
+  }
 
   /// Factor of cosines and sines.
   public var amplitude: Double {
-    if case .yarn(let yarn) = scaling { yarn.attentionFactor } else { 1 }
+    switch scaling {
+    case .yarn(let yarn): yarn.attentionFactor
+    case .longRoPE(let long): long.attentionFactor
+    default: 1
+    }
   }
 
   /// The angle per position of each pair, [D/2]: θ^(−2i/D), stretched as configured.
   ///
-  /// - Parameter length: positions of the sequence, counted from 0; matters where `isDynamic`.
+  /// - Parameter length: positions of the sequence, counted from 0; matters where they are dynamic.
   public func inverseFrequencies(length: Int) -> [Double] {
-    var frequencies = Array(repeating: 0.0, count: headDim / 2)
+    var frequencies = Array(repeating: 0.0, count: features / 2)
     write(length: length, into: &frequencies)
     return frequencies
   }
@@ -64,10 +88,10 @@ public struct RotaryScheme: Sendable, Hashable {
     var base = theta
     if case .dynamic(let factor, let trained) = scaling, length > trained {
       let stretch = factor * Double(length) / Double(trained) - (factor - 1)
-      base *= PortableMath.pow(stretch, Double(headDim) / Double(headDim - 2))
+      base *= PortableMath.pow(stretch, Double(features) / Double(features - 2))
     }
     for pair in frequencies.indices {
-      frequencies[pair] = PortableMath.pow(base, -2 * Double(pair) / Double(headDim))
+      frequencies[pair] = PortableMath.pow(base, -2 * Double(pair) / Double(features))
     }
     switch scaling {
     case .none, .dynamic: break
@@ -90,6 +114,9 @@ public struct RotaryScheme: Sendable, Hashable {
         let divided = min(max((Double(pair) - ramp.start) / (ramp.end - ramp.start), 0), 1)
         frequencies[pair] *= divided / yarn.factor + (1 - divided)
       }
+    case .longRoPE(let long):
+      let factors = length > long.originalPositions ? long.longFactors : long.shortFactors
+      for pair in frequencies.indices { frequencies[pair] /= factors[pair] }
     }
   }
 
@@ -97,12 +124,12 @@ public struct RotaryScheme: Sendable, Hashable {
   private func ramp(_ yarn: YaRN) -> (start: Double, end: Double) {
     /// The pair that turns so often within the original positions.
     func pair(turns: Double) -> Double {
-      Double(headDim) * PortableMath.log(Double(yarn.originalPositions) / (turns * 2 * Double.pi))
+      Double(features) * PortableMath.log(Double(yarn.originalPositions) / (turns * 2 * Double.pi))
         / (2 * PortableMath.log(theta))
     }
     var (start, end) = (pair(turns: yarn.betaFast), pair(turns: yarn.betaSlow))
     if yarn.truncates { (start, end) = (start.rounded(.down), end.rounded(.up)) }
-    (start, end) = (max(start, 0), min(end, Double(headDim - 1)))
+    (start, end) = (max(start, 0), min(end, Double(features - 1)))
     // transformers' own guard against a ramp without width.
     return (start, start == end ? end + 0.001 : end)
   }

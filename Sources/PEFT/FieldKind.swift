@@ -101,7 +101,7 @@ public enum FieldKind: Sendable, Hashable {
         ? .some(.array(numbers.map { .int($0) })) : .none
     case .integersOrObject:
       if let numbers = FieldKind.integers.value(of: text) { return numbers }
-      return FieldKind.object.value(of: text).flatMap(value(of:))
+      return (try? JSONValue(parsing: .init(text.utf8))).flatMap { value(of: $0) }
     case .numberOrObject:
       if let number = Double(text) { return value(of: .double(number)) }
       return FieldKind.object.value(of: text)

@@ -33,7 +33,9 @@ extension PEFTMethod {
     }
     if let name = missing.sorted().first { throw .missingTensor(name: name, source: source) }
     let embeddings = unexpected.filter { name in
-      ["embed_tokens", "lm_head", "wte", "wpe"].contains { name.hasSuffix(".\($0).weight") }
+      DecoderConfiguration.tableNames.union(["lm_head", "wpe"]).contains {
+        name.hasSuffix(".\($0).weight")
+      }
     }
     if !embeddings.isEmpty {
       throw .savedEmbeddings(names: embeddings.sorted(), source: source)

@@ -96,8 +96,9 @@ public struct ModuleTargeting: Sendable, Hashable {
     guard let selector = targets ?? defaults.map(Selector.list) else {
       throw .unsupportedBase(
         method: method,
-        reason: "there are no default target_modules for \(decoder.configuration.family.rawValue); "
-          + "give them")
+        reason: "there are no default target_modules for \(decoder.configuration.modelType); give "
+          + "them: all-linear, or some of "
+          + Set(all.map { lastComponent($0.path) }).sorted().joined(separator: ", "))
     }
     for parameter in decoder.parameters {
       let path = modulePath(parameter.name)

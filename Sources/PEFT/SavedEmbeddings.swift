@@ -19,7 +19,7 @@ struct SavedEmbeddings {
     for tensor in tensors where tensor.name.hasPrefix(huggingFacePrefix) {
       let name = tensor.name.dropFirst(huggingFacePrefix.count)
         .replacing(".base_layer.weight", with: ".weight")
-      let isEmbedding = ["embed_tokens", "wte", "lm_head"].contains {
+      let isEmbedding = DecoderConfiguration.tableNames.union(["lm_head"]).contains {
         name.hasSuffix("\($0).weight")
       }
       if isEmbedding { found.append((tensor, String(name))) }

@@ -25,13 +25,11 @@ struct AnswerHeaders: Sendable {
     var contents: Set<[UInt8]> = []
     for (messages, index) in Self.conversations {
       guard let turn = tries.turn(messages, index) else { continue }
-      if let asking = tries.prompt(Array(messages[..<index])),
-        let header = Self.repeated(asking, turn)
-      {
-        found.insert(header)
-      } else if tries.prompt(Array(messages[..<index])) == nil {
+      guard let prompt = tries.prompt(Array(messages[..<index])) else {
         contents.insert(turn.head)
+        continue
       }
+      if let header = Self.repeated(prompt, turn) { found.insert(header) }
     }
     // Blanks before an answer are the model's to write.
     if found.isEmpty { found = contents.filter { !$0.allSatisfy(Self.isBlank) } }
@@ -79,15 +77,34 @@ struct AnswerHeaders: Sendable {
   }
 
   /// As much of the prompt as the turn repeats before its content; nil where that is nothing.
-  private static func repeated(_ asking: [UInt8], _ turn: Turn) -> [UInt8]? {
-    let limit = turn.start + turn.head.count
-    var end = 0
-    while end < asking.count, end < limit, asking[end] == turn.text[end] { end += 1 }
-    // Two tags that begin alike are not one: the header ends at an edge.
-    if end < asking.count, end < limit {
-      while end > turn.start, !isEdge(turn.text[end - 1]) { end -= 1 }
+  private static func repeated(_ prompt: Prompt, _ turn: Turn) -> [UInt8]? {
+    let whole = common(prompt.text[...], turn.text[..<(turn.start + turn.head.count)])
+    if whole > turn.start, let header = written(turn.text[turn.start..<whole]) { return header }
+    // The blanks between two turns may be others than those before what asks.
+    let head = turn.head.drop(while: isBlank)
+    let end = common(prompt.text[prompt.start...].drop(while: isBlank), head)
+    if let header = written(head.prefix(end)) { return header }
+    return whole > turn.start ? Array(turn.text[turn.start..<whole]) : nil
+  }
+
+  private static func written(_ header: ArraySlice<UInt8>) -> [UInt8]? {
+    header.allSatisfy(isBlank) ? nil : Array(header)
+  }
+
+  /// The length of the beginning that both share.
+  ///
+  /// Two tags that begin alike are not one: it ends at an edge.
+  private static func common(_ left: ArraySlice<UInt8>, _ right: ArraySlice<UInt8>) -> Int {
+    var count = 0
+    while count < left.count, count < right.count,
+      left[left.startIndex + count] == right[right.startIndex + count]
+    {
+      count += 1
     }
-    return end > turn.start ? Array(turn.text[turn.start..<end]) : nil
+    if count < left.count, count < right.count {
+      while count > 0, !isEdge(right[right.startIndex + count - 1]) { count -= 1 }
+    }
+    return count
   }
 
   private static func isEdge(_ byte: UInt8) -> Bool { isBlank(byte) || ">]:".utf8.contains(byte) }
@@ -133,6 +150,13 @@ struct AnswerHeaders: Sendable {
     var head: [UInt8]
   }
 
+  /// What asks for an answer.
+  struct Prompt {
+    var text: [UInt8]
+    /// Where it goes beyond the conversation.
+    var start: Int
+  }
+
   /// A template at work on conversations of words that it does not write itself.
   struct Tries {
     let text: ModelText
@@ -144,11 +168,13 @@ struct AnswerHeaders: Sendable {
     }
 
     /// The text that asks for an answer; nil where asking adds nothing.
-    func prompt(_ messages: [JSONNode]) -> [UInt8]? {
+    func prompt(_ messages: [JSONNode]) -> Prompt? {
       guard let asking = rendering(messages, asks: true),
         let plain = rendering(messages), asking.text.utf8.count > plain.text.utf8.count
       else { return nil }
-      return Array(asking.text.utf8)
+      let text = Array(asking.text.utf8)
+      let start = zip(text, plain.text.utf8).prefix { $0 == $1 }.count
+      return Prompt(text: text, start: start)
     }
 
     /// The turn of a message whose content is `word`.

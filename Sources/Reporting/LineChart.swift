@@ -26,9 +26,13 @@ public struct LineChart {
   private let xTitle: String
   private let yTitle: String
   private let series: [Series]
+  private let scale: ChartAxis.Scale?
 
   /// A chart of some curves.
-  public init(x: String, y: String, series: [Series]) {
+  ///
+  /// - Parameter scale: of the vertical axis; nil chooses by the values.
+  public init(x: String, y: String, series: [Series], scale: ChartAxis.Scale? = nil) {
+    self.scale = scale
     xTitle = x
     yTitle = y
     self.series = series.filter { $0.points.contains { $0.y.isFinite } }
@@ -40,7 +44,7 @@ public struct LineChart {
     let points = series.flatMap(\.points)
     let frame = ChartFrame(
       x: ChartAxis(xTitle, values: points.map(\.x), scale: .linear, includesZero: true),
-      y: ChartAxis(yTitle, values: points.map(\.y)), margin: 150)
+      y: ChartAxis(yTitle, values: points.map(\.y), scale: scale), margin: 150)
     let ends = series.map { curve in
       frame.place(curve.points.last { $0.y.isFinite } ?? (0, 0))
     }

@@ -38,6 +38,20 @@ public struct ReportPage: Sendable {
     return "<dl>\n\(rows.joined())</dl>\n"
   }
 
+  /// What one types or runs, as content for ``add(_:_:note:)``.
+  public static func code(_ text: String) -> String {
+    "<pre><code>\(Markup.escaped(text))</code></pre>\n"
+  }
+
+  /// A few figures that the reader should see first, large, as content for ``add(_:_:note:)``.
+  public static func tiles(_ figures: [(name: String, value: String, note: String)]) -> String {
+    let tiles = figures.map {
+      "<div><span>\(Markup.escaped($0.name))</span><b>\(Markup.escaped($0.value))</b>"
+        + "<small>\(Markup.escaped($0.note))</small></div>\n"
+    }
+    return "<div class=\"tiles\">\n\(tiles.joined())</div>\n"
+  }
+
   /// The whole file.
   public var html: String {
     """

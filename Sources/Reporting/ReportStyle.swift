@@ -52,6 +52,13 @@ enum ReportStyle {
       dl div { display: flex; gap: .75rem; padding: .3rem 0; border-bottom: 1px solid var(--rule); }
       dt { color: var(--soft); flex: 0 0 14rem; }
       dd { margin: 0; overflow-wrap: anywhere; min-width: 0; }
+      pre { background: var(--band); padding: .7rem .9rem; margin: 0 0 .6rem; overflow-x: auto;
+        font-size: .85rem; border-radius: 4px; }
+      code { font-family: ui-monospace, "SF Mono", Menlo, "Liberation Mono", monospace; }
+      .tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); gap: .8rem; }
+      .tiles div { background: var(--band); padding: .7rem .9rem; border-radius: 4px; }
+      .tiles span, .tiles small { display: block; color: var(--soft); font-size: .8rem; }
+      .tiles b { display: block; font-size: 1.35rem; font-variant-numeric: tabular-nums; }
       svg { display: block; width: 100%; height: auto; }
       svg text { fill: var(--ink); font-size: 13px; font-family: inherit; }
       svg .soft { fill: var(--soft); }
@@ -67,7 +74,7 @@ enum ReportStyle {
         .chart { overflow-x: auto; }
         .chart svg { width: 820px; max-width: none; }
       }
-      @media print { main { max-width: none; } tbody tr:hover { background: none; } }
+      @media print { main { max-width: none; } section { break-inside: avoid; } tbody tr:hover { background: none; } }
 
       """
   }

@@ -359,18 +359,19 @@ struct ExpressionParser {
     var result = Arguments()
     try expect("(")
     while !skipSymbol(")") {
-      if !result.positional.isEmpty || !result.named.isEmpty {
+      if !result.isEmpty {
         try expect(",")
         if skipSymbol(")") { break }
       }
-      if isSymbol("*") || isSymbol("**") {
-        throw .unsupported(
-          template: template, line: line, part: "syntax", name: "* in a call's arguments")
-      }
-      if case .name(let name) = current.kind, tokens[position + 1].kind == .symbol("=") {
+      if result.spreadNamed != nil { throw unexpected("')'") }
+      if result.spread == nil, skipSymbol("*") {
+        result.spread = try expression()
+      } else if skipSymbol("**") {
+        result.spreadNamed = try expression()
+      } else if case .name(let name) = current.kind, tokens[position + 1].kind == .symbol("=") {
         position += 2
         result.named.append((name, try expression()))
-      } else if result.named.isEmpty {
+      } else if result.named.isEmpty && result.spread == nil {
         result.positional.append(try expression())
       } else {
         throw unexpected("a named argument")

@@ -202,9 +202,30 @@ extension Renderer {
   ) throws(TemplateError) -> CallArguments {
     var named: [(name: String, value: Value)] = []
     for (name, value) in arguments.named { named.append((name, try evaluate(value, scope))) }
-    return CallArguments(
+    var given = CallArguments(
       template: template, line: line, callee: callee,
       positional: try values(arguments.positional, scope), named: named)
+    if let spread = arguments.spread {
+      let value = try evaluate(spread, scope)
+      guard let items = value.items else {
+        throw given.failure("what stands behind * is no list")
+      }
+      try budget.spend(line, items.count)
+      given.positional += items
+    }
+    if let spread = arguments.spreadNamed {
+      guard let members = try evaluate(spread, scope).dictionary?.members else {
+        throw given.failure("what stands behind ** is no dictionary")
+      }
+      try budget.spend(line, members.count)
+      for (name, value) in members {
+        guard !given.named.contains(where: { $0.name == name }) else {
+          throw given.failure("'\(name)' is given twice")
+        }
+        given.named.append((name, value))
+      }
+    }
+    return given
   }
 
   // MARK: Filters that call filters and tests

@@ -42,6 +42,14 @@ enum Constant: Sendable {
 struct Arguments: Sendable {
   var positional: [Expression] = []
   var named: [(name: String, value: Expression)] = []
+  /// `*values`: behind the positional ones.
+  var spread: Expression?
+  /// `**members`: behind the named ones.
+  var spreadNamed: Expression?
+
+  var isEmpty: Bool {
+    positional.isEmpty && named.isEmpty && spread == nil && spreadNamed == nil
+  }
 }
 
 /// What a loop or `set` assigns to.

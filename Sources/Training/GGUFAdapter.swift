@@ -21,11 +21,11 @@ public enum GGUFAdapter {
   public static func write(
     _ export: AdapterExport, to path: String, base model: DecoderConfiguration
   ) throws {
-    guard let architecture = GGUFNames.architecture(ofModelType: model.family.rawValue),
+    guard let architecture = GGUFNames.architecture(ofModelType: model.modelType),
       let names = GGUFNames.of(architecture)
     else {
       throw PEFTError.cannotExport(
-        format: "GGUF", what: "adapters of the model type \(model.family.rawValue)")
+        format: "GGUF", what: "adapters of the model type \(model.modelType)")
     }
     let factors = try LoRA.factors(of: export, for: "GGUF")
     guard let first = factors.first else {

@@ -61,7 +61,7 @@ enum GGUFKeys {
       }
       keys.append((key("attention.sliding_window"), .count(window)))
     }
-    guard let rotary = c.rotary else { return keys }
+    guard let rotary = c.rotary.first ?? nil else { return keys }
     keys.append((key("rope.freq_base"), .number(Float(rotary.theta))))
     switch rotary.scaling {
     case .none, .llama3: break
@@ -76,9 +76,9 @@ enum GGUFKeys {
         (key("rope.scaling.factor"), .number(Float(yarn.factor))),
         (key("rope.scaling.original_context_length"), .count(yarn.originalPositions)),
       ]
-    case .dynamic:
+    case .dynamic, .longRoPE:
       throw PEFTError.cannotExport(
-        format: "GGUF", what: "positions that stretch with the text (dynamic)")
+        format: "GGUF", what: "positions that stretch with the text (dynamic, longrope)")
     }
     return keys
   }

@@ -29,12 +29,12 @@ public enum GGUFModelFile {
     }
     let configuration = base.configuration
     guard
-      let architecture = GGUFNames.architecture(ofModelType: configuration.family.rawValue),
+      let architecture = GGUFNames.architecture(ofModelType: configuration.modelType),
       let names = GGUFNames.of(architecture), let wanted = GGUFType.named(type),
       let single = GGUFType.named("F32"), let half = GGUFType.named("F16")
     else {
       throw PEFTError.cannotExport(
-        format: "GGUF", what: "models of the type \(configuration.family.rawValue)")
+        format: "GGUF", what: "models of the type \(configuration.modelType)")
     }
     let (sources, _) = try ModelDirectory.sources(of: base)
     let divisors = rotaryDivisors(configuration)
@@ -98,7 +98,7 @@ public enum GGUFModelFile {
 
   /// What llama.cpp divides each frequency by, where that is Llama 3's stretching.
   private static func rotaryDivisors(_ configuration: DecoderConfiguration) -> [Float]? {
-    guard let rotary = configuration.rotary, case .llama3 = rotary.scaling else { return nil }
+    guard let rotary = configuration.rotary.first ?? nil, case .llama3 = rotary.scaling else { return nil }
     var plain = rotary
     plain.scaling = .none
     return zip(

@@ -2,7 +2,8 @@ import Files
 import Foundation
 import JSON
 
-/// `metrics.jsonl`: one JSON object a line, on disk as soon as it is written.
+/// `metrics.jsonl`: one JSON object a line, on disk as soon as it is written; beside it the same
+/// curves for TensorBoard.
 ///
 /// Rank 0 alone has one. It knows lines, not what is worth writing.
 public final class MetricsWriter {
@@ -12,13 +13,18 @@ public final class MetricsWriter {
   /// The file.
   public let path: String
   private let file: LineFile
+  private let events: EventWriter?
 
   /// Starts a new file, or goes on with one.
   ///
-  /// - Parameter lastStep: when a run is resumed, the checkpoint's step: what was written after it
-  ///   happens again and is dropped. Nil starts an empty file.
+  /// - Parameters:
+  ///   - lastStep: when a run is resumed, the checkpoint's step: what was written after it happens
+  ///     again and is dropped. Nil starts an empty file.
+  ///   - eventDirectory: where the event file goes; nil makes none.
   /// - Throws: `FileError`, also where what is to be kept cannot be read.
-  public init(path: String, resumingAfter lastStep: Int?) throws(FileError) {
+  public init(
+    path: String, resumingAfter lastStep: Int?, eventDirectory: String? = nil
+  ) throws(FileError) {
     self.path = path
     try OutputPlace.requireNoLink(path)
     var kept: [String] = []
@@ -26,6 +32,11 @@ public final class MetricsWriter {
       kept = MetricsWriter.lines(try InputFile.bytes(of: path), upTo: lastStep)
     }
     file = try LineFile(path: path, lines: kept)
+    if let eventDirectory {
+      events = try EventWriter(directory: eventDirectory, resumingAfter: lastStep ?? 0)
+    } else {
+      events = nil
+    }
   }
 
   /// Writes one line, with null for numbers that JSON cannot say.
@@ -34,6 +45,7 @@ public final class MetricsWriter {
   /// - Throws: `FileError.cannotWrite`; the file then ends in the line before.
   public func write(_ line: Line, and more: [String: JSONValue] = [:]) throws(FileError) {
     try file.append(MetricsWriter.text(line, and: more))
+    try events?.write(line)
   }
 
   /// Makes sure that all lines are on disk, for a checkpoint that comes after them.

@@ -19,6 +19,10 @@ public final class OutputDirectory {
   public var configurationPath: String { path + "/config.yaml" }
   /// The metrics.
   public var metricsPath: String { path + "/metrics.jsonl" }
+  /// The run on one page.
+  public var reportPath: String { path + "/report.html" }
+  /// The event files for TensorBoard.
+  public var eventDirectory: String { path + "/tensorboard" }
   /// The trace of profiled steps.
   public var profilePath: String { path + "/profile.json" }
   /// The finished adapter, or for `full` the model.
@@ -41,7 +45,8 @@ public final class OutputDirectory {
 
   /// Everything inside that belongs to a run.
   private static let members = [
-    "metrics.jsonl", "config.yaml", "checkpoints", "adapter", "profile.json",
+    "metrics.jsonl", "config.yaml", "checkpoints", "adapter", "profile.json", "report.html",
+    "tensorboard",
   ]
 
   /// Makes the directory where it is missing, locks it, and clears away what a dead run left half

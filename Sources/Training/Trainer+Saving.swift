@@ -120,6 +120,7 @@ extension Trainer {
       "saving_seconds": .double(savingSeconds),
       "verifying_seconds": .double(baseGuard.seconds),
     ])
+    try writeReport()
   }
 
   private func outcome(

@@ -40,6 +40,8 @@ public final class Trainer {
   /// How fast the steps are.
   var throughput: Throughput
   let arithmetic: DecoderArithmetic
+  /// Tokens of the longest example.
+  let maximumLength: Int
   package let memoryPlan: MemoryPlan
   let profile: RunProfile?
   /// The best evaluation, of earlier starts too.
@@ -250,6 +252,7 @@ public final class Trainer {
       configuration.microBatchSize, splits.map(\.exampleCount).max() ?? 1)
     let tokens = splits.map { $0.maximumTokenCount(ofExamples: sequences) }.max() ?? 0
     let length = splits.map { $0.maximumTokenCount(ofExamples: 1) }.max() ?? 0
+    maximumLength = length
     let decoder = run.decoder
     // Before the workspace is there, which takes the memory that measuring gives back.
     throughput = Throughput(peak: try run.measurePeak())
@@ -281,7 +284,8 @@ public final class Trainer {
         try output.write(RunSettings.yaml(run.resolved), to: output.configurationPath)
         return try MetricsWriter(
           path: output.metricsPath,
-          resumingAfter: run.start.completedSteps > 0 ? run.start.completedSteps : nil)
+          resumingAfter: run.start.completedSteps > 0 ? run.start.completedSteps : nil,
+          eventDirectory: output.eventDirectory)
       }
     }
     validation = run.dataset.validation.map {

@@ -11,7 +11,7 @@ extension TrainingRun {
     let base = decoder.configuration
     let bytes = decoder.parameters.reduce(0) { $0 + $1.storedBytes }
     logger.info(
-      "base \(basePath): \(base.family.rawValue), \(grouped(decoder.parameterCount)) parameters, \(megabytes(bytes))"
+      "base \(basePath): \(base.modelType), \(grouped(decoder.parameterCount)) parameters, \(megabytes(bytes))"
     )
     for warning in decoder.warnings { logger.warning("\(warning)") }
     if roundedBytes > 0 {

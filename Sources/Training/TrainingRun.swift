@@ -67,10 +67,11 @@ public final class TrainingRun {
   /// - Parameters:
   ///   - model: base model directory.
   ///   - data: dataset file.
+  ///   - writes: whether there is an output directory; without one nothing is kept.
   /// - Throws: the error of the lowest rank that failed, on all ranks.
   public init(
     _ configuration: RunConfiguration, model: String, data: String, communicator: Communicator,
-    logger: Logger
+    logger: Logger, writes: Bool = true
   ) throws {
     self.configuration = configuration
     self.communicator = communicator
@@ -141,7 +142,7 @@ public final class TrainingRun {
     try attached.agree(among: communicator)
 
     // Only rank 0 names and makes the directory; the others may not even see its file system.
-    let isWriter = communicator.rank == 0
+    let isWriter = communicator.rank == 0 && writes
     let path =
       configuration.outputDirectory ?? OutputDirectory.defaultPath(method: attached.method.name)
     outputPath = try communicator.broadcast(OutputPlace.withoutSlashes(path), from: 0)

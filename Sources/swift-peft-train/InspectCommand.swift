@@ -25,6 +25,7 @@ struct InspectCommand: ParsableCommand {
       for (name, value) in inspection.facts {
         print("  \(name): \(value.string ?? value.text())")
       }
+      for line in inspection.text { print(line) }
     }
     if let problem = inspection.problem { throw problem }
   }

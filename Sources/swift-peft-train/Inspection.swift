@@ -19,6 +19,8 @@ struct Inspection {
   private(set) var kind = "unknown"
   /// What it holds, in the order of telling.
   private(set) var facts: [(name: String, value: JSONValue)] = []
+  /// Lines for readers behind the facts.
+  private(set) var text: [String] = []
   /// What is wrong; nil when it is sound.
   private(set) var problem: (any ClassifiedError)?
   private let path: String
@@ -77,7 +79,7 @@ struct Inspection {
     if kind == "unknown" { kind = "model directory" }
     let decoder = try Decoder(directory: path)
     let configuration = decoder.configuration
-    tell("model_type", .string(configuration.family.rawValue))
+    tell("model_type", .string(configuration.modelType))
     tell("parameters", .int(decoder.parameterCount))
     tell("blocks", .int(configuration.blockCount))
     tell("hidden_size", .int(configuration.hiddenSize))
@@ -138,6 +140,14 @@ struct Inspection {
     let step = search.newest.map { JSONValue.int($0.metadata.step) } ?? .null
     tell("newest_sound_step", step)
     tell("damaged_checkpoints", .array(search.damaged.map { .string($0.path) }))
+    if let history = try RunHistory(directory: path) {
+      let configuration = try? InputFile.bytes(of: path + "/config.yaml")
+      text =
+        RunReport(
+          history, directory: path,
+          configuration: String(decoding: configuration ?? [], as: UTF8.self)
+        ).plainText
+    }
     if let first = search.damaged.first { throw first.reason }
   }
 

@@ -21,7 +21,7 @@ struct SwiftPEFTTrain: ParsableCommand {
     subcommands: [
       TrainCommand.self, PrepareCommand.self, TokenizeCommand.self, EvaluateCommand.self,
       GenerateCommand.self, MergeCommand.self, ExportCommand.self, InspectCommand.self,
-      CompareCommand.self,
+      PlanCommand.self, CompareCommand.self,
     ],
     defaultSubcommand: TrainCommand.self)
 

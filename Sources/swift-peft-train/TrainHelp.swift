@@ -5,7 +5,9 @@ import Training
 
 extension ParsableCommand {
   /// Whether the command has the options of `train`.
-  static var takesTrainOptions: Bool { self == TrainCommand.self || self == CompareCommand.self }
+  static var takesTrainOptions: Bool {
+    self == TrainCommand.self || self == CompareCommand.self || self == PlanCommand.self
+  }
 }
 
 /// `train --help-all`: every option in groups, the fields of each method last.

@@ -78,8 +78,8 @@ import Testing
   }
 
   @Test(
-    "Alone, by every method, on two families, in both precisions, on 1 and 2 threads",
-    arguments: ["llama", "gpt2"], ["f32", "bf16"])
+    "Alone, by every method, on families of unlike parts, in both precisions, on 1 and 2 threads",
+    arguments: ["llama", "gpt2", "phi3", "gemma2"], ["f32", "bf16"])
   func alone(family: String, precision: String) throws {
     for threads in [1, 2] {
       let files = try settings(

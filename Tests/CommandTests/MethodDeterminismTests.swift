@@ -36,4 +36,24 @@ import Testing
         try bytes(of: "\(resumed)/adapter/\(file)") == expected, "\(file), resumed on 2 ranks")
     }
   }
+
+  @Test("Ranks and threads change no bit on any family", arguments: Fixtures.families)
+  func families(family: String) throws {
+    let bench = try Workbench()
+    let options = [
+      "--model", Fixtures.model(family), "--data", bench.data, "--global-batch-size", "4",
+      "--max-steps", "3", "--learning-rate", "0.01", "--target-modules", "all-linear", "--r", "3",
+      "--lora-dropout", "0.1", "--precision", "f32",
+    ]
+    var expected: [UInt8]?
+    for (ranks, threads) in [(1, 2), (2, 1), (3, 1), (4, 1)] {
+      let output = bench.path("\(ranks)")
+      let all = options + ["--threads", "\(threads)", "--output-dir", output]
+      let result = ranks == 1 ? try bench.run(all) : try bench.mpirun(ranks: ranks, all)
+      try #require(result.status == 0, "\(result.errors)")
+      let found = try bytes(of: output + "/adapter/adapter_model.safetensors")
+      #expect(found == expected ?? found, "\(ranks) ranks")
+      expected = found
+    }
+  }
 }

@@ -96,7 +96,7 @@ struct OptionEffectTests {
       return try #require(try JSONValue(parsing: Data(result.output.utf8))["loss"]?.double)
     }
     for (name, options) in [
-      ("tokens", ["--trainable-token-indices", "5,6,20", "--target-modules", "q_proj"]),
+      ("tokens", ["--trainable-token-indices", "[5, 6, 20]", "--target-modules", "q_proj"]),
       ("apart", ["--trainable-token-indices", #"{"embed_tokens":[5],"lm_head":[6,7]}"#]),
       ("table", ["--target-modules", "embed_tokens", "lm_head"]),
       (

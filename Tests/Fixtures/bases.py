@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 
 import torch
+import families
 from safetensors.torch import load_file, save_file
 from transformers import (
     AutoConfig, GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM,
@@ -177,8 +178,11 @@ BASES = {
 }
 
 
-def randomise(model, generator):
-    """Weights of std 0.25, norm weights around 1, biases of std 0.2."""
+BASES |= families.BASES | families.VARIANTS
+
+
+def randomise(model, generator, norms_around=1.0):
+    """Weights of std 0.25, norm weights around 1 or 0, biases of std 0.2."""
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             noise = torch.randn(parameter.shape, generator=generator)
@@ -186,7 +190,7 @@ def randomise(model, generator):
             if name.endswith("bias"):
                 parameter.copy_(0.2 * noise)
             else:
-                parameter.copy_(1 + 0.3 * noise if is_norm else 0.25 * noise)
+                parameter.copy_(norms_around + 0.3 * noise if is_norm else 0.25 * noise)
 
 
 def write_base(name, directory: Path):
@@ -194,7 +198,7 @@ def write_base(name, directory: Path):
     generator = torch.Generator().manual_seed(sum(map(ord, name)))
     torch.manual_seed(0)
     model = spec["make"]()
-    randomise(model, generator)
+    randomise(model, generator, spec.get("norms_around", 1.0))
     model = model.to(spec.get("dtype", torch.float32))
     limits = {"max_shard_size": spec["max_shard_size"]} if "max_shard_size" in spec else {}
     model.save_pretrained(directory, **limits)

@@ -15,16 +15,16 @@ import adapters
 import torch
 import transformers
 from adapters import DoubleSeqBnConfig
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 import common
 from common import HERE
+from hooked import CASES, NAME, Hooked, randomise
+from hooked import save as save_hooked
 
 # 4.57 spells positions otherwise than the configuration files of the bases, which 5 wrote.
 VERSIONS = {"adapters": (adapters, "1.3.0"), "transformers": (transformers, "4.57.6")}
-NAME = "bottleneck"
-ACTIVATIONS = {"swish": torch.nn.functional.silu, "relu": torch.relu}
 
 
 def load(base):
@@ -38,37 +38,6 @@ def load(base):
         directory, config=config, dtype=torch.float32, attn_implementation="eager").eval()
 
 
-class Hooked:
-    """The adapters of a model that AdapterHub does not know, with AdapterHub's tensor names."""
-
-    def __init__(self, model, size, scaling, activation):
-        self.parameters = {}
-        hidden = model.config.hidden_size
-        for index, block in enumerate(model.model.layers):
-            for site, module in [("attention_adapters", block.self_attn.o_proj),
-                                 ("output_adapters", block.mlp.down_proj)]:
-                prefix = f"model.layers.{index}.{site}.adapters.{NAME}."
-                shapes = {"adapter_down.0.weight": (size, hidden), "adapter_down.0.bias": (size,),
-                          "adapter_up.weight": (hidden, size), "adapter_up.bias": (hidden,)}
-                own = {key: torch.nn.Parameter(torch.zeros(shape)) for key, shape in shapes.items()}
-                self.parameters |= {prefix + key: value for key, value in own.items()}
-                module.register_forward_hook(self.hook(own, scaling, ACTIVATIONS[activation]))
-
-    @staticmethod
-    def hook(own, scaling, activation):
-        def add(module, inputs, h):
-            down = activation(h @ own["adapter_down.0.weight"].T + own["adapter_down.0.bias"])
-            return h + scaling * (down @ own["adapter_up.weight"].T + own["adapter_up.bias"])
-        return add
-
-
-def randomise(parameters, seed):
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for name in sorted(parameters):
-            parameters[name].copy_(0.3 * torch.randn(parameters[name].shape, generator=generator))
-
-
 def attach(model, size, scaling, activation, directory, seed):
     """The trained tensors by name, and the adapter saved as AdapterHub writes it."""
     config = DoubleSeqBnConfig(reduction_factor=model.config.hidden_size / (size + 0.5),
@@ -78,13 +47,7 @@ def attach(model, size, scaling, activation, directory, seed):
             parameter.requires_grad_(False)
         parameters = Hooked(model, size, scaling, activation).parameters
         randomise(parameters, seed)
-        directory.mkdir()
-        save_file({n: p.detach().clone() for n, p in parameters.items()},
-                  directory / "adapter.safetensors", metadata={"format": "pt"})
-        common.write_json(directory / "adapter_config.json", dict(
-            config=config.to_dict(), hidden_size=model.config.hidden_size, name=NAME,
-            model_type=model.config.model_type, model_class=type(model).__name__,
-            version="adapters.1.3.0"))
+        save_hooked(model, parameters, config.to_dict(), directory)
         return parameters
     adapters.init(model)
     model.add_adapter(NAME, config=config)
@@ -112,11 +75,6 @@ def check_hooks():
     difference = common.sequence_logits(known, tokens) - common.sequence_logits(hooked, tokens)
     assert difference.abs().max() < 1e-5, difference.abs().max()
     shutil.rmtree(scratch)
-
-
-CASES = {f"bottleneck-{base}": (base, 5, 1.0, "swish", {})
-         for base in ["llama", "mistral", "qwen2", "qwen3", "gpt2"]}
-CASES["bottleneck-llama-relu"] = ("llama", 4, 2.5, "relu", dict(max_grad_norm=1.0, weight_decay=0.01))
 
 
 def main():

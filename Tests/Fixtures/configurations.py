@@ -38,9 +38,44 @@ FAMILIES = {
         activation_function="relu", layer_norm_epsilon=3e-4, scale_attn_weights=False,
         scale_attn_by_inverse_layer_idx=True, reorder_and_upcast_attn=True,
         add_cross_attention=False, tie_word_embeddings=False, eos_token_id=7),
+    "smollm3": SIZES | dict(
+        attention_bias=True, mlp_bias=True, use_sliding_window=True, sliding_window=5,
+        no_rope_layers=[1, 0, 1], no_rope_layer_interval=2, tie_word_embeddings=False,
+        pad_token_id=3),
+    "olmo2": SIZES | dict(attention_bias=True),
+    "granite": SIZES | dict(
+        attention_bias=True, mlp_bias=True, embedding_multiplier=3.0, logits_scaling=2.5,
+        residual_multiplier=0.7, attention_multiplier=0.3),
+    # Heads of 8 of which 6 features turn.
+    "phi3": {k: v for k, v in SIZES.items() if k not in ("head_dim", "rope_parameters")} | dict(
+        num_attention_heads=48, num_key_value_heads=2, sliding_window=5, pad_token_id=3,
+        rope_theta=700.0, partial_rotary_factor=0.75, original_max_position_embeddings=24,
+        rope_scaling=dict(rope_type="longrope", short_factor=[1.1, 1.3, 1.7],
+                          long_factor=[1.5, 2.5, 4.0])),
+    "gpt_neox": dict(
+        vocab_size=53, hidden_size=384, intermediate_size=40, num_hidden_layers=3,
+        num_attention_heads=48, max_position_embeddings=96, layer_norm_eps=3e-4, hidden_act="relu",
+        tie_word_embeddings=True, eos_token_id=7, use_parallel_residual=False, attention_bias=False,
+        rotary_pct=0.75, rotary_emb_base=700.0),
+    "gemma2": {k: v for k, v in SIZES.items() if k != "hidden_act"} | dict(
+        hidden_activation="relu", tie_word_embeddings=False, attention_bias=True, sliding_window=5,
+        query_pre_attn_scalar=9, attn_logit_softcapping=2.0, final_logit_softcapping=3.0),
+    "gemma3_text": {k: v for k, v in SIZES.items() if k not in (
+        "hidden_act", "rope_parameters")} | dict(
+        hidden_activation="relu", tie_word_embeddings=False, attention_bias=True, sliding_window=5,
+        sliding_window_pattern=2, query_pre_attn_scalar=9, final_logit_softcapping=3.0,
+        rope_theta=700.0, rope_local_base_freq=90.0,
+        rope_scaling=dict(rope_type="linear", factor=3.0)),
+    "starcoder2": {k: v for k, v in SIZES.items() if k not in (
+        "rms_norm_eps", "head_dim")} | dict(
+        norm_epsilon=3e-4, tie_word_embeddings=False, sliding_window=5, use_bias=False),
+    "stablelm": {k: v for k, v in SIZES.items() if k not in (
+        "rms_norm_eps", "head_dim", "rope_parameters")} | dict(
+        num_attention_heads=96, num_key_value_heads=2, layer_norm_eps=3e-4, use_qkv_bias=True,
+        use_parallel_residual=True, rope_theta=700.0, partial_rotary_factor=0.5),
 }
 # Fields that families have and the configurations above have not.
-ALSO = ["layer_types", "pretraining_tp"]
+ALSO = ["layer_types", "pretraining_tp", "qk_layernorm", "use_bidirectional_attention"]
 YARN = dict(rope_type="yarn", rope_theta=50.0, factor=3.0, original_max_position_embeddings=16,
             beta_fast=2.0, beta_slow=0.25, mscale=0.7, mscale_all_dim=0.4, truncate=False)
 LLAMA3 = dict(rope_type="llama3", rope_theta=50.0, factor=4.0, low_freq_factor=1.0,
@@ -101,6 +136,33 @@ def other_cases():
             layer_types=["sliding_attention", "full_attention", "sliding_attention"])
         yield f"{family}: layer types without a switch", fields | dict(
             use_sliding_window=False, layer_types=["full_attention"] * 3)
+    for name in ("attn_logit_softcapping", "final_logit_softcapping"):
+        yield f"gemma2: no {name}", FAMILIES["gemma2"] | dict(model_type="gemma2", **{name: None})
+    gemma3 = FAMILIES["gemma3_text"] | dict(model_type="gemma3_text")
+    yield "gemma3_text: layer types", gemma3 | dict(
+        layer_types=["full_attention", "sliding_attention", "full_attention"])
+    yield "gemma3_text: new positions", without(
+        gemma3, "rope_theta", "rope_local_base_freq", "rope_scaling") | dict(rope_parameters=dict(
+            full_attention=dict(rope_type="default", rope_theta=300.0),
+            sliding_attention=dict(rope_type="linear", rope_theta=200.0, factor=2.0)))
+    phi3 = FAMILIES["phi3"] | dict(model_type="phi3")
+    yield "phi3: short", without(
+        phi3, "rope_scaling", "partial_rotary_factor", "original_max_position_embeddings")
+    for name in ("su", "yarn", "linear", "longrope"):
+        yield f"phi3: {name}", phi3 | dict(rope_scaling=phi3["rope_scaling"] | dict(rope_type=name))
+    yield "phi3: factor", phi3 | dict(rope_scaling=phi3["rope_scaling"] | dict(factor=3.0))
+    yield "phi3: attention factor", phi3 | dict(
+        rope_scaling=phi3["rope_scaling"] | dict(attention_factor=1.3))
+    yield "phi3: too few factors", phi3 | dict(
+        rope_scaling=phi3["rope_scaling"] | dict(long_factor=[1.0]))
+    for name in ("gpt_neox", "stablelm"):
+        yield f"{name}: both switches", FAMILIES[name] | dict(
+            model_type=name, use_parallel_residual=name == "gpt_neox", attention_bias=True)
+    yield "smollm3: layer types", FAMILIES["smollm3"] | dict(
+        model_type="smollm3",
+        layer_types=["full_attention", "sliding_attention", "sliding_attention"])
+    yield "smollm3: no window", FAMILIES["smollm3"] | dict(
+        model_type="smollm3", use_sliding_window=False)
     yield "mistral: no window", FAMILIES["mistral"] | dict(
         model_type="mistral", sliding_window=None)
     yield "gpt2: names of other families", without(
@@ -122,7 +184,7 @@ def cases():
     for family, fields in FAMILIES.items():
         full = dict(model_type=family) | fields
         yield f"{family}", full
-        for name in list(fields) + ALSO:
+        for name in [field for field in fields if field != "pad_token_id"] + ALSO:
             if name in fields:
                 yield f"{family} without {name}", without(full, name)
             yield f"{family} with {name} null", full | {name: None}
@@ -134,44 +196,76 @@ def cases():
 PROBES = [-3.0, -0.7, 0.4, 2.5]
 
 
+def first(module, *names):
+    """The first of some attributes that a module has."""
+    return next(getattr(module, name) for name in names if hasattr(module, name))
+
+
 def facts(fields):
     """What a model of that configuration computes with, read off the model where it can be."""
     config = AutoConfig.for_model(**copy.deepcopy(fields))
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(config, attn_implementation="eager")
     state = model.state_dict()
-    is_gpt2 = config.model_type == "gpt2"
-    blocks = model.transformer.h if is_gpt2 else model.model.layers
-    attention = [block.attn if is_gpt2 else block.self_attn for block in blocks]
+    decoder = first(model, "model", "transformer", "gpt_neox")
+    blocks = first(decoder, "layers", "h")
+    attention = [first(block, "self_attn", "attn", "attention") for block in blocks]
     mlp = blocks[0].mlp
+    norm = first(blocks[0], "input_layernorm", "ln_1", "post_attention_layernorm")
     ends = config.eos_token_id
     table = model.get_input_embeddings().weight.shape
     with torch.no_grad():
-        probes = (mlp.act if is_gpt2 else mlp.act_fn)(torch.tensor(PROBES))
+        probes = first(mlp, "act_fn", "act", "activation_fn")(torch.tensor(PROBES))
+    inner = first(mlp, "up_proj", "c_fc", "dense_h_to_4h", "gate_up_proj")
+    features = inner.nf if hasattr(inner, "nf") else inner.out_features
+    if "sliding_attention" in (getattr(config, "layer_types", None) or []):
+        assert config.sliding_window, "no mask can be made"
     result = dict(
         vocabulary=table[0], hidden=table[1], blocks=len(blocks),
-        intermediate=mlp.c_fc.nf if is_gpt2 else mlp.up_proj.out_features,
-        heads=attention[0].num_heads if is_gpt2 else config.num_attention_heads,
-        head_dim=attention[0].head_dim, activation=[float(p) for p in probes],
-        epsilon=blocks[0].ln_1.eps if is_gpt2 else blocks[0].input_layernorm.variance_epsilon,
-        positions=config.n_positions if is_gpt2 else config.max_position_embeddings,
+        intermediate=features // (2 if hasattr(mlp, "gate_up_proj") else 1),
+        heads=config.num_attention_heads, head_dim=first(attention[0], "head_dim", "head_size"),
+        activation=[float(p) for p in probes], epsilon=first(norm, "variance_epsilon", "eps"),
+        positions=config.max_position_embeddings,
         tied=model.get_output_embeddings().weight is model.get_input_embeddings().weight,
         ends=ends if isinstance(ends, list) else [] if ends is None else [ends],
-        scales=[float(a.scaling) for a in attention])
-    if is_gpt2:
+        scales=[float(a.scaling) for a in attention],
+        factors=[float(getattr(model.get_input_embeddings(), "scalar_embed_scale", 1)),
+                 float(getattr(decoder, "embedding_multiplier", 1)),
+                 float(getattr(blocks[0], "residual_multiplier", 1)),
+                 1 / float(getattr(config, "logits_scaling", 1))],
+        caps=[float(getattr(attention[0], "attn_logit_softcapping", None) or 0),
+              float(getattr(config, "final_logit_softcapping", None) or 0)])
+    if config.model_type == "gpt2":
         return result
-    if config.model_type == "mistral":
+    if config.model_type in ("mistral", "phi3", "starcoder2"):  # by the mask alone
         windows = [config.sliding_window or 0] * len(blocks)
     else:
         windows = [getattr(a, "sliding_window", None) or 0 for a in attention]
-    rotary = type(model.model.rotary_emb)(config)
-    frequencies = rotary.inv_freq.tolist()
+    weights = {name.removesuffix(".weight"): p.shape for name, p in state.items()}
+    keys = [shape for name, shape in weights.items() if name.endswith("layers.0.self_attn.k_proj")]
+    biases = [any(name.endswith(f"layers.0.{path}.bias") for path in paths for name in state)
+              for paths in [("self_attn.k_proj", "attention.query_key_value"),
+                            ("self_attn.o_proj", "attention.dense"),
+                            ("mlp.up_proj", "mlp.c_fc", "mlp.dense_h_to_4h")]]
     return result | dict(
-        key_value_heads=attention[0].k_proj.out_features // attention[0].head_dim,
-        biases=[f"model.layers.0.{name}.bias" in state for name in (
-            "self_attn.k_proj", "self_attn.o_proj", "mlp.up_proj")],
-        key_norm="model.layers.0.self_attn.k_norm.weight" in state, windows=windows,
-        frequencies=frequencies[:4], amplitude=float(rotary.attention_scaling))
+        key_value_heads=keys[0][0] // attention[0].head_dim if keys else getattr(
+            config, "num_key_value_heads", config.num_attention_heads),
+        biases=biases, key_norm=any(name.endswith("self_attn.k_norm.weight") for name in state),
+        windows=windows, turning=[bool(getattr(a, "use_rope", True)) for a in attention],
+        **rotary_facts(decoder, config))
+
+
+def rotary_facts(decoder, config):
+    rotary = type(decoder.rotary_emb)(config)
+    if config.model_type == "gemma3_text":
+        kinds = ["full_attention", "sliding_attention"]
+        frequencies = [getattr(rotary, f"{kind}_inv_freq", None) for kind in kinds]
+        return dict(schemes=[[] if f is None else f.tolist()[:4] for f in frequencies])
+    head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    turning = int(head_dim * config.rope_parameters.get("partial_rotary_factor", 1.0))
+    assert turning == 2 * len(rotary.inv_freq), "features that turn are no pairs"
+    return dict(pairs=len(rotary.inv_freq), frequencies=rotary.inv_freq.tolist()[:4],
+                amplitude=float(rotary.attention_scaling))
 
 
 def main():

@@ -1,6 +1,6 @@
 """Writes the golden fixtures: tiny random models, adapters, and what they must compute.
 
-    python generate.py [--only SUBSTRING]
+    python generate.py [--only SUBSTRING …]
 
 needs torch 2.9.1, transformers 5.23.0, peft 0.21.2 and safetensors 0.8.0, runs on one CPU thread in
 f32 with eager attention, and gives the same files again. README.md says what is in them.
@@ -20,10 +20,13 @@ from transformers import AutoModelForCausalLM
 
 import common
 from bases import BASES, write_base
+import families
+import hooked
 from cases import CASES as LORA_CASES
 from common import HERE
 from methods import CASES as METHOD_CASES
 
+CASES = LORA_CASES | METHOD_CASES | families.CASES
 INITIAL = Path(tempfile.mkdtemp()) / "initial"
 VERSIONS = {"torch": (torch, "2.9.1"), "transformers": (transformers, "5.23.0"),
             "peft": (peft, "0.21.2")}
@@ -123,7 +126,12 @@ def write_case(name, case):
     seed = common.seed_of(name)
     torch.manual_seed(seed)
     model = load(case["base"])
-    if case["method"] == "full":
+    if case["method"] == "bottleneck":
+        model.requires_grad_(False)
+        parameters = families.hook(model, case)
+        hooked.randomise(parameters, seed)
+        hooked.save(model, parameters, case["config"], directory / "adapter")
+    elif case["method"] == "full":
         parameters = trainable(model.requires_grad_(True), "full")
     else:
         model = attach(model, case, seed)
@@ -151,20 +159,31 @@ def write_model(name):
     common.write_json(directory / "golden.json", {"loss": float(loss)})
 
 
+def write_manifest():
+    """What must be there: every base with its model_type, every case with its base and method."""
+    cases = {name: dict(base=case["base"], method=case["method"]) for name, case in CASES.items()}
+    cases |= {name: dict(base=case[0], method="bottleneck") for name, case in hooked.CASES.items()}
+    types = {name: json.loads((HERE / "model" / name / "config.json").read_text())["model_type"]
+             for name in BASES}
+    common.write_json(HERE / "manifest.json", dict(model=types, peft=cases))
+
+
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--only", default="", help="write the fixtures whose name has this")
+    parser.add_argument(
+        "--only", nargs="+", default=[""], help="write the fixtures whose name has one of these")
     only = parser.parse_args().only
     common.require(VERSIONS)
     common.make_deterministic()
     common.write_json(HERE / "inputs.json", {"tokens": common.TOKENS, "loss_mask": common.MASKS})
     for name in BASES:
-        if only in name:
+        if any(part in name for part in only):
             write_model(name)
-    for name, case in (LORA_CASES | METHOD_CASES).items():
-        if only in name:
+    for name, case in CASES.items():
+        if any(part in name for part in only):
             write_case(name, case)
             print(name)
+    write_manifest()
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import Testing
 struct TextGeneratorTests {
   @Test(
     "Cached generation gives the tokens that whole passes give",
-    arguments: ["llama", "llama-llama3", "llama-yarn", "mistral", "qwen2", "qwen3", "gpt2"])
+    arguments: Fixtures.families + ["llama-llama3", "llama-yarn"])
   func cache(_ base: String) throws {
     let prompt = [1, 17, 4, 33, 8]
     let compute = Compute(threads: 1)

@@ -226,8 +226,10 @@ static void probe_losses(probe *p) {
         float *logits = numbers(p, sizes[i], scale == 0 ? 0.01f : scale == 1 ? 5.0f : 120.0f);
         int64_t target = (int64_t)(draw(p) % (uint64_t)sizes[i]);
         int correct = 0;
+        float factor = i % 3 == 1 ? 0.7f : 1, cap = i % 3 == 2 ? 9.0f : 0;
         take_double(
-            p, p->kernels->linear.cross_entropy(logits, sizes[i], target, gradient, &correct));
+            p, p->kernels->linear.cross_entropy(
+                   logits, sizes[i], target, gradient, factor, cap, &correct));
         take(p, logits, sizes[i]);
         take_bytes(p, &correct, sizeof correct);
         free(logits);
@@ -277,8 +279,9 @@ static void probe_norms(probe *p) {
           k->layer(x, weight, bias, 1e-5f, y, mean, inverse, rows, columns);
           k->layer_backward(dy, x, weight, mean, inverse, dx, adding, rows, columns);
         } else {
-          k->rms(x, weight, 1e-6f, y, inverse, rows, columns);
-          k->rms_backward(dy, x, weight, inverse, dx, adding, rows, columns);
+          float offset = (float)(w % 2);
+          k->rms(x, weight, offset, 1e-6f, y, inverse, rows, columns);
+          k->rms_backward(dy, x, weight, offset, inverse, dx, adding, rows, columns);
         }
       }
       k->column_sums(dy, x, is_layer ? mean : (ck_matrix){0}, inverse, sums, rows, columns);
@@ -292,12 +295,12 @@ static void probe_norms(probe *p) {
   }
   begin(p, 510);
   for (int w = 0; w < width_count; w++) {
-    ptrdiff_t half = widths[w], heads = 3, rows = 4;
+    ptrdiff_t half = widths[w], heads = 3, rows = 4, dim = 2 * half + w % 3;
     const int32_t positions[] = {0, 5, 2, 5};
-    ck_matrix x = {numbers(p, rows * heads * 2 * half, 2), heads * 2 * half};
+    ck_matrix x = {numbers(p, rows * heads * dim, 2), heads * dim};
     float *cosines = numbers(p, 6 * half, 1), *sines = numbers(p, 6 * half, 1);
-    k->rotate(x, positions, cosines, sines, w % 2 ? 1 : -1, rows, heads, half);
-    take(p, x.base, rows * heads * 2 * half);
+    k->rotate(x, positions, cosines, sines, w % 2 ? 1 : -1, rows, heads, dim, half);
+    take(p, x.base, rows * heads * dim);
     free(x.base), free(cosines), free(sines);
   }
   end(p, "rotate");
@@ -470,6 +473,7 @@ typedef struct {
   int32_t queries[3], keys[3];
   int rounded, gated;
   float spread;  // of queries and keys; large ones let weights vanish and maxima move
+  float cap;     // of the scores
 } attention_case;
 
 static const attention_case attention_cases[] = {
@@ -480,6 +484,8 @@ static const attention_case attention_cases[] = {
     {"attention, prefix of 70", 4, 2, 16, 0, 70, {99, 3, 1}, {99, 3, 1}, 0, 0, 2},
     {"attention, prefix and window", 4, 1, 24, 30, 5, {60, 100, 1}, {60, 100, 1}, 0, 0, 1},
     {"attention, rounded", 4, 2, 64, 0, 0, {97, 64, 1}, {97, 64, 90}, 1, 0, 1},
+    {"attention, capped, prefix and window", 4, 2, 40, 30, 5, {60, 100, 1}, {60, 130, 9}, 0, 0, 3, 4},
+    {"attention, capped and rounded", 4, 2, 64, 0, 0, {97, 64, 1}, {97, 64, 90}, 1, 0, 2, 9},
     {"gated attention", 6, 2, 48, 0, 10, {100, 0, 0}, {0, 0, 0}, 0, 1, 1},
 };
 
@@ -504,7 +510,8 @@ static void probe_attention(probe *p, const ck_attention_kernels *k, attention_c
         .prefix_value = {numbers(p, c.prefix * narrow, 1), narrow},
         .prefix_count = c.prefix, .query_offsets = query_offsets, .key_offsets = key_offsets,
         .sequence_count = sequences, .heads = c.heads, .key_value_heads = c.key_value_heads,
-        .head_dim = c.dim, .window = c.window, .scale = 0.25f, .rounded = c.rounded,
+        .head_dim = c.dim, .window = c.window, .scale = 0.25f, .soft_cap = c.cap,
+        .rounded = c.rounded,
         .scratch_floats = roomy ? 512 * 1024 : ck_attention_scratch(c.dim),
         .out = {c.gated ? numbers(p, rows * wide, 1) : zeros(rows * wide), wide},
         .log_sum_exp = {zeros(rows * c.heads), c.heads}, .gated = c.gated, .gate = 0.7f,

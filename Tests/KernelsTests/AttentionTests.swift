@@ -12,20 +12,21 @@ struct AttentionCase: CustomTestStringConvertible, Sendable {
   var keys: [Int]?
   var window = 0
   var prefix = 0
+  var cap = 0.0
 
   var testDescription: String {
     "\(heads)/\(keyValueHeads) heads of \(dim), \(queries) of \(keys ?? queries), "
-      + "window \(window), prefix \(prefix)"
+      + "window \(window), prefix \(prefix), cap \(cap)"
   }
   var reference: ReferenceAttention {
     ReferenceAttention(
       heads: heads, keyValueHeads: keyValueHeads, dim: dim, scale: 1 / Double(dim).squareRoot(),
-      window: window, queries: queries, keys: keys ?? queries, prefix: prefix)
+      window: window, cap: cap, queries: queries, keys: keys ?? queries, prefix: prefix)
   }
   var shape: AttentionShape {
     AttentionShape(
       headCount: heads, keyValueHeadCount: keyValueHeads, headDim: dim,
-      scale: Float(reference.scale), window: window)
+      scale: Float(reference.scale), softCap: Float(cap), window: window)
   }
 }
 
@@ -129,6 +130,11 @@ private let cases =
     AttentionCase(heads: 4, keyValueHeads: 2, dim: 64, queries: [66, 10], prefix: 70),
     AttentionCase(
       heads: 4, keyValueHeads: 2, dim: 20, queries: [1, 1], keys: [200, 1], prefix: 3),
+    // Scores of the order of the cap, which bends them.
+    AttentionCase(
+      heads: 6, keyValueHeads: 2, dim: 16, queries: [150, 3], window: 64, prefix: 5, cap: 0.7),
+    AttentionCase(
+      heads: 4, keyValueHeads: 2, dim: 20, queries: [1, 1], keys: [200, 1], cap: 1.1),
   ]
 
 @Suite("Attention")
@@ -136,7 +142,7 @@ struct AttentionTests {
   @Test("The reference's backward matches central differences")
   func reference() {
     let c = AttentionCase(
-      heads: 2, keyValueHeads: 1, dim: 3, queries: [2, 4], window: 3, prefix: 2)
+      heads: 2, keyValueHeads: 1, dim: 3, queries: [2, 4], window: 3, prefix: 2, cap: 0.8)
     let run = AttentionRun(c)
     let (x, dOut, reference) = (run.inputs, run.dOut.doubles, c.reference)
     let g = reference.backward(x, dOut: dOut)

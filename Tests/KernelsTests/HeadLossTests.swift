@@ -14,7 +14,7 @@ import Testing
 /// The rows' cross-entropies in `Double`, for a head stored [V, H] or, transposed, [H, V].
 private func referenceLosses(
   _ hidden: [Double], _ weight: [Double], bias: [Double], targets: [Int], hiddenSize: Int,
-  layout: WeightMatrix.Layout
+  layout: WeightMatrix.Layout, scaling: HeadLoss.Scaling = HeadLoss.Scaling()
 ) -> (losses: [Double], correct: Int) {
   let vocabulary = bias.count
   let logits = referenceProduct(
@@ -23,7 +23,11 @@ private func referenceLosses(
   var losses: [Double] = []
   var correct = 0
   for (row, target) in targets.enumerated() {
-    let x = (0..<vocabulary).map { logits[row * vocabulary + $0] + bias[$0] }
+    let (scale, cap) = (Double(scaling.scale), Double(scaling.softCap))
+    let x = (0..<vocabulary).map { word in
+      let logit = scale * (logits[row * vocabulary + word] + bias[word])
+      return cap == 0 ? logit : cap * tanh(logit / cap)
+    }
     let greatest = x.max() ?? 0
     losses.append(log(x.reduce(0) { $0 + exp($1 - greatest) }) + greatest - x[target])
     correct += x.firstIndex(of: greatest) == target ? 1 : 0
@@ -65,8 +69,13 @@ private func referenceLosses(
     #expect(dHidden.gapsAreUntouched)
   }
 
-  @Test("Every gradient matches central differences", arguments: [1, 7, 12])
-  func gradients(rows: Int) {
+  private static let scalings = [
+    HeadLoss.Scaling(), HeadLoss.Scaling(scale: 0.3), HeadLoss.Scaling(softCap: 1.5),
+    HeadLoss.Scaling(scale: 1.7, softCap: 0.8),
+  ]
+
+  @Test("Every gradient matches central differences", arguments: [1, 7, 12], scalings)
+  func gradients(rows: Int, scaling: HeadLoss.Scaling) {
     let random = SeededRandom(42)
     let (hiddenSize, vocabulary) = (5, 11)
     for layout in [WeightMatrix.Layout.outputMajor, .inputMajor] {
@@ -81,11 +90,12 @@ private func referenceLosses(
       let dBias = TestMatrix(1, vocabulary, filled: -2)
       _ = HeadLoss.forward(
         hidden.view, targets: targets.all, weight: head.matrix, bias: bias.view,
-        dHidden: dHidden.view, dWeight: dWeight.view, dBias: dBias.view, scratch: scratch.view,
-        on: compute)
+        dHidden: dHidden.view, dWeight: dWeight.view, dBias: dBias.view, scaling: scaling,
+        scratch: scratch.view, on: compute)
       func loss(_ hidden: [Double], _ weight: [Double], _ bias: [Double]) -> Double {
         referenceLosses(
-          hidden, weight, bias: bias, targets: ids, hiddenSize: hiddenSize, layout: layout
+          hidden, weight, bias: bias, targets: ids, hiddenSize: hiddenSize, layout: layout,
+          scaling: scaling
         ).losses.reduce(0, +)
       }
       let byHidden = numericalGradient(at: hidden.doubles) { loss($0, head.values, bias.doubles) }
@@ -95,6 +105,19 @@ private func referenceLosses(
       #expect(firstDifference(dWeight.view, byWeight.map { $0 + 1 }, allowed: 1e-5) == nil)
       #expect(firstDifference(dBias.view, byBias.map { $0 - 2 }, allowed: 1e-5) == nil)
     }
+  }
+
+  @Test("Logits alone are scaled and capped as the loss has them")
+  func scaledLogits() {
+    let logits = TestMatrix(2, 19, rowStride: 23)
+    for t in 0..<2 { for c in 0..<19 { logits.view[t, c] = Float(19 * t + c - 18) } }
+    let before = logits.doubles
+    HeadLoss.Scaling(scale: 0.5, softCap: 3).apply(logits.view, on: compute)
+    let expected = before.map { 3 * tanh(0.5 * $0 / 3) }
+    #expect(firstDifference(logits.view, expected, allowed: 1e-6) == nil)
+    #expect(logits.gapsAreUntouched)
+    HeadLoss.Scaling().apply(logits.view, on: compute)
+    #expect(firstDifference(logits.view, expected, allowed: 1e-6) == nil)
   }
 
   @Test("A sure prediction loses nothing and a hopeless one all, without overflow")

@@ -33,6 +33,8 @@ private final class NormRun {
   let dBias: TestMatrix
   private let statistics: TestMatrix
   let epsilon: Float = 1e-3
+  /// What RMSNorm adds to its factors.
+  let offset: Float = 0.5
 
   init(rows: Int, columns: Int) {
     let random = SeededRandom(7)
@@ -59,11 +61,11 @@ private final class NormRun {
         into: dx.view, adding: adding, dWeight: dWeight.view, dBias: dBias.view, on: compute)
     } else {
       RMSNorm.forward(
-        x.view, weight: weight.view, epsilon: epsilon, into: y.view, inverseRMS: inverse,
-        on: compute)
+        x.view, weight: weight.view, offset: offset, epsilon: epsilon, into: y.view,
+        inverseRMS: inverse, on: compute)
       RMSNorm.backward(
-        dy.view, input: x.view, weight: weight.view, inverseRMS: inverse, into: dx.view,
-        adding: adding, dWeight: dWeight.view, on: compute)
+        dy.view, input: x.view, weight: weight.view, offset: offset, inverseRMS: inverse,
+        into: dx.view, adding: adding, dWeight: dWeight.view, on: compute)
     }
   }
 }
@@ -81,7 +83,8 @@ struct NormTests {
       let (x, weight, bias) = (run.x.doubles, run.weight.doubles, run.bias.doubles)
       func norm(_ x: [Double], _ weight: [Double], _ bias: [Double]) -> [Double] {
         referenceNorm(
-          x, columns: columns, weight: weight, bias: isLayer ? bias : nil,
+          x, columns: columns, weight: isLayer ? weight : weight.map { $0 + Double(run.offset) },
+          bias: isLayer ? bias : nil,
           epsilon: Double(run.epsilon))
       }
       func expect(_ matrix: TestMatrix, _ expected: [Double], _ norms: Double, _ name: String) {
@@ -122,11 +125,11 @@ struct NormTests {
         dBias: run.dBias.view, on: compute)
     } else {
       RMSNorm.forward(
-        y.view, weight: run.weight.view, epsilon: run.epsilon, into: y.view, inverseRMS: inverse,
-        on: compute)
+        y.view, weight: run.weight.view, offset: run.offset, epsilon: run.epsilon, into: y.view,
+        inverseRMS: inverse, on: compute)
       RMSNorm.backward(
-        run.dy.view, input: run.x.view, weight: run.weight.view, inverseRMS: inverse,
-        into: run.dy.view, dWeight: run.dWeight.view, on: compute)
+        run.dy.view, input: run.x.view, weight: run.weight.view, offset: run.offset,
+        inverseRMS: inverse, into: run.dy.view, dWeight: run.dWeight.view, on: compute)
     }
     #expect(y.bits == apart.y.bits)
     #expect(run.dy.bits == apart.dx.bits)

@@ -7,6 +7,8 @@ struct ReferenceAttention {
   var dim: Int
   var scale: Double
   var window = 0
+  /// Scores s become `cap · tanh(s / cap)`; 0: they stay.
+  var cap = 0.0
   /// Query and key counts of each sequence.
   var queries: [Int]
   var keys: [Int]
@@ -23,7 +25,7 @@ struct ReferenceAttention {
   /// The softmax row of a query: pairs of (key row, probability); prefix rows come as -1 - row.
   private func probabilities(
     _ x: Inputs, sequence: Int, queryRow: Int, index: Int, keyStart: Int, head: Int
-  ) -> (rows: [Int], p: [Double], logSum: Double) {
+  ) -> (rows: [Int], p: [Double], slopes: [Double], logSum: Double) {
     let shared = head / (heads / keyValueHeads)
     let position = keys[sequence] - queries[sequence] + index
     let first = window == 0 ? 0 : max(0, position - window + 1)
@@ -38,9 +40,11 @@ struct ReferenceAttention {
         return sum + q * k * scale
       }
     }
-    let greatest = scores.max() ?? 0
-    let total = scores.reduce(0) { $0 + exp($1 - greatest) }
-    return (rows, scores.map { exp($0 - greatest) / total }, greatest + log(total))
+    let capped = cap == 0 ? scores : scores.map { cap * tanh($0 / cap) }
+    let slopes = scores.map { cap == 0 ? 1 : 1 - tanh($0 / cap) * tanh($0 / cap) }
+    let greatest = capped.max() ?? 0
+    let total = capped.reduce(0) { $0 + exp($1 - greatest) }
+    return (rows, capped.map { exp($0 - greatest) / total }, slopes, greatest + log(total))
   }
 
   private func element(
@@ -68,7 +72,7 @@ struct ReferenceAttention {
     var out = [Double](repeating: 0, count: x.query.count)
     var logSum = [Double](repeating: 0, count: x.query.count / dim)
     forEachQuery { sequence, row, index, keyStart, head in
-      let (rows, p, sum) = probabilities(
+      let (rows, p, _, sum) = probabilities(
         x, sequence: sequence, queryRow: row, index: index, keyStart: keyStart, head: head)
       logSum[row * heads + head] = sum
       for (key, weight) in zip(rows, p) {
@@ -88,7 +92,7 @@ struct ReferenceAttention {
       prefixKey: x.prefixKey.map { _ in 0 }, prefixValue: x.prefixValue.map { _ in 0 })
     forEachQuery { sequence, row, index, keyStart, head in
       let shared = head / (heads / keyValueHeads)
-      let (rows, p, _) = probabilities(
+      let (rows, p, slopes, _) = probabilities(
         x, sequence: sequence, queryRow: row, index: index, keyStart: keyStart, head: head)
       let base = (row * heads + head) * dim
       let dp = rows.map { key in
@@ -98,7 +102,7 @@ struct ReferenceAttention {
       }
       let delta = zip(p, dp).reduce(0) { $0 + $1.0 * $1.1 }
       for (i, key) in rows.enumerated() {
-        let ds = p[i] * (dp[i] - delta) * scale
+        let ds = p[i] * (dp[i] - delta) * slopes[i] * scale
         for d in 0..<dim {
           g.query[base + d] += ds * element(key, shared, d, x.key, x.prefixKey)
           let place = ((key >= 0 ? key : -1 - key) * keyValueHeads + shared) * dim + d

@@ -33,7 +33,7 @@ struct BackwardTests {
 
   @Test(
     "Gradients are the same to the last bit for any number of threads",
-    arguments: ["llama", "qwen3", "gpt2"], [2, 3, 5])
+    arguments: Fixtures.families, [2, 5])
   func threads(_ base: String, _ count: Int) throws {
     let alone = try gradients(base, threads: 1)
     let many = try gradients(base, threads: count)
@@ -42,7 +42,7 @@ struct BackwardTests {
 
   @Test(
     "Recomputed activations give the same gradients to the last bit",
-    arguments: ["llama", "qwen3", "gpt2"])
+    arguments: Fixtures.families)
   func recomputation(_ base: String) throws {
     let kept = try gradients(base, threads: 1)
     let recomputed = try gradients(base, threads: 1, recomputes: true)

@@ -45,7 +45,7 @@ struct ConfigurationDefaultsTests {
   @Test("There is a case for every family")
   func everyFamily() {
     let found = Set(Self.cases.compactMap { $0.configuration["model_type"]?.string })
-    #expect(found == Set(ModelFamily.allCases.map(\.rawValue)))
+    #expect(found == Set(DecoderConfiguration.modelTypes))
     #expect(Self.cases.count > 200)
   }
 
@@ -84,22 +84,38 @@ struct ConfigurationDefaultsTests {
     expect("ends", c.endTokens.map(Double.init))
     expect("scales", c.attentionScales, within: 1e-12)
     expect("windows", c.windows.map(Double.init))
-    expect("key_norm", [c.queryKeyNorm ? 1 : 0])
+    expect(
+      "factors", [c.tokenScale, c.embeddingScale, c.residualScale, c.logitScale], within: 1e-12)
+    expect("caps", [c.attentionSoftCap, c.logitSoftCap])
+    if c.rotary.contains(where: { $0 != nil }) {
+      expect("turning", c.rotary.map { $0 == nil ? 0 : 1 })
+    }
+    expect("key_norm", [c.queryKeyNorm == .none ? 0 : 1])
     expect(
       "biases", [c.queryKeyValueBias, c.outputBias, c.feedForwardBias].map { $0 ? 1 : 0 })
     // Φ and tanh are within a few units in the last place of 1, and then multiplied by up to 3.
     expect(
       "activation", values(of: c.activation), within: 16 * Tolerance.unitRoundoff, ofAtLeast: 3)
-    if let rotary = c.rotary {
+    if let rotary = c.rotary.compactMap(\.self).first {
+      expect("pairs", [Double(rotary.features / 2)])
       // In f32 there.
       let frequencies = rotary.inverseFrequencies(length: 0)
       expect("frequencies", Array(frequencies.prefix(4)), within: 1e-6)
       expect("amplitude", [rotary.amplitude], within: 1e-6)
     }
+    // Gemma 3's positions of blocks without a window, and of those with one.
+    for (index, expected) in (facts["schemes"]?.array ?? []).enumerated() {
+      guard let expected = expected.array?.compactMap(\.double), !expected.isEmpty else { continue }
+      for (window, scheme) in zip(c.windows, c.rotary) where (window > 0) == (index == 1) {
+        let found = scheme?.inverseFrequencies(length: 0).prefix(4) ?? []
+        let isNear = zip(found, expected).allSatisfy { abs($0 - $1) <= 1e-6 * $1 }
+        #expect(isNear && found.count == expected.count, "\(found), not \(expected)")
+      }
+    }
     // Stretched positions have room for more than the field says.
     let positions = facts["positions"]?.int ?? 0
     #expect(positions > 0 && c.maximumPositions >= positions)
-    if c.rotary?.scaling == RotaryScaling.none || c.rotary == nil {
+    if c.rotary.allSatisfy({ $0 == nil || $0?.scaling == RotaryScaling.none }) {
       #expect(c.maximumPositions == positions)
     }
   }

@@ -1,5 +1,6 @@
 import JSON
 import Model
+import TestSupport
 import Testing
 
 @Suite("config.json")
@@ -22,8 +23,11 @@ struct ConfigurationTests {
     let newer = try configuration([
       "rope_parameters": ["rope_type": "linear", "rope_theta": 500_000, "factor": 4]
     ])
-    #expect(older.rotary?.theta == 500_000 && older.rotary?.scaling == .linear(factor: 4))
-    #expect(newer.rotary == older.rotary)
+    for case let scheme? in older.rotary {
+      #expect(scheme.theta == 500_000 && scheme.scaling == .linear(factor: 4))
+      #expect(scheme.features == 8)
+    }
+    #expect(newer.rotary == older.rotary && older.rotary.count == older.blockCount)
   }
 
   @Test("A head dimension that is given is not derived")
@@ -36,7 +40,7 @@ struct ConfigurationTests {
     "Fields that change the mathematics are refused by name",
     arguments: [
       "pretraining_tp": 2, "quantization_config": ["bits": 4], "partial_rotary_factor": 0.5,
-      "hidden_act": "xielu", "rope_scaling": ["rope_type": "longrope", "factor": 4],
+      "hidden_act": "xielu", "rope_scaling": ["rope_type": "mrope", "factor": 4],
       "num_hidden_layers": 0, "vocab_size": "many",
       "layer_types": [
         "full_attention", "sliding_attention",
@@ -99,5 +103,22 @@ struct ConfigurationTests {
     #expect(rope.unrecognized == ["rope_scaling.beta_fast"])
     let found = try configuration(["residual_multiplier": 0.22, "some_switch": false])
     #expect(found.unrecognized == ["residual_multiplier"])
+  }
+
+  @Test("Of published configurations every field is honoured or known to say nothing")
+  func published() throws {
+    let all = try #require(Fixtures.json("published.json").object)
+    for (name, value) in all {
+      let c = try DecoderConfiguration(value, path: name)
+      #expect(c.unrecognized.isEmpty, "\(name)")
+      #expect(c.rotary.count == c.blockCount && c.windows.count == c.blockCount, "\(name)")
+    }
+    let gemma = try DecoderConfiguration(#require(all["gemma-3-270m-it"]))
+    #expect(gemma.windows.prefix(6) == [512, 512, 512, 512, 512, 0])
+    #expect(gemma.rotary[4]?.theta == 10_000 && gemma.rotary[5]?.theta == 1_000_000)
+    let phi = try DecoderConfiguration(#require(all["Phi-4-mini-instruct"]))
+    #expect(phi.rotary[0]?.features == 96 && phi.maximumPositions == 131_072)
+    let smol = try DecoderConfiguration(#require(all["SmolLM3-3B"]))
+    #expect(smol.rotary.prefix(5).map { $0 != nil } == [true, true, true, false, true])
   }
 }

@@ -107,11 +107,8 @@ import Testing
 
   @Test("Parts add up to the whole, for every method and family", arguments: MethodCase.all)
   func parts(method: MethodCase) throws {
-    for family in ["llama", "gpt2", "mistral"] {
-      let base: AdaptedBase
-      do { base = try AdaptedBase(method.method, on: family, method.options) } catch is PEFTError {
-        continue
-      }
+    for family in Fixtures.families {
+      let base = try AdaptedBase(method.method, on: family, method.options)
       let arithmetic = base.decoder.usefulArithmetic
       let sum = StepPart.allCases.reduce(0) { sum, part in
         StepDirection.allCases.reduce(sum) {

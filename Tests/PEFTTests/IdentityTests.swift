@@ -8,14 +8,12 @@ import Testing
 /// Starts: where an initialisation is an identity, the first logits are the base's to the last bit.
 @Suite("Identity at the start")
 struct IdentityTests {
-  static let families = ["llama", "mistral", "qwen2", "qwen3", "gpt2"]
-
   @Test("There is a case of every method")
   func everyMethod() { #expect(MethodCase.methods == Set(PEFTMethods.names)) }
 
   @Test(
     "The start's logits are the base's, or for prompts and prefixes are not",
-    arguments: families, MethodCase.all)
+    arguments: Fixtures.families, MethodCase.all)
   func identity(_ base: String, _ method: MethodCase) throws {
     let expected = try AdaptedBase.logits(
       of: Decoder(directory: Fixtures.model(base)), Compute(threads: 1))

@@ -47,7 +47,7 @@ struct ParameterCountTests {
         var plan = ParameterArenaPlan()
         try method.declare(in: &plan, for: base)
         let count = plan.slots.reduce(0) { $0 + ($1.role.isOptimized ? $1.count : 0) }
-        #expect(count == expected, "\(method.name) on \(base.configuration.family)")
+        #expect(count == expected, "\(method.name) on \(base.configuration.modelType)")
       }
     }
   }

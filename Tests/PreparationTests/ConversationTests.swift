@@ -55,6 +55,7 @@ struct ConversationTests {
       ("flat", "First answer.<|im_end|>|Second one.<|im_end|>"),
       // The template does not ask, or says something else where it does not.
       ("no-prompt", "First answer.<|im_end|>|Second one.<|im_end|>"),
+      ("indented", "First answer.<|im_end|>|Second one.<|im_end|>"),
       ("ends-with-eos", "First answer.\n<|im_end|>|Second one.\n<|im_end|>"),
     ])
   func differing(template: String, expected: String) throws {

@@ -95,7 +95,7 @@ struct HostileTemplateTests {
   @Test("Each ends soon, in an error or an answer", arguments: sources.indices)
   func ends(index: Int) {
     let source = Self.sources[index]
-    let clock = ContinuousClock()
+    let clock = ThreadClock()
     var failure: TemplateError?
     let time = clock.measure {
       do throws(TemplateError) {
@@ -136,7 +136,7 @@ struct HostileTemplateTests {
         [{"role": "system", "content": "S"}, {"role": "user", "content": "Q"},
         {"role": "assistant", "content": "<think>\nt\n</think>\n\nA", "tool_calls": null}]
         """#)
-    let clock = ContinuousClock()
+    let clock = ThreadClock()
     var mutation = Mutation(seed: 3)
     for index in 0..<count {
       let path = fixturePath("templates/\(names[index % names.count])")

@@ -18,6 +18,11 @@ public enum Fixtures {
   /// A tiny base model's directory.
   public static func model(_ name: String) -> String { path("model/\(name)") }
 
+  /// The tiny bases that bear the name of their `model_type`: one of each family.
+  public static let families: [String] =
+    ((try? FileManager.default.contentsOfDirectory(atPath: path("model"))) ?? []).sorted()
+    .filter { (try? json("model/\($0)/config.json"))?["model_type"]?.string == $0 }
+
   /// A JSON fixture.
   public static func json(_ relative: String) throws -> JSONValue {
     try JSONValue(parsing: Data(contentsOf: URL(fileURLWithPath: path(relative))))

@@ -57,11 +57,20 @@ public struct MethodCase: Sendable, CustomStringConvertible {
         "init_r": 4, "target_r": 2, "tinit": 2, "tfinal": 3, "deltaT": 2,
         "target_modules": "all-linear",
       ], merges: true),
-    MethodCase("ia3", merges: true),
+    // Names, since families differ in what defaults PEFT has for them.
+    MethodCase(
+      "ia3",
+      [
+        "target_modules": "all-linear",
+        "feedforward_modules": ["down_proj", "mlp.c_proj", "dense_4h_to_h"],
+      ], merges: true),
     MethodCase(
       "miss", ["r": 5, "miss_dropout": 0.1, "target_modules": "all-linear"], merges: true),
     MethodCase(
-      "miss-mini", method: "miss", ["r": 6, "init_weights": "mini", "mini_r": 4], merges: true),
+      "miss-mini", method: "miss",
+      [
+        "r": 6, "init_weights": "mini", "mini_r": 4, "target_modules": "all-linear",
+      ], merges: true),
     MethodCase(
       "bottleneck", ["bottleneck_size": 4, "init_weights": "mam_adapter", "dropout": 0.1]),
     MethodCase("prompt-tuning", ["num_virtual_tokens": 4], startsAtBase: false),
@@ -104,7 +113,8 @@ public struct MethodCase: Sendable, CustomStringConvertible {
     ["--method", method]
       + options.sorted { $0.key < $1.key }.flatMap { name, value -> [String] in
         let option = "--" + Self.key(name).split(separator: "_").joined(separator: "-")
-        return value.bool == true ? [option] : [option, value.string ?? value.text()]
+        let names = value.array?.compactMap(\.string).joined(separator: ",")
+        return value.bool == true ? [option] : [option, names ?? value.string ?? value.text()]
       }
   }
 

@@ -8,8 +8,9 @@ enum Fixtures {
     .deletingLastPathComponent().appendingPathComponent("Fixtures/tokenizers").path
 
   static let names = [
-    "behaviors", "cl100k", "clip", "continuing", "deepseek", "flags", "gpt2", "llama2", "llama3",
-    "mistral", "o200k", "prefix-space", "qwen2", "smollm", "unknown-fused", "unknown-single",
+    "behaviors", "cl100k", "clip", "continuing", "deepseek", "flags", "gemma", "gpt2", "llama2",
+    "llama3", "mistral", "o200k", "prefix-space", "qwen2", "smollm", "unknown-fused",
+    "unknown-single",
   ]
 
   static func tokenizer(_ name: String) throws -> Tokenizer {

@@ -17,6 +17,7 @@ typedef struct {
   ptrdiff_t sequence_count;
   ptrdiff_t heads, key_value_heads, head_dim, window;
   float scale;
+  float soft_cap;            // scores are soft_cap tanh(score / soft_cap) where it is not 0
   int rounded;               // Products have operands rounded to bf16, and sums in f32.
   ptrdiff_t scratch_floats;  // of a block, at least ck_attention_scratch
   ck_matrix out, log_sum_exp;                 // [Tq, N D], [Tq, N]

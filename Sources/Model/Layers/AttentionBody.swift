@@ -16,6 +16,8 @@ protocol QueryKeyValueSource: KeyValueProjecting {
   var norms: [NormLayer] { get }
   /// Whether queries, keys and values lie side by side, and their gradients in `dFused`.
   var isFused: Bool { get }
+  /// Whether their projection gives them head by head, by way of `interleaved`.
+  var isInterleaved: Bool { get }
   /// Which of the three have something to train below them.
   var trains: (query: Bool, key: Bool, value: Bool) { get }
 
@@ -32,6 +34,10 @@ protocol QueryKeyValueSource: KeyValueProjecting {
   func forward(_ n: MatrixView, _ pass: Pass)
   /// Backward of `forward`, from `gradients`; `values` may be overwritten.
   func backward(input n: MatrixView, into dn: MatrixView, isNeeded: Bool, _ pass: Pass)
+}
+
+extension QueryKeyValueSource {
+  var isInterleaved: Bool { false }
 }
 
 /// Attention with its projections: `output(softmax(q kᵀ) v)`, q and k rotated where positions are.
@@ -65,6 +71,7 @@ final class AttentionBody: HalfBody {
   var inputs: [LinearLayer] { source.inputs }
   var innerNorms: [NormLayer] { source.norms }
   var isFused: Bool { source.isFused }
+  var isInterleaved: Bool { source.isInterleaved }
   var isInnerTrained: Bool {
     core.hook != nil || inputs.contains { $0.isTrained } || innerNorms.contains { $0.isTrained }
   }

@@ -1,41 +1,65 @@
 import Kernels
 import Tensors
 
-/// A gated feed-forward network: `down(f(gate(n)) ⊙ up(n))`.
+/// A gated feed-forward network: `down(f(gate(n)) ⊙ up(n))`, gate and up by a projection each or
+/// side by side by one.
 final class GatedFeedForward: HalfBody {
   let inputs: [LinearLayer]
-  private let gate, up: LinearLayer
   let output: LinearLayer
+  private let first: LinearLayer  // of gate, or of both
+  private let up: LinearLayer?  // nil where `first` makes both
   private let activation: ActivationFunction
-  private var slots: (gate: InnerSlot, up: InnerSlot)?
+  private let columns: Int
+  private var slots: Slots?
   private var memory: BlockMemory?
 
+  private struct Slots {
+    let gate, up: InnerSlot
+    let both: WorkspaceSlot?  // [tokens, 2 · intermediate] where one projection makes both, in f32
+  }
+
   init(gate: LinearLayer, up: LinearLayer, down: LinearLayer, activation: ActivationFunction) {
-    self.gate = gate
-    self.up = up
     inputs = [gate, up]
+    (first, self.up) = (gate, up)
     output = down
+    columns = gate.outputSize
+    self.activation = activation
+  }
+
+  /// - Parameter gateAndUp: its result holds the gate's features, then as many of `up`.
+  init(gateAndUp: LinearLayer, down: LinearLayer, activation: ActivationFunction) {
+    inputs = [gateAndUp]
+    (first, up) = (gateAndUp, nil)
+    output = down
+    columns = gateAndUp.outputSize / 2
     self.activation = activation
   }
 
   var part: StepPart { .feedForward }
   var innerNorms: [NormLayer] { [] }
-  var isInnerTrained: Bool { gate.isTrained || up.isTrained }
+  var isInnerTrained: Bool { inputs.contains { $0.isTrained } }
+  private var isFused: Bool { up == nil }
+  private var isRounding: Bool { first.isRounding && up?.isRounding ?? true }
+  /// Whether one projection makes gate and up, and they are kept rounded.
+  var isFusedAndRounded: Bool { isFused && isRounding }
 
   func reserveSaved(_ plan: inout WorkspacePlan, rows: Int, isTraining: Bool) {
-    let isRounded = isTraining && gate.isRounding && up.isRounding
-    slots = (
-      InnerSlot(&plan, "block.gate", rows: rows, columns: gate.outputSize, isRounded: isRounded),
-      InnerSlot(&plan, "block.up", rows: rows, columns: up.outputSize, isRounded: isRounded)
-    )
+    let isRounded = isTraining && isRounding
+    let isBoth = isFused && !isRounded
+    let own = isBoth ? 0 : rows
+    slots = Slots(
+      gate: InnerSlot(&plan, "block.gate", rows: own, columns: columns, isRounded: isRounded),
+      up: InnerSlot(&plan, "block.up", rows: own, columns: columns, isRounded: isRounded),
+      both: isBoth
+        ? plan.reserve("block.gateAndUp", rows: rows, columns: 2 * columns) : nil)
   }
 
   func use(_ memory: BlockMemory) { self.memory = memory }
 
   func forward(_ m: MatrixView, into h: MatrixView, _ pass: Pass) {
     let a = activations(pass)
-    gate.forward(m, into: a.gate, pass)
-    up.forward(m, into: a.up, pass)
+    first.forward(m, into: a.both ?? a.gate, pass)
+    up?.forward(m, into: a.up, pass)
     if let kept = a.kept {
       SwiGLU.forward(
         a.gate, up: a.up, into: a.inner, keeping: kept, kind: activation, on: pass.compute)
@@ -68,12 +92,13 @@ final class GatedFeedForward: HalfBody {
       SwiGLU.backward(
         a.dInner, gate: a.gate, up: a.up, into: a.gate, a.up, kind: activation, on: compute)
     }
-    gate.backward(
-      a.gate, input: m, into: dm, adding: false, isNeeded: needs.isNormNeeded, pass)
-    up.backward(a.up, input: m, into: dm, adding: true, isNeeded: needs.isNormNeeded, pass)
+    first.backward(
+      a.both ?? a.gate, input: m, into: dm, adding: false, isNeeded: needs.isNormNeeded, pass)
+    up?.backward(a.up, input: m, into: dm, adding: true, isNeeded: needs.isNormNeeded, pass)
   }
 
   private struct Activations {
+    let both: MatrixView?  // [tokens, 2 · intermediate] where one projection makes gate and up
     let gate: MatrixView  // [tokens, intermediate]; in scratch where `kept` has it
     let up: MatrixView  // [tokens, intermediate]; in scratch where `kept` has it
     let kept: SwiGLU.Kept?  // gate and up rounded; nil where they are kept as they are
@@ -86,16 +111,28 @@ final class GatedFeedForward: HalfBody {
     let (inner, dInner) = (
       memory.view(memory.scratch.inner, pass), memory.view(memory.scratch.dInner, pass)
     )
+    if let both = slots.both {
+      let result = memory.workspace.view(both, rows: pass.rowCount)
+      return Activations(
+        both: result, gate: result.columns(0..<columns),
+        up: result.columns(columns..<(2 * columns)), kept: nil, inner: inner, dInner: dInner)
+    }
     // Backward's gradient of the inner activation and that activation have no use yet while gate and
     // up are there, nor after their gradients are.
-    let gate = slots.gate.view(memory, pass, scratch: dInner)
-    let up = slots.up.view(memory, pass, scratch: inner)
+    var (gateScratch, upScratch) = (dInner, inner)
+    let both = isFused ? memory.view(memory.scratch.gateAndUp, pass) : nil
+    if let both {
+      gateScratch = both.columns(0..<columns)
+      upScratch = both.columns(columns..<(2 * columns))
+    }
+    let gate = slots.gate.view(memory, pass, scratch: gateScratch)
+    let up = slots.up.view(memory, pass, scratch: upScratch)
     var kept: SwiGLU.Kept?
     if let keptGate = gate.kept, let keptUp = up.kept {
       kept = SwiGLU.Kept(gate: keptGate, up: keptUp)
     }
     return Activations(
-      gate: gate.exact, up: up.exact, kept: kept, inner: inner, dInner: dInner)
+      both: both, gate: gate.exact, up: up.exact, kept: kept, inner: inner, dInner: dInner)
   }
 }
 

@@ -1,30 +1,47 @@
 import Kernels
 import Tensors
 
-/// Queries, keys and values by one projection, whose result holds them side by side.
+/// Queries, keys and values by one projection, whose result holds them side by side or head by head.
 final class FusedQueryKeyValue: QueryKeyValueSource {
+  /// In which order the projection's features come.
+  enum Order {
+    /// All queries, all keys, all values.
+    case sideBySide
+    /// Of each head the query, the key and the value (GPT-NeoX); as many keys as queries.
+    case headByHead
+  }
+
   /// The projection alone.
   let inputs: [LinearLayer]
   private let fused: LinearLayer
+  private let order: Order
+  private let headCount: Int
+  private let headDim: Int
   private let querySize: Int
   let keyValueSize: Int
-  private var slot: WorkspaceSlot?  // [tokens, (N + 2·K)·D]
-  private var prefixSlots: (forward: WorkspaceSlot, backward: WorkspaceSlot)?  // [P, (N + 2·K)·D]
+  private var slot: WorkspaceSlot?  // [tokens, (N + 2·K)·D], side by side
+  private var prefixSlots: PrefixSlots?
   private var memory: BlockMemory?
 
-  /// - Parameters:
-  ///   - fused: the projection, to `querySize` + 2 · `keyValueSize` features.
-  ///   - querySize: features of the queries, which come first; then keys, then values.
-  ///   - keyValueSize: features of the keys, and of the values.
-  init(_ fused: LinearLayer, querySize: Int, keyValueSize: Int) {
+  private struct PrefixSlots {
+    let forward: WorkspaceSlot  // [P, (N + 2·K)·D], side by side
+    let backward: WorkspaceSlot  // [P, (N + 2·K)·D], side by side
+    let interleaved: WorkspaceSlot?  // [P, (N + 2·K)·D], head by head
+  }
+
+  /// - Parameter fused: the projection, to (N + 2·K)·D features.
+  init(_ fused: LinearLayer, order: Order = .sideBySide, _ c: DecoderConfiguration) {
+    precondition(order == .sideBySide || c.headCount == c.keyValueHeadCount, "grouped heads")
     self.fused = fused
+    self.order = order
     inputs = [fused]
-    self.querySize = querySize
-    self.keyValueSize = keyValueSize
+    (headCount, headDim) = (c.headCount, c.headDim)
+    (querySize, keyValueSize) = (c.querySize, c.keyValueSize)
   }
 
   var norms: [NormLayer] { [] }
   var isFused: Bool { true }
+  var isInterleaved: Bool { order == .headByHead }
   // One projection makes all three, so their gradients are needed together.
   var trains: (query: Bool, key: Bool, value: Bool) {
     (fused.isTrained, fused.isTrained, fused.isTrained)
@@ -32,13 +49,15 @@ final class FusedQueryKeyValue: QueryKeyValueSource {
 
   func reserveSaved(_ plan: inout WorkspacePlan, rows: Int, gatedRows: Int) {
     slot = plan.reserve("block.fused", rows: rows, columns: fused.outputSize)
+    func prefix(_ name: String, _ plan: inout WorkspacePlan) -> WorkspaceSlot {
+      plan.reserve("prefix." + name, rows: gatedRows, columns: fused.outputSize)
+    }
     prefixSlots =
       gatedRows == 0
       ? nil
-      : (
-        plan.reserve("prefix.fused", rows: gatedRows, columns: fused.outputSize),
-        plan.reserve("prefix.dFused", rows: gatedRows, columns: fused.outputSize)
-      )
+      : PrefixSlots(
+        forward: prefix("fused", &plan), backward: prefix("dFused", &plan),
+        interleaved: isInterleaved ? prefix("interleaved", &plan) : nil)
   }
 
   func use(_ memory: BlockMemory) { self.memory = memory }
@@ -46,11 +65,29 @@ final class FusedQueryKeyValue: QueryKeyValueSource {
   func values(_ pass: Pass) -> QueryKeyValue { split(result(pass)) }
   func gradients(_ pass: Pass) -> QueryKeyValue { split(gradient(pass)) }
 
-  func forward(_ n: MatrixView, _ pass: Pass) { fused.forward(n, into: result(pass), pass) }
+  func forward(_ n: MatrixView, _ pass: Pass) {
+    guard isInterleaved else { return fused.forward(n, into: result(pass), pass) }
+    let interleaved = prepared.view(prepared.scratch.interleaved, pass)
+    fused.forward(n, into: interleaved, pass)
+    separate(interleaved, into: result(pass), on: pass.compute)
+  }
 
   func backward(input n: MatrixView, into dn: MatrixView, isNeeded: Bool, _ pass: Pass) {
-    fused.backward(
-      gradient(pass), input: n, into: dn, adding: false, isNeeded: isNeeded, pass)
+    var d = gradient(pass)
+    if isInterleaved {
+      let interleaved = prepared.view(prepared.scratch.interleaved, pass)
+      interleave(d, into: interleaved, on: pass.compute)
+      d = interleaved
+    }
+    fused.backward(d, input: n, into: dn, adding: false, isNeeded: isNeeded, pass)
+  }
+
+  private func separate(_ x: MatrixView, into y: MatrixView, on compute: Compute) {
+    Elementwise.exchangeGroups(x, outer: headCount, inner: 3, width: headDim, into: y, on: compute)
+  }
+
+  private func interleave(_ x: MatrixView, into y: MatrixView, on compute: Compute) {
+    Elementwise.exchangeGroups(x, outer: 3, inner: headCount, width: headDim, into: y, on: compute)
   }
 
   private func result(_ pass: Pass) -> MatrixView {
@@ -81,8 +118,9 @@ extension FusedQueryKeyValue: KeyValueProjecting {
   func projectKeysAndValues(
     _ rows: MatrixView, keys: MatrixView, values: MatrixView, on compute: Compute
   ) {
-    let result = prefixView(\.forward)
-    fused.base(rows, into: result, on: compute)
+    let (result, _, interleaved) = prefixViews
+    fused.base(rows, into: interleaved ?? result, on: compute)
+    if let interleaved { separate(interleaved, into: result, on: compute) }
     let x = split(result)
     keys.copy(from: x.key)
     values.copy(from: x.value)
@@ -92,18 +130,21 @@ extension FusedQueryKeyValue: KeyValueProjecting {
     dKeys: MatrixView, dValues: MatrixView, rows: MatrixView, addingTo dRows: MatrixView,
     on compute: Compute
   ) {
-    let gradient = prefixView(\.backward)
+    let (_, gradient, interleaved) = prefixViews
     let d = split(gradient)
     d.query.fill(0)
     d.key.copy(from: dKeys)
     d.value.copy(from: dValues)
-    fused.baseBackward(gradient, into: dRows, adding: true, on: compute)
+    if let interleaved { interleave(gradient, into: interleaved, on: compute) }
+    fused.baseBackward(interleaved ?? gradient, into: dRows, adding: true, on: compute)
   }
 
-  private func prefixView(
-    _ which: KeyPath<(forward: WorkspaceSlot, backward: WorkspaceSlot), WorkspaceSlot>
-  ) -> MatrixView {
+  private var prefixViews: (forward: MatrixView, backward: MatrixView, interleaved: MatrixView?) {
     guard let prefixSlots else { preconditionFailure("no gated prefix was planned") }
-    return prepared.workspace.view(prefixSlots[keyPath: which])
+    let workspace = prepared.workspace
+    return (
+      workspace.view(prefixSlots.forward), workspace.view(prefixSlots.backward),
+      prefixSlots.interleaved.map { workspace.view($0) }
+    )
   }
 }

@@ -6,7 +6,8 @@ import Tensors
 /// let cache = KeyValueCache(blockCount: 30, keyValueSize: 192, capacity: 512)
 /// ```
 ///
-/// Keys are stored rotated. One sequence only.
+/// Keys are stored rotated. One sequence only. LongRoPE turns all keys by other angles once a sequence
+/// is longer than the model was trained at: see ``Decoder/forgetsKeys(growing:to:)``.
 public final class KeyValueCache {
   /// Most rows.
   public let capacity: Int

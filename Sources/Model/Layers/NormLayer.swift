@@ -1,7 +1,7 @@
 import Kernels
 import Tensors
 
-/// A normalisation of the base: RMSNorm, or GPT-2's LayerNorm where there is a bias.
+/// A normalisation of the base.
 ///
 /// It keeps two numbers a row from forward to backward: the mean (LayerNorm) and the inverse of the
 /// deviation.
@@ -12,14 +12,22 @@ public final class NormLayer {
   public let weight: Parameter
   /// LayerNorm's bias, [1, n].
   public let bias: Parameter?
+  private let offset: Float
   private let epsilon: Float
 
-  init(path: String, weight: Parameter, bias: Parameter?, epsilon: Double) {
+  /// - Parameters:
+  ///   - bias: where there is one, it is LayerNorm, else RMSNorm.
+  ///   - offset: added to RMSNorm's factor.
+  init(path: String, weight: Parameter, bias: Parameter?, offset: Float, epsilon: Double) {
     self.path = path
     self.weight = weight
     self.bias = bias
+    self.offset = offset
     self.epsilon = Float(epsilon)
   }
+
+  /// Features of a row.
+  var size: Int { weight.shape[0] }
 
   /// Whether it trains.
   public var isTrained: Bool { weight.isTrainable || (bias?.isTrainable ?? false) }
@@ -38,7 +46,8 @@ public final class NormLayer {
           inverseDeviation: inverse, on: compute)
       } else {
         RMSNorm.forward(
-          x, weight: weightVector, epsilon: epsilon, into: y, inverseRMS: inverse, on: compute)
+          x, weight: weightVector, offset: offset, epsilon: epsilon, into: y,
+          inverseRMS: inverse, on: compute)
       }
     }
   }
@@ -59,8 +68,8 @@ public final class NormLayer {
           adding: adding, dWeight: dWeight, dBias: dBias, on: compute)
       } else {
         RMSNorm.backward(
-          dy, input: x, weight: weightVector, inverseRMS: inverse, into: dx, adding: adding,
-          dWeight: dWeight, on: compute)
+          dy, input: x, weight: weightVector, offset: offset, inverseRMS: inverse, into: dx,
+          adding: adding, dWeight: dWeight, on: compute)
       }
     }
   }

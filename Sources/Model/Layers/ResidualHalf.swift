@@ -9,7 +9,7 @@ struct HalfNeeds {
   let isOutputReached: Bool
   /// Whether backward goes on below the output projection.
   let isInnerNeeded: Bool
-  /// Whether the gradient of the norm's result is needed.
+  /// Whether the gradient of what the body reads is needed.
   let isNormNeeded: Bool
 
   /// - Parameter extent: how far backward goes in the block; `isNeeded` is about what lies below the
@@ -17,16 +17,16 @@ struct HalfNeeds {
   init(_ extent: BackwardExtent, _ half: ResidualHalf) {
     isReached = extent.isReached && (extent.isNeeded || half.isTrained)
     isInnerNeeded =
-      isReached && (extent.isNeeded || half.body.isInnerTrained || half.norm.isTrained)
+      isReached && (extent.isNeeded || half.body.isInnerTrained || half.isNormTrained)
     isOutputReached = isReached && (isInnerNeeded || half.body.output.isTrained)
-    isNormNeeded = isInnerNeeded && (extent.isNeeded || half.norm.isTrained)
+    isNormNeeded = isInnerNeeded && (extent.isNeeded || half.isNormTrained)
   }
 }
 
-/// What stands between a half's norm and the residual stream: attention or feed-forward.
+/// What stands between a half's norms, or them and the residual stream: attention or feed-forward.
 ///
-/// It makes its result by one projection, `output`, out of what others, `inputs`, make of the norm's
-/// result.
+/// It makes its result by one projection, `output`, out of what others, `inputs`, make of what it
+/// reads.
 protocol HalfBody: AnyObject {
   /// The part of a step that its time and arithmetic belong to.
   var part: StepPart { get }
@@ -61,36 +61,65 @@ extension HalfBody {
   func countCore(into arithmetic: inout DecoderArithmetic, _ needs: HalfNeeds) {}
 }
 
-/// Half a block: `y = x + hook(body(norm(x)))`.
+/// The norms of half a block; either may be missing.
+struct HalfNorms {
+  /// In front of the body.
+  var before: NormLayer?
+  /// Behind it.
+  var after: NormLayer?
+}
+
+/// Half a block: `y = x + s · hook(after(body(before(x))))`.
 ///
-/// The only place that knows how a norm, a body, a hook and the residual stream go together, forward,
-/// backward and in the arithmetic.
+/// The only place that knows how norms, a body, a hook and the residual stream go together, forward,
+/// backward and in the arithmetic. The hook stands behind the norm behind the body, where there is
+/// one, and its result is scaled.
 final class ResidualHalf {
-  let norm: NormLayer
+  let norms: HalfNorms
   let body: any HalfBody
+  private let scale: Float
   private let sublayer: Sublayer
   private let sites: SublayerSites
-  private var statistics: WorkspaceSlot?  // [tokens, 2]
+  private var slots: Slots?
   private var memory: BlockMemory?
 
-  init(_ sublayer: Sublayer, norm: NormLayer, body: any HalfBody, sites: SublayerSites) {
+  private struct Slots {
+    let before: WorkspaceSlot?  // [tokens, 2] statistics of the norm in front
+    let after: WorkspaceSlot?  // [tokens, 2] of the one behind
+    let result: WorkspaceSlot?  // [tokens, hidden] what goes into it
+  }
+
+  /// - Parameter scale: factor of what is added to the stream.
+  init(
+    _ sublayer: Sublayer, norms: HalfNorms, body: any HalfBody, scale: Float, sites: SublayerSites
+  ) {
     self.sublayer = sublayer
-    self.norm = norm
+    self.norms = norms
     self.body = body
+    self.scale = scale
     self.sites = sites
   }
 
   var linearLayers: [LinearLayer] { body.inputs + [body.output] }
-  var norms: [NormLayer] { [norm] + body.innerNorms }
 
   /// Whether anything here trains.
   var isTrained: Bool {
-    norm.isTrained || body.isInnerTrained || body.output.isTrained || sites.has(sublayer)
+    isNormTrained || (norms.after?.isTrained ?? false) || body.isInnerTrained
+      || body.output.isTrained || sites.has(sublayer)
   }
 
+  /// Whether the norm in front trains.
+  var isNormTrained: Bool { norms.before?.isTrained ?? false }
+
   func reserveSaved(_ plan: inout WorkspacePlan, rows: Int, isTraining: Bool) {
-    statistics = plan.reserve(
-      "block.statistics", rows: rows, columns: NormLayer.statisticsColumns)
+    let statistics = NormLayer.statisticsColumns
+    slots = Slots(
+      before: norms.before == nil
+        ? nil : plan.reserve("block.statistics", rows: rows, columns: statistics),
+      after: norms.after == nil
+        ? nil : plan.reserve("block.statistics", rows: rows, columns: statistics),
+      result: norms.after == nil
+        ? nil : plan.reserve("block.result", rows: rows, columns: body.output.outputSize))
     body.reserveSaved(&plan, rows: rows, isTraining: isTraining)
   }
 
@@ -99,42 +128,75 @@ final class ResidualHalf {
     body.use(memory)
   }
 
-  /// Computes `y` from the residual stream `x`, both [tokens, hidden], not the same memory.
-  func forward(_ x: MatrixView, into y: MatrixView, _ pass: Pass) {
+  /// Computes `y`, not the memory of either operand.
+  ///
+  /// - Parameters:
+  ///   - x: what the half reads, [tokens, hidden].
+  ///   - stream: what it adds its result to, [tokens, hidden].
+  func forward(_ x: MatrixView, onto stream: MatrixView, into y: MatrixView, _ pass: Pass) {
     let (memory, compute) = (prepared, pass.compute)
     compute.part(body.part) {
-      let n = memory.view(memory.scratch.normed, pass)
-      norm.forward(x, into: n, statistics: statistics(memory, pass), on: compute)
-      body.forward(n, into: y, pass)
+      let n = normed(x, memory, pass)
+      if let after = norms.after {
+        let h = view(\.result, pass)
+        body.forward(n, into: h, pass)
+        after.forward(h, into: y, statistics: view(\.after, pass), on: compute)
+      } else {
+        body.forward(n, into: y, pass)
+      }
       sites.forward(sublayer, y, pass)
-      Elementwise.add(x, addingTo: y, on: compute)
+      if scale != 1 { Elementwise.scale(y, by: scale, on: compute) }
+      Elementwise.add(stream, addingTo: y, on: compute)
     }
   }
 
-  /// Turns the gradient of `y` in place into that of `x`, where something below trains.
-  func backward(_ dy: MatrixView, input x: MatrixView, _ needs: HalfNeeds, _ pass: Pass) {
+  /// Adds to `dx` what the gradient of `y` comes to in front of the half, where something below
+  /// trains.
+  ///
+  /// - Parameter dx: the gradient of `x` so far; may be `dy`.
+  func backward(
+    _ dy: MatrixView, input x: MatrixView, addingTo dx: MatrixView, _ needs: HalfNeeds,
+    _ pass: Pass
+  ) {
     guard needs.isReached else { return }
     let (memory, compute) = (prepared, pass.compute)
     compute.part(body.part) {
       var dh = dy
-      if sites.has(sublayer) || body.output.changesOutputGradient {
+      if sites.has(sublayer) || norms.after != nil || scale != 1
+        || body.output.changesOutputGradient
+      {
         // The stream still needs the gradient as it is.
         dh = memory.view(memory.scratch.sublayer, pass)
         dh.copy(from: dy)
+        if scale != 1 { Elementwise.scale(dh, by: scale, on: compute) }
         sites.backward(sublayer, dh, pass)
+        if let after = norms.after, needs.isOutputReached || after.isTrained {
+          after.backward(
+            dh, input: view(\.result, pass), statistics: view(\.after, pass), into: dh,
+            adding: false, on: compute)
+        }
       }
-      let (n, dn) = (
-        memory.view(memory.scratch.normed, pass), memory.view(memory.scratch.dNormed, pass)
-      )
-      if needs.isInnerNeeded && body.inputs.contains(where: { $0.readsInput }) {
-        norm.forward(x, into: n, statistics: statistics(memory, pass), on: compute)
-      }
+      let n =
+        needs.isInnerNeeded && body.inputs.contains { $0.readsInput }
+        ? normed(x, memory, pass) : memory.view(memory.scratch.normed, pass)
+      let dn = memory.view(memory.scratch.dNormed, pass)
       body.backward(dh, input: n, into: dn, needs, pass)
-      if needs.isNormNeeded {
-        norm.backward(
-          dn, input: x, statistics: statistics(memory, pass), into: dy, adding: true, on: compute)
+      guard needs.isNormNeeded else { return }
+      if let before = norms.before {
+        before.backward(
+          dn, input: x, statistics: view(\.before, pass), into: dx, adding: true, on: compute)
+      } else {
+        Elementwise.add(dn, addingTo: dx, on: compute)
       }
     }
+  }
+
+  /// What the body reads: `x` itself where there is no norm in front.
+  private func normed(_ x: MatrixView, _ memory: BlockMemory, _ pass: Pass) -> MatrixView {
+    guard let before = norms.before else { return x }
+    let n = memory.view(memory.scratch.normed, pass)
+    before.forward(x, into: n, statistics: view(\.before, pass), on: pass.compute)
+    return n
   }
 
   /// Adds the half's multiply-adds.
@@ -156,8 +218,8 @@ final class ResidualHalf {
     return memory
   }
 
-  private func statistics(_ memory: BlockMemory, _ pass: Pass) -> MatrixView {
-    guard let statistics else { preconditionFailure("no workspace was prepared") }
-    return memory.workspace.view(statistics, rows: pass.rowCount)
+  private func view(_ slot: KeyPath<Slots, WorkspaceSlot?>, _ pass: Pass) -> MatrixView {
+    guard let slot = slots?[keyPath: slot] else { preconditionFailure("no workspace was prepared") }
+    return prepared.workspace.view(slot, rows: pass.rowCount)
   }
 }

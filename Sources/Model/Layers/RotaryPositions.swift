@@ -9,6 +9,7 @@ final class RotaryPositions {
   private let scheme: RotaryScheme
   private let table: RotaryTable
   private let rows: IndexBuffer
+  private let isDynamic: Bool
   private var frequencies: [Double]
 
   /// - Parameters:
@@ -16,7 +17,7 @@ final class RotaryPositions {
   ///   - rows: most rows of a micro-batch.
   init(_ scheme: RotaryScheme, positions: Int, rows: Int) {
     self.scheme = scheme
-    let isDynamic = scheme.isDynamic
+    isDynamic = scheme.isDynamic(upTo: positions)
     frequencies = scheme.inverseFrequencies(length: 0)
     table = RotaryTable(
       inverseFrequencies: frequencies, attentionScaling: scheme.amplitude,
@@ -30,7 +31,7 @@ final class RotaryPositions {
   /// in it. It is that of each sequence alone, as a model of transformers has it that has seen no
   /// other; cached keys keep the angle that they were turned by, as they do there.
   func prepare(for pass: Pass) {
-    guard scheme.isDynamic else { return }
+    guard isDynamic else { return }
     let batch = pass.batch
     for sequence in 0..<batch.sequenceCount {
       let rows = batch.rowOffsets[sequence]..<batch.rowOffsets[sequence + 1]
@@ -42,6 +43,12 @@ final class RotaryPositions {
           attentionScaling: scheme.amplitude)
       }
     }
+  }
+
+  /// Whether keys of sequences that grow from one length past another would be turned anew.
+  static func changes(_ scheme: RotaryScheme, from length: Int, to longer: Int) -> Bool {
+    guard case .longRoPE(let long) = scheme.scaling else { return false }
+    return length <= long.originalPositions && longer > long.originalPositions
   }
 
   /// Turns every head of `x`, [tokens, headCount · D], in place.
@@ -57,6 +64,6 @@ final class RotaryPositions {
   }
 
   private func tableRows(_ pass: Pass) -> IndexView {
-    scheme.isDynamic ? rows.all.prefix(pass.rowCount) : pass.batch.positions
+    isDynamic ? rows.all.prefix(pass.rowCount) : pass.batch.positions
   }
 }

@@ -1,16 +1,14 @@
 import Kernels
 import Tensors
 
-/// Queries, keys and values by a projection each, with or without a norm on each head's queries and
-/// keys.
+/// Queries, keys and values by a projection each, with or without norms on queries and keys.
 final class SplitQueryKeyValue: QueryKeyValueSource {
   /// The three projections.
   let inputs: [LinearLayer]
   /// Both norms, or none.
   let norms: [NormLayer]
   private let query, key, value: LinearLayer
-  private let headNorms: (query: NormLayer, key: NormLayer)?
-  private let headDim: Int
+  private let rowNorms: (query: NormLayer, key: NormLayer)?
   private var slots: Slots?
   private var memory: BlockMemory?
 
@@ -24,36 +22,36 @@ final class SplitQueryKeyValue: QueryKeyValueSource {
   private struct RawSlots {
     let query: WorkspaceSlot  // [tokens, N·D]
     let key: WorkspaceSlot  // [tokens, K·D]
-    let queryStatistics: WorkspaceSlot  // [tokens·N, 2]
-    let keyStatistics: WorkspaceSlot  // [tokens·K, 2]
+    let queryStatistics: WorkspaceSlot  // [tokens·N, 2], or [tokens, 2]
+    let keyStatistics: WorkspaceSlot  // [tokens·K, 2], or [tokens, 2]
   }
 
   /// Projected keys of a gated prefix before their norm.
   private struct PrefixSlots {
     let raw: WorkspaceSlot  // [P, K·D]
     let dRaw: WorkspaceSlot  // [P, K·D]
-    let statistics: WorkspaceSlot  // [P·K, 2]
+    let statistics: WorkspaceSlot  // [P·K, 2], or [P, 2]
   }
 
-  /// - Parameter headNorms: norms over the D features of each head, shared by all heads.
+  /// - Parameter rowNorms: norms over as many features as their weights have: those of each head, or
+  ///   of all heads together.
   init(
     query: LinearLayer, key: LinearLayer, value: LinearLayer,
-    headNorms: (query: NormLayer, key: NormLayer)?, headDim: Int
+    rowNorms: (query: NormLayer, key: NormLayer)?
   ) {
     self.query = query
     self.key = key
     self.value = value
-    self.headNorms = headNorms
-    self.headDim = headDim
+    self.rowNorms = rowNorms
     inputs = [query, key, value]
-    norms = headNorms.map { [$0.query, $0.key] } ?? []
+    norms = rowNorms.map { [$0.query, $0.key] } ?? []
   }
 
   var isFused: Bool { false }
   var trains: (query: Bool, key: Bool, value: Bool) {
     (
-      query.isTrained || (headNorms?.query.isTrained ?? false),
-      key.isTrained || (headNorms?.key.isTrained ?? false), value.isTrained
+      query.isTrained || (rowNorms?.query.isTrained ?? false),
+      key.isTrained || (rowNorms?.key.isTrained ?? false), value.isTrained
     )
   }
 
@@ -62,24 +60,25 @@ final class SplitQueryKeyValue: QueryKeyValueSource {
       plan.reserve("block." + name, rows: rows, columns: columns)
     }
     let (querySize, keySize) = (query.outputSize, key.outputSize)
-    let (heads, keyHeads) = (querySize / headDim, keySize / headDim)
+    let queryRows = rowNorms.map { querySize / $0.query.size } ?? 0
+    let keyRows = rowNorms.map { keySize / $0.key.size } ?? 0
     let statistics = NormLayer.statisticsColumns
     slots = Slots(
       query: reserve("query", querySize, &plan), key: reserve("key", keySize, &plan),
       value: reserve("value", keySize, &plan),
-      raw: headNorms == nil
+      raw: rowNorms == nil
         ? nil
         : RawSlots(
           query: reserve("rawQuery", querySize, &plan), key: reserve("rawKey", keySize, &plan),
-          queryStatistics: reserve("statistics", statistics * heads, &plan),
-          keyStatistics: reserve("statistics", statistics * keyHeads, &plan)),
-      prefix: headNorms == nil || gatedRows == 0
+          queryStatistics: reserve("statistics", statistics * queryRows, &plan),
+          keyStatistics: reserve("statistics", statistics * keyRows, &plan)),
+      prefix: rowNorms == nil || gatedRows == 0
         ? nil
         : PrefixSlots(
           raw: plan.reserve("prefix.raw", rows: gatedRows, columns: keySize),
           dRaw: plan.reserve("prefix.dRaw", rows: gatedRows, columns: keySize),
           statistics: plan.reserve(
-            "prefix.statistics", rows: gatedRows * keyHeads, columns: statistics)))
+            "prefix.statistics", rows: gatedRows * keyRows, columns: statistics)))
   }
 
   func use(_ memory: BlockMemory) { self.memory = memory }
@@ -100,14 +99,15 @@ final class SplitQueryKeyValue: QueryKeyValueSource {
 
   func forward(_ n: MatrixView, _ pass: Pass) {
     let x = values(pass)
-    if let headNorms, let raw = rawViews(pass) {
+    if let rowNorms, let raw = rawViews(pass) {
       query.forward(n, into: raw.query, pass)
       key.forward(n, into: raw.key, pass)
-      headNorms.query.forward(
-        heads(raw.query), into: heads(x.query), statistics: raw.queryStatistics,
-        on: pass.compute)
-      headNorms.key.forward(
-        heads(raw.key), into: heads(x.key), statistics: raw.keyStatistics, on: pass.compute)
+      rowNorms.query.forward(
+        rows(raw.query, of: rowNorms.query), into: rows(x.query, of: rowNorms.query),
+        statistics: raw.queryStatistics, on: pass.compute)
+      rowNorms.key.forward(
+        rows(raw.key, of: rowNorms.key), into: rows(x.key, of: rowNorms.key),
+        statistics: raw.keyStatistics, on: pass.compute)
     } else {
       query.forward(n, into: x.query, pass)
       key.forward(n, into: x.key, pass)
@@ -117,16 +117,18 @@ final class SplitQueryKeyValue: QueryKeyValueSource {
 
   func backward(input n: MatrixView, into dn: MatrixView, isNeeded: Bool, _ pass: Pass) {
     let d = gradients(pass)
-    if let headNorms, let raw = rawViews(pass) {
+    if let rowNorms, let raw = rawViews(pass) {
       // Queries and keys are read for the last time before this; their memory takes the result.
       let x = values(pass)
-      headNorms.query.backward(
-        heads(d.query), input: heads(raw.query), statistics: raw.queryStatistics,
-        into: heads(x.query), adding: false, on: pass.compute)
+      rowNorms.query.backward(
+        rows(d.query, of: rowNorms.query), input: rows(raw.query, of: rowNorms.query),
+        statistics: raw.queryStatistics, into: rows(x.query, of: rowNorms.query), adding: false,
+        on: pass.compute)
       d.query.copy(from: x.query)
-      headNorms.key.backward(
-        heads(d.key), input: heads(raw.key), statistics: raw.keyStatistics, into: heads(x.key),
-        adding: false, on: pass.compute)
+      rowNorms.key.backward(
+        rows(d.key, of: rowNorms.key), input: rows(raw.key, of: rowNorms.key),
+        statistics: raw.keyStatistics, into: rows(x.key, of: rowNorms.key), adding: false,
+        on: pass.compute)
       d.key.copy(from: x.key)
     }
     query.backward(d.query, input: n, into: dn, adding: false, isNeeded: isNeeded, pass)
@@ -139,17 +141,18 @@ final class SplitQueryKeyValue: QueryKeyValueSource {
   }
 
   private func rawViews(_ pass: Pass) -> RawViews? {
-    guard let raw = prepared.slots.raw else { return nil }
+    guard let raw = prepared.slots.raw, let rowNorms else { return nil }
     let workspace = prepared.memory.workspace
     let (query, key) = (
       workspace.view(raw.query, rows: pass.rowCount), workspace.view(raw.key, rows: pass.rowCount)
     )
-    func statistics(_ slot: WorkspaceSlot, _ x: MatrixView) -> MatrixView {
-      workspace.view(slot, rows: x.count / headDim, columns: NormLayer.statisticsColumns)
+    func statistics(_ slot: WorkspaceSlot, _ x: MatrixView, _ norm: NormLayer) -> MatrixView {
+      workspace.view(slot, rows: x.count / norm.size, columns: NormLayer.statisticsColumns)
     }
     return RawViews(
-      query: query, key: key, queryStatistics: statistics(raw.queryStatistics, query),
-      keyStatistics: statistics(raw.keyStatistics, key))
+      query: query, key: key,
+      queryStatistics: statistics(raw.queryStatistics, query, rowNorms.query),
+      keyStatistics: statistics(raw.keyStatistics, key, rowNorms.key))
   }
 
   private var prepared: (slots: Slots, memory: BlockMemory) {
@@ -157,8 +160,9 @@ final class SplitQueryKeyValue: QueryKeyValueSource {
     return (slots, memory)
   }
 
-  private func heads(_ x: MatrixView) -> MatrixView {
-    x.reshaped(rows: x.count / headDim, columns: headDim)
+  /// Rows of as many features as a norm takes.
+  private func rows(_ x: MatrixView, of norm: NormLayer) -> MatrixView {
+    x.reshaped(rows: x.count / norm.size, columns: norm.size)
   }
 }
 
@@ -167,19 +171,20 @@ final class SplitQueryKeyValue: QueryKeyValueSource {
 extension SplitQueryKeyValue: KeyValueProjecting {
   var keyValueSize: Int { key.outputSize }
 
-  /// Qwen3's norm of keys applies to extra keys as to the sequence's own; PEFT has no such case.
+  /// A norm of keys applies to extra keys as to the sequence's own; PEFT has no such case.
   func projectKeysAndValues(
     _ rows: MatrixView, keys: MatrixView, values: MatrixView, on compute: Compute
   ) {
     value.base(rows, into: values, on: compute)
-    guard let keyNorm = headNorms?.key, let prefix = prepared.slots.prefix else {
+    guard let keyNorm = rowNorms?.key, let prefix = prepared.slots.prefix else {
       return key.base(rows, into: keys, on: compute)
     }
     let workspace = prepared.memory.workspace
     let raw = workspace.view(prefix.raw)
     key.base(rows, into: raw, on: compute)
     keyNorm.forward(
-      heads(raw), into: heads(keys), statistics: workspace.view(prefix.statistics), on: compute)
+      self.rows(raw, of: keyNorm), into: self.rows(keys, of: keyNorm),
+      statistics: workspace.view(prefix.statistics), on: compute)
   }
 
   func backwardKeysAndValues(
@@ -187,14 +192,15 @@ extension SplitQueryKeyValue: KeyValueProjecting {
     on compute: Compute
   ) {
     value.baseBackward(dValues, into: dRows, adding: true, on: compute)
-    guard let keyNorm = headNorms?.key, let prefix = prepared.slots.prefix else {
+    guard let keyNorm = rowNorms?.key, let prefix = prepared.slots.prefix else {
       return key.baseBackward(dKeys, into: dRows, adding: true, on: compute)
     }
     let workspace = prepared.memory.workspace
     let dRaw = workspace.view(prefix.dRaw)
     keyNorm.backward(
-      heads(dKeys), input: heads(workspace.view(prefix.raw)),
-      statistics: workspace.view(prefix.statistics), into: heads(dRaw), adding: false, on: compute)
+      self.rows(dKeys, of: keyNorm), input: self.rows(workspace.view(prefix.raw), of: keyNorm),
+      statistics: workspace.view(prefix.statistics), into: self.rows(dRaw, of: keyNorm),
+      adding: false, on: compute)
     key.baseBackward(dRaw, into: dRows, adding: true, on: compute)
   }
 }

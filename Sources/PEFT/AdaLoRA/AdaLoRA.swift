@@ -66,7 +66,7 @@ public final class AdaLoRA: PEFTMethod {
   public func declare(in plan: inout ParameterArenaPlan, for decoder: Decoder)
     throws(PEFTError)
   {
-    let defaults = Self.defaultTargets(decoder.configuration.family)
+    let defaults = ReferenceDefaults.of(decoder.configuration).adalora
     let layers = try configuration.targeting.layers(of: decoder, defaults: defaults, method: name)
     savedTargets = configuration.targeting.saved(layers, of: decoder, defaults: defaults)
     isTransposed = layers.last?.weight.layout == .inputMajor
@@ -332,14 +332,5 @@ public final class AdaLoRA: PEFTMethod {
         adding: true, on: compute)
     }
     return true
-  }
-
-  /// PEFT's defaults for `target_modules`; it has none for Mistral.
-  private static func defaultTargets(_ family: ModelFamily) -> [String]? {
-    switch family {
-    case .llama, .qwen2, .qwen3: ["q_proj", "v_proj"]
-    case .mistral: nil
-    case .gpt2: ["c_attn"]
-    }
   }
 }

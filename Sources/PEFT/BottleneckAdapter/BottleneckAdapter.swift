@@ -13,7 +13,7 @@ import Tensors
 ///
 /// Parameters: `2·L·(2·hidden·M + M + hidden)`, M = ⌊hidden / reduction_factor⌋. The adapter stands
 /// before the block's residual, the decoder's form of the paper's post-norm placement, as AdapterHub
-/// has it. The paper also trains the norms; AdapterHub does not, nor does this. It cannot be folded
+/// has it; behind the norm behind a sub-layer, where there is one. The paper also trains the norms; AdapterHub does not, nor does this. It cannot be folded
 /// into the base: f is not linear. PEFT has no such method; the files are AdapterHub's.
 public final class BottleneckAdapter: PEFTMethod {
   /// `bottleneck`.
@@ -56,14 +56,13 @@ public final class BottleneckAdapter: PEFTMethod {
     try configuration.check(base)
     self.decoder = base
     let hidden = base.hiddenSize
-    let blocks = base.family == .gpt2 ? "transformer.h" : "model.layers"
     for block in (0..<base.blockCount).reversed() where !configuration.leaveOut.contains(block) {
       let size = configuration.size(block: block, hidden: hidden)
       for (sublayer, folder, isAsked) in [
         (Sublayer.feedForward, "output_adapters", configuration.isBehindFeedForward),
         (Sublayer.attention, "attention_adapters", configuration.isBehindAttention),
       ] where isAsked {
-        let key = "\(blocks).\(block).\(folder).adapters.\(configuration.adapterName)"
+        let key = "\(base.names.blocks).\(block).\(folder).adapters.\(configuration.adapterName)"
         sites.append(
           Site(
             place: SublayerSite(block: block, sublayer: sublayer),
@@ -123,9 +122,9 @@ public final class BottleneckAdapter: PEFTMethod {
   public func export(baseName: String) -> AdapterExport? {
     guard let arena, let decoder else { return nil }
     var notes: [String] = []
-    if decoder.family == .qwen2 || decoder.family == .qwen3 {
+    if ReferenceDefaults.of(decoder).adapterHubClass == nil {
       notes = [
-        "AdapterHub's adapters 1.3.0 does not know \(decoder.family.rawValue): this program reads "
+        "AdapterHub's adapters 1.3.0 does not know \(decoder.modelType): this program reads "
           + "the adapter, AdapterHub will not."
       ]
     }

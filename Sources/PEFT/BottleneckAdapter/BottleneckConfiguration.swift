@@ -154,6 +154,7 @@ struct BottleneckConfiguration {
     var reduction: JSONValue = .double(factor)
     if let size { reduction = .double(Double(decoder.hiddenSize) / (Double(size) + 0.5)) }
     if !factors.isEmpty { reduction = .object(factors.mapValues(JSONValue.double)) }
+    let modelClass = ReferenceDefaults.of(decoder).adapterHubClass ?? decoder.modelClass
     return [
       "config": [
         "adapter_residual_before_ln": false, "cross_adapter": false, "dropout": .double(dropout),
@@ -171,9 +172,9 @@ struct BottleneckConfiguration {
         "shared_phm_rule": true, "stochastic_depth": 0.0, "use_gating": false,
       ],
       "hidden_size": .int(decoder.hiddenSize),
-      "model_class": .string(Self.modelClass(decoder.family)), "model_name": .string(baseName),
-      "model_type": .string(decoder.family.rawValue), "name": .string(adapterName),
-      "version": "adapters.1.3.0",
+      "model_class": modelClass.map(JSONValue.string) ?? .null,
+      "model_name": .string(baseName), "model_type": .string(decoder.modelType),
+      "name": .string(adapterName), "version": "adapters.1.3.0",
     ]
   }
 
@@ -181,14 +182,4 @@ struct BottleneckConfiguration {
     ("swish", .silu), ("silu", .silu), ("relu", .relu), ("gelu", .gelu),
     ("gelu_new", .geluTanh), ("tanh", .tanh),
   ]
-
-  private static func modelClass(_ family: ModelFamily) -> String {
-    switch family {
-    case .llama: "LlamaForCausalLM"
-    case .mistral: "MistralForCausalLM"
-    case .qwen2: "Qwen2ForCausalLM"
-    case .qwen3: "Qwen3ForCausalLM"
-    case .gpt2: "GPT2LMHeadModel"
-    }
-  }
 }

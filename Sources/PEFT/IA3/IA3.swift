@@ -61,10 +61,9 @@ public final class IA3: PEFTMethod {
   public func declare(in plan: inout ParameterArenaPlan, for decoder: Decoder)
     throws(PEFTError)
   {
-    let family = decoder.configuration.family
-    let defaults = IA3Configuration.defaultTargets(family)
+    let defaults = ReferenceDefaults.of(decoder.configuration).ia3
     let layers = try configuration.targeting.layers(of: decoder, defaults: defaults, method: name)
-    let feedForward = configuration.feedForward(family)
+    let feedForward = try configuration.feedForward(decoder.configuration)
     for layer in layers.sorted(by: { $0.block > $1.block }) {
       let isInputSide = try IA3Configuration.matches(layer.path, feedForward)
       let slot = plan.declare(

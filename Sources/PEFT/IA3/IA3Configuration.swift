@@ -46,8 +46,16 @@ struct IA3Configuration {
   }
 
   /// The selector that decides which side of a projection is scaled.
-  func feedForward(_ family: ModelFamily) -> ModuleTargeting.Selector {
-    feedForward ?? .list(Self.defaultFeedForward(family))
+  ///
+  /// - Throws: where none is given and PEFT has no default for the family.
+  func feedForward(_ base: DecoderConfiguration) throws(PEFTError) -> ModuleTargeting.Selector {
+    if let feedForward { return feedForward }
+    guard let names = ReferenceDefaults.of(base).ia3FeedForward else {
+      throw .unsupportedBase(
+        method: "ia3",
+        reason: "there are no default feedforward_modules for \(base.modelType); give them")
+    }
+    return .list(names)
   }
 
   /// Whether a projection is scaled on its input: plain *endswith*, without a dot, as PEFT does.
@@ -75,21 +83,5 @@ struct IA3Configuration {
       "peft_type": "IA3", "peft_version": .string(peftVersion), "revision": nil,
       "target_modules": targets, "task_type": "CAUSAL_LM",
     ]
-  }
-
-  /// PEFT's defaults for `target_modules`.
-  ///
-  /// On Qwen it adapts q and v, where the paper has k and v.
-  static func defaultTargets(_ family: ModelFamily) -> [String] {
-    switch family {
-    case .llama, .mistral: ["k_proj", "v_proj", "down_proj"]
-    case .qwen2, .qwen3: ["q_proj", "v_proj", "down_proj"]
-    case .gpt2: ["c_attn", "mlp.c_proj"]
-    }
-  }
-
-  /// PEFT's defaults for `feedforward_modules`.
-  static func defaultFeedForward(_ family: ModelFamily) -> [String] {
-    family == .gpt2 ? ["mlp.c_proj"] : ["down_proj"]
   }
 }

@@ -17,9 +17,9 @@ import Tensors
 ///
 /// As in PEFT there is no tanh on the gate and one gate a block; on GPT-2, z is added behind `c_proj`.
 /// Where PEFT has nothing: key/value heads are repeated N/K times (PEFT's own factor fails where
-/// N·D ≠ hidden), and on Qwen3 `k_norm` applies to k_p as `q_norm` does to q. A bias on `o_proj` is added
-/// twice in adapted blocks, even at g = 0, since PEFT sends z through `o_proj` by itself; the start is
-/// then not the base.
+/// N·D ≠ hidden), and a norm of keys applies to k_p as that of queries does to q. Where PEFT has the
+/// method, a bias on `o_proj` is added twice in adapted blocks, even at g = 0, since PEFT sends z
+/// through `o_proj` by itself; the start is then not the base.
 public final class LLaMAAdapter: PEFTMethod {
   /// `llama-adapter`.
   public static let methodName = "llama-adapter"
@@ -27,7 +27,7 @@ public final class LLaMAAdapter: PEFTMethod {
   public static let peftType: String? = "ADAPTION_PROMPT"
   /// What a user may set.
   public static let fields: [MethodField] = [
-    MethodField("target_modules", .names, "NAME", "self_attn, or attn on GPT-2: what PEFT writes"),
+    MethodField("target_modules", .names, "NAME", "the attention's name: what PEFT writes"),
     MethodField(
       "adapter_len", .integer(minimum: 1, maximum: 1 << 12), default: 10, "N",
       "prompt rows of a block"),
@@ -73,8 +73,7 @@ public final class LLaMAAdapter: PEFTMethod {
     throws(PEFTError)
   {
     let base = decoder.configuration
-    let isGPT2 = base.family == .gpt2
-    let module = isGPT2 ? "attn" : "self_attn"
+    let module = base.names.attention
     if let target, target != module {
       throw .unsupportedField(
         name: "target_modules", value: target, expected: module, source: source)
@@ -86,9 +85,8 @@ public final class LLaMAAdapter: PEFTMethod {
         expected: "at most \(base.blockCount), the blocks of this base", source: source)
     }
     self.decoder = base
-    let blocks = isGPT2 ? "transformer.h" : "model.layers"
     for block in ((base.blockCount - layers)..<base.blockCount).reversed() {
-      let key = "\(huggingFacePrefix)\(blocks).\(block).\(module)"
+      let key = "\(huggingFacePrefix)\(base.names.blocks).\(block).\(module)"
       sites.append(
         Site(
           block: block,
@@ -106,10 +104,12 @@ public final class LLaMAAdapter: PEFTMethod {
       hooks.attention[site.block] = AdaptionPrompt(
         prompt: TrainedMatrix(site.prompt, in: arena), gate: TrainedMatrix(site.gate, in: arena))
     }
-    if decoder.configuration.outputBias && decoder.configuration.family != .gpt2 {
+    if ReferenceDefaults.of(decoder.configuration).hasAdaptionPrompt {
       let blocks = Set(sites.map(\.block))
       for layer in decoder.linearLayers
-      where blocks.contains(layer.block) && lastComponent(layer.path) == "o_proj" {
+      where blocks.contains(layer.block) && lastComponent(layer.path) == "o_proj"
+        && layer.bias != nil
+      {
         hooks.linear[layer.path] = RepeatedBias()
       }
     }
@@ -135,12 +135,11 @@ public final class LLaMAAdapter: PEFTMethod {
   /// The adapter in PEFT's format.
   public func export(baseName: String) -> AdapterExport? {
     guard let arena, let decoder else { return nil }
-    let isKnown = decoder.family != .qwen2 && decoder.family != .qwen3
     let notes =
-      isKnown
+      ReferenceDefaults.of(decoder).hasAdaptionPrompt
       ? []
       : [
-        "PEFT \(peftVersion) has no adaption prompt for \(decoder.family.rawValue): this program "
+        "PEFT \(peftVersion) has no adaption prompt for \(decoder.modelType): this program "
           + "reads the adapter, PEFT will not."
       ]
     return AdapterExport(
@@ -148,7 +147,7 @@ public final class LLaMAAdapter: PEFTMethod {
         "adapter_layers": .int(sites.count), "adapter_len": .int(length), "auto_mapping": nil,
         "base_model_name_or_path": .string(baseName), "inference_mode": true,
         "peft_type": "ADAPTION_PROMPT", "peft_version": .string(peftVersion), "revision": nil,
-        "target_modules": decoder.family == .gpt2 ? "attn" : "self_attn",
+        "target_modules": .string(decoder.names.attention),
         "task_type": "CAUSAL_LM",
       ], tensors: storedTensors(of: arena), notes: notes)
   }

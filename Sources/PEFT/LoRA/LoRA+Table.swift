@@ -37,7 +37,7 @@ extension LoRA {
     let head = "\(huggingFacePrefix)lm_head.weight"
     let tables = tensors.filter { tensor in
       modules.contains { tensor.name == "\(huggingFacePrefix)\($0).weight" }
-        && ["embed_tokens", "wte"].contains(lastComponent(modulePath(tensor.name)))
+        && DecoderConfiguration.tableNames.contains(lastComponent(modulePath(tensor.name)))
     }
     guard let table = tables.first, !tensors.contains(where: { $0.name == head }) else {
       return tensors

@@ -85,7 +85,7 @@ public final class LoRA: PEFTMethod {
     throws(PEFTError)
   {
     self.decoder = decoder
-    let defaults = Self.defaultTargets(decoder.configuration.family)
+    let defaults = ReferenceDefaults.of(decoder.configuration).lora
     let selection = try select(in: decoder, defaults: defaults)
     let layers = selection.layers + (selection.tiesHead ? [decoder.head] : [])
     tiesHead = selection.tiesHead
@@ -377,14 +377,6 @@ public final class LoRA: PEFTMethod {
       Product.multiply(
         factors.a, transposed: true, by: factors.b, transposed: true, into: values,
         scale: scale, adding: true, on: compute)
-    }
-  }
-
-  /// PEFT's defaults for `target_modules`.
-  static func defaultTargets(_ family: ModelFamily) -> [String]? {
-    switch family {
-    case .llama, .mistral, .qwen2, .qwen3: ["q_proj", "v_proj"]
-    case .gpt2: ["c_attn"]
     }
   }
 }

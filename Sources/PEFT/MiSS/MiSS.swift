@@ -58,8 +58,7 @@ public final class MiSS: PEFTMethod {
   public func declare(in plan: inout ParameterArenaPlan, for decoder: Decoder)
     throws(PEFTError)
   {
-    // PEFT's defaults are LoRA's.
-    let defaults = LoRA.defaultTargets(decoder.configuration.family)
+    let defaults = ReferenceDefaults.of(decoder.configuration).lora
     let layers = try configuration.targeting.layers(of: decoder, defaults: defaults, method: name)
     savedTargets = configuration.targeting.saved(layers, of: decoder, defaults: defaults)
     notes = configuration.targeting.unmatched(in: decoder)

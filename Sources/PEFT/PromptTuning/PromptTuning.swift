@@ -114,11 +114,13 @@ public final class PromptTuning: PEFTMethod {
   public func merge(into values: MatrixView, of name: String, decoder: Decoder) -> Bool { false }
 
   private func copyEmbeddings(_ ids: [Int], of decoder: Decoder, into values: MatrixView) {
-    let tokens = IndexBuffer(ids)
+    let (tokens, compute) = (IndexBuffer(ids), Compute(threads: 1))
     withExtendedLifetime(tokens) {
       Embedding.forward(
-        tokens.all, table: decoder.table.weight, into: values, on: Compute(threads: 1))
+        tokens.all, table: decoder.table.weight, into: values, on: compute)
     }
+    // PEFT looks tokens up by the module, which scales them.
+    Elementwise.scale(values, by: Float(decoder.configuration.tokenScale), on: compute)
   }
 }
 

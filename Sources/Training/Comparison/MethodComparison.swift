@@ -194,7 +194,7 @@ public final class MethodComparison {
     comparison.seed = configuration.seed
     comparison.precision = decoder.precisionName
     comparison.base =
-      "\(decoder.configuration.family.rawValue), \(grouped(decoder.parameterCount)) parameters"
+      "\(decoder.configuration.modelType), \(grouped(decoder.parameterCount)) parameters"
     comparison.totalSteps =
       BatchSchedule(
         exampleCount: dataset.train.exampleCount, globalBatchSize: configuration.globalBatchSize,

@@ -65,6 +65,12 @@ CONVERSATIONS = {
 
 # A source, its variables. None of them needs a conversation.
 SNIPPETS = [
+    ("{% macro f(a, b=2, c=3) %}{{ a }}{{ b }}{{ c }}{% endmacro %}{{ f(*[7, 8]) }} {{ f(7, *[8], c=9) }} {{ f(1, **{'c': 5}) }} {{ f(*(1,), **{'b': 4}) }}", {}),
+    ("{% set g = [range, range] %}{% for i in range(2) %}{{ g[i](*[[3], [1, 4]][i]) | list }}{% endfor %}", {}),
+    ("{{ dict(a=1, **{'b': 2}) | tojson }}", {}),
+    ("{% macro f(a) %}{{ a }}{% endmacro %}{{ f(*5) }}", {}),
+    ("{% macro f(a, b) %}{{ a }}{{ b }}{% endmacro %}{{ f(*[1], 2) }}", {}),
+    ("{% macro f(a) %}{{ a }}{% endmacro %}{{ f(a=1, **{'a': 2}) }}", {}),
     ("{{ x|tojson }}", {"x": {"a": [1, 2.5, True, None, "é<&>'\"\n\u007f\u0001"], "b": {}}}),
     ("{{ x|tojson(indent=2) }}", {"x": {"a": [1, {"b": []}], "c": {}}}),
     ("{{ x|tojson(indent=4, sort_keys=true) }}", {"x": {"b": 1, "a": [1, 2]}}),

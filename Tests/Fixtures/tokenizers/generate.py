@@ -110,6 +110,22 @@ def sentencepiece(first=False):
     return d
 
 
+def gemma():
+    # No blank in front, blanks kept by their mark, runs of blanks and line ends as added tokens.
+    special = ["<pad>", "<eos>", "<bos>", "<unk>"] + [f"<0x{b:02X}>" for b in range(256)]
+    runs = [AddedToken(t, special=False, normalized=False) for t in ("\n\n", "\n\n\n", "▁▁", "▁▁▁")]
+    turns = [AddedToken(t, special=True, normalized=False) for t in ("<start_of_turn>", "<end_of_turn>")]
+    d = trained("gemma", models.BPE(unk_token="<unk>", byte_fallback=True, fuse_unk=True),
+                cut=pre_tokenizers.Metaspace(prepend_scheme="never", split=True), alphabet=[], special=special,
+                added=turns + runs, size=600, post=framed("<bos>", "$A"))
+    d["added_tokens"] = d["added_tokens"][:4] + d["added_tokens"][260:]
+    d["normalizer"] = {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}
+    d["pre_tokenizer"] = {"type": "Split", "pattern": {"String": " "}, "behavior": "MergedWithPrevious", "invert": False}
+    d["decoder"] = {"type": "Sequence", "decoders": [
+        {"type": "Replace", "pattern": {"String": "▁"}, "content": " "}, {"type": "ByteFallback"}, {"type": "Fuse"}]}
+    return d
+
+
 def unknown(fuse, prefix="", suffix=""):
     options = {"continuing_subword_prefix": prefix} if prefix else {"end_of_word_suffix": suffix} if suffix else {}
     model = models.BPE(unk_token="<unk>", fuse_unk=fuse, **options)
@@ -150,6 +166,7 @@ def behaviors():
 
 STYLES = {
     "gpt2": gpt2, "llama3": llama3, "qwen2": qwen2, "smollm": smollm, "llama2": lambda: sentencepiece(), "mistral": lambda: sentencepiece(True),
+    "gemma": gemma,
     "unknown-fused": lambda: unknown(True), "unknown-single": lambda: unknown(False, suffix="</w>"), "continuing": lambda: unknown(False, prefix="##"),
     "clip": clip, "flags": flags, "deepseek": deepseek, "behaviors": behaviors,
     "cl100k": lambda: trained("cl100k", cut=pre_tokenizers.Sequence([split(CL100K), byte_level(False)]), decoder=decoders.ByteLevel()),

@@ -1,0 +1,98 @@
+import ArgumentParser
+import Foundation
+import JSON
+import Logging
+import Tensors
+import Training
+
+/// `plan`: memory, arithmetic, communication and time of a run, before it is submitted.
+struct PlanCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "plan",
+    abstract: "Memory, arithmetic and communication of a run, before it is submitted.",
+    discussion: """
+      Takes the options of train, or its YAML file, and writes nothing. Memory is what the run would \
+      reserve. Times follow from some of the run's own micro-batches, which are computed here for a few \
+      seconds on --threads threads, and from a model of the allreduce: start it on a node like those of \
+      the job, as one process. --slurm prints the lines of a batch script.
+      """)
+
+  @Option(help: ArgumentHelp("ranks of the job (default: 1)", valueName: "N")) var ranks: Int?
+  @Option(
+    help: ArgumentHelp(
+      "ranks that share a node (default: all that its cores allow)", valueName: "N"))
+  var ranksPerNode: Int?
+  @Option(
+    help: ArgumentHelp(
+      "between nodes: 10GbE, 100GbE, IB (default: 10GbE)", valueName: "NAME"))
+  var network: String?
+  @Option(
+    help: ArgumentHelp(
+      "useful GFLOP/s of a rank there, in place of what is measured here", valueName: "X"))
+  var flops: Double?
+  @Option(
+    help: ArgumentHelp("memory of a node in GiB (default: this one's)", valueName: "X"))
+  var nodeMemory: Double?
+  @Flag(help: "Print the #SBATCH lines for the job") var slurm = false
+  @Flag(help: "Print one JSON object on standard output") var json = false
+  @OptionGroup var options: TrainOptions
+
+  func validate() throws {
+    for (name, value) in [("--ranks", ranks), ("--ranks-per-node", ranksPerNode)] {
+      if let value, !(1...1_000_000).contains(value) {
+        throw ValidationError("\(name) is \(value); give 1 to 1000000.")
+      }
+    }
+    for (name, value) in [("--flops", flops), ("--node-memory", nodeMemory)] {
+      if let value, !(value > 0 && value.isFinite && value < 1e9) {
+        throw ValidationError("\(name) is \(value); give a number above 0.")
+      }
+    }
+    if let network, NetworkModel.named(network) == nil {
+      let names = NetworkModel.all.map(\.name).joined(separator: ", ")
+      throw ValidationError("--network is '\(network)'; known are \(names).")
+    }
+  }
+
+  func run() throws {
+    Job.run(logsAllRanks: false) { communicator, logger in
+      if communicator.worldSize > 1 {
+        throw PlanError.severalRanks(communicator.worldSize)
+      }
+      var quiet = logger
+      quiet.logLevel = .warning
+      var settings = try options.settings()
+      settings.remove("resume")
+      let configuration = try RunConfiguration(settings)
+      let run = try TrainingRun(
+        configuration, model: try configuration.model ?? Demo.locate().basePath,
+        data: try configuration.data ?? Demo.locate().dataPath, communicator: communicator,
+        logger: quiet, writes: false)
+      let cores = max(1, ProcessInfo.processInfo.activeProcessorCount / run.compute.threadCount)
+      let ranks = self.ranks ?? 1
+      let job = RunPlan.Job(
+        ranks: ranks, ranksPerNode: ranksPerNode ?? min(ranks, cores),
+        network: network.flatMap { NetworkModel.named($0) } ?? NetworkModel.all[0],
+        operationsPerSecond: flops.map { $0 * 1e9 },
+        nodeMemory: nodeMemory.map { Int($0 * 1_073_741_824) }
+          ?? Int(ProcessInfo.processInfo.physicalMemory))
+      let plan = try RunPlan(try Trainer(run), job: job)
+      print(json ? plan.value.text() : slurm ? plan.slurm : plan.text)
+      if slurm { for problem in plan.problems { logger.warning("\(problem)") } }
+    }
+  }
+}
+
+/// Why there is no plan.
+enum PlanError: ClassifiedError {
+  case severalRanks(Int)
+
+  var errorClass: ErrorClass { .usage }
+
+  var description: String {
+    switch self {
+    case .severalRanks(let count):
+      "plan was started on \(count) ranks; start it as one process and name them with --ranks \(count)."
+    }
+  }
+}

@@ -1,0 +1,91 @@
+import Foundation
+import JSON
+import TestSupport
+import Testing
+
+@Suite("The plan of a run") struct PlanCommandTests {
+  private func plan(_ bench: Workbench, _ arguments: [String]) throws -> JSONValue {
+    // No --output-dir: what is written would lie in the working directory.
+    var options = bench.options(output: "")
+    options.removeSubrange(4..<6)
+    let result = try bench.run(["plan", "--json"] + options + arguments)
+    try #require(result.status == 0, "\(result.errors)")
+    return try JSONValue(parsing: Data(result.output.utf8))
+  }
+
+  @Test("It plans the memory, the steps and the messages that the run then has")
+  func agrees() throws {
+    let bench = try Workbench()
+    let plan = try plan(bench, ["--ranks", "2", "--threads", "1"])
+    let output = bench.path("out")
+    let result = try bench.mpirun(ranks: 2, bench.options(output: output) + ["--threads", "1"])
+    try #require(result.status == 0, "\(result.errors)")
+    let lines = try bench.metrics(output)
+    let run = try #require(lines.first)
+    for (ours, theirs) in [
+      ("workspace_bytes", "workspace_bytes"), ("steps", "total_steps"), ("ranks", "world_size"),
+      ("trainable_parameters", "trainable_parameters"), ("total_parameters", "total_parameters"),
+    ] {
+      #expect(plan[ours]?.int != nil && plan[ours] == run[theirs], "\(ours)")
+    }
+    let steps = lines.filter { $0["event"]?.string == "step" }
+    let reduced = steps.compactMap { $0["allreduce_bytes"]?.int }.max()
+    #expect(plan["allreduce_bytes"]?.int == reduced)
+    let tokens = try #require(steps.last?["tokens"]?.double)
+    let planned = try #require(plan["tokens_per_step"]?.double)
+    #expect(abs(planned * Double(steps.count) - tokens) < 1e-6 * tokens)
+    #expect((plan["seconds_per_step"]?.double ?? 0) > 0)
+    #expect(plan["fits"]?.bool == true)
+    let size = try #require(
+      try FileManager.default.attributesOfItem(atPath: output + "/checkpoints/step-00000012.h5")[
+        .size] as? Int)
+    let checkpoint = try #require(plan["checkpoint_bytes"]?.int)
+    #expect(checkpoint < size && size < checkpoint + 200_000)
+  }
+
+  @Test("What does not fit is said, with what would")
+  func tooLarge() throws {
+    let bench = try Workbench()
+    let plan = try plan(bench, ["--ranks", "4", "--ranks-per-node", "4", "--node-memory", "0.07"])
+    #expect(plan["fits"]?.bool == false)
+    let problem = try #require(plan["problems"]?.array?.first?.string)
+    #expect(problem.contains("at most 1 rank a node"), "\(problem)")
+  }
+
+  @Test("More ranks on a slower network spend more of a step waiting")
+  func network() throws {
+    let bench = try Workbench()
+    let times = try ["IB", "10GbE"].map { name in
+      try #require(
+        try plan(
+          bench, ["--ranks", "64", "--ranks-per-node", "1", "--network", name, "--flops", "10"])[
+            "seconds_of_communication"]?.double)
+    }
+    #expect(times[0] > 0 && times[0] < times[1])
+  }
+
+  @Test("The lines for Slurm say nodes, ranks, threads, memory and time")
+  func slurm() throws {
+    let bench = try Workbench()
+    var options = bench.options(output: "")
+    options.removeSubrange(4..<6)
+    let result = try bench.run(
+      ["plan", "--slurm", "--ranks", "6", "--ranks-per-node", "4", "--threads", "2"] + options)
+    try #require(result.status == 0, "\(result.errors)")
+    for line in ["--nodes=2", "--ntasks=6", "--ntasks-per-node=4", "--cpus-per-task=2", "--mem="] {
+      #expect(result.output.contains("#SBATCH \(line)"), "\(line)")
+    }
+  }
+
+  @Test("Wrong questions are answered before anything is opened")
+  func wrong() throws {
+    let bench = try Workbench()
+    let network = try bench.run(["plan", "--network", "token-ring"])
+    #expect(network.status == 64 && network.errors.contains("10GbE, 100GbE, IB"))
+    let ranks = try bench.run(["plan", "--ranks", "0"])
+    #expect(ranks.status == 64)
+    let launched = try bench.mpirun(
+      ranks: 2, ["plan", "--model", bench.model, "--data", bench.data])
+    #expect(launched.status == 64 && launched.errors.contains("--ranks 2"))
+  }
+}

@@ -52,7 +52,8 @@ enum ModelLocation {
       let source = try SafetensorsSource(directory: path)
       return configuration.isQuantizedByBitsAndBytes
         ? (
-          try BitsAndBytesSource(source, isTransposed: configuration.modelType == "gpt2"), configuration
+          try BitsAndBytesSource(source, isTransposed: configuration.modelType == "gpt2"),
+          configuration
         ) : (source, configuration)
     }
     let model: GGUFModel

@@ -98,7 +98,9 @@ public enum GGUFModelFile {
 
   /// What llama.cpp divides each frequency by, where that is Llama 3's stretching.
   private static func rotaryDivisors(_ configuration: DecoderConfiguration) -> [Float]? {
-    guard let rotary = configuration.rotary.first ?? nil, case .llama3 = rotary.scaling else { return nil }
+    guard let rotary = configuration.rotary.first ?? nil, case .llama3 = rotary.scaling else {
+      return nil
+    }
     var plain = rotary
     plain.scaling = .none
     return zip(

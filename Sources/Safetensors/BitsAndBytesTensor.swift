@@ -128,7 +128,7 @@ public struct BitsAndBytesTensor: Sendable {
     formatName = kind.uppercased()
     shape = list
     self.companions = companions
-    codes = unsafe StoredCodes(
+    codes = StoredCodes(
       name: formatName, map: try map.floats(), blockSize: blockSize, scales: scales,
       columns: list[1], rounding: rounding)
   }

@@ -50,13 +50,28 @@ extension Trainer {
       ]
     }
     let cause = "\(what) is not finite in step \(report.step)\(place)"
+    lastCause = cause
     run.logger.warning(
       "\(cause); its update is skipped (\(health.skippedInRow) in a row, \(run.configuration.maxSkippedSteps) at most)"
     )
     try writeOnAllRanks(line)
     guard health.skippedInRow > run.configuration.maxSkippedSteps else { return }
-    throw TrainingError.diverged(
-      steps: (report.step - health.skippedInRow + 1)...report.step, cause: cause, remedy: remedy)
+    throw divergence(
+      step: report.step, why: "more in a row than --max-skipped-steps lets pass")
+  }
+
+  /// Throws where the run ends in skipped updates and nothing shows that what it leaves is sound; on all
+  /// ranks alike.
+  func requireSoundEnd(step: Int) throws {
+    guard health.skippedInRow > 0 else { return }
+    if run.configuration.loadsBestModelAtEnd && best.step != nil { return }
+    let isSound = best.lastLoss?.isFinite ?? (health.skippedInRow == 1)
+    if !isSound { throw divergence(step: step, why: "and the run has no more of them") }
+  }
+
+  private func divergence(step: Int, why: String) -> TrainingError {
+    .diverged(
+      steps: (step - health.skippedInRow + 1)...step, why: why, cause: lastCause, remedy: remedy)
   }
 
   /// How to go on after a run that diverged.

@@ -152,6 +152,7 @@ extension Trainer {
 
   /// Writes the adapter (or model) of the best or the last step, and the last line.
   func finish(_ status: RunOutcome.Status, step: Int, duration: Duration) throws -> RunOutcome {
+    try requireSoundEnd(step: step)
     var exportedStep = step
     if run.configuration.loadsBestModelAtEnd, let best = best.step, best != step {
       try goBack(to: best)

@@ -53,6 +53,8 @@ public final class Trainer {
   var owesEvaluation = false
   /// Seconds that went into checkpoints.
   var savingSeconds = 0.0
+  /// Why the last update was skipped.
+  var lastCause = "its numbers are not finite"
   /// Skipped updates, and which checkpoint is good.
   var health: RunHealth
   let baseGuard: BaseGuard

@@ -10,8 +10,8 @@ public enum TrainingError: ClassifiedError {
   case outputLocked(path: String)
   /// The checkpoint belongs to another run.
   case resumeMismatch(path: String, what: String, stored: String, given: String, key: String?)
-  /// Too many updates in a row had a loss or gradient that is not finite.
-  case diverged(steps: ClosedRange<Int>, cause: String, remedy: String)
+  /// Updates in a row had a loss or gradient that is not finite: too many, or the last ones of a run.
+  case diverged(steps: ClosedRange<Int>, why: String, cause: String, remedy: String)
   /// The base's bytes changed while the run used them.
   case baseChanged(place: String, since: Int)
   /// The dataset was made with a tokenizer that is not the model's.
@@ -51,9 +51,9 @@ public enum TrainingError: ClassifiedError {
         + "the same, "
         + (key.map { "or go on with the change by --allow-changed \($0), " } ?? "")
         + "or start a new run (with --adapter \(path) to begin from these weights)."
-    case .diverged(let steps, let cause, let remedy):
-      "The updates of steps \(steps.lowerBound) to \(steps.upperBound) were skipped, more in a row than "
-        + "--max-skipped-steps lets pass. The last one: \(cause). \(remedy)"
+    case .diverged(let steps, let why, let cause, let remedy):
+      "The updates of steps \(steps.lowerBound) to \(steps.upperBound) were skipped, \(why). The last one: "
+        + "\(cause). \(remedy)"
     case .baseChanged(let place, let since):
       "The base changed while it was used: \(place) no longer has the bytes of the start, which it "
         + "had when it was last read, \(since == 0 ? "before step 1" : "after step \(since)"). Restore the file or "

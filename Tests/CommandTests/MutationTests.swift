@@ -65,7 +65,7 @@ struct MutationTests {
       } else {
         let at = try String(contentsOfFile: folder + "/at", encoding: .utf8)
         let number = try #require(Int(at))
-        let how = result.status == 128 + SIGALRM ? "more than 5 s" : "status \(result.status)"
+        let how = result.status == 128 + SIGPROF ? "more than 5 s" : "status \(result.status)"
         Issue.record("\(seed), number \(number): \(how) \(result.errors.suffix(400))")
         lost += 1
         next = number + 1

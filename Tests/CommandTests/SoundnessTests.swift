@@ -74,6 +74,17 @@ struct SoundnessTests {
     #expect(try events("skip").count == 4)
   }
 
+  @Test("A run that ends in skipped updates fails, and publishes nothing")
+  func endsBadly() throws {
+    let result = try ProcessRunner.run(
+      Self.probe, [try settings(["max_steps: 8"]), "poison=3,100"])
+    #expect(result.status == 1)
+    #expect(
+      result.errors.contains("steps 4 to 8") && result.errors.contains("has no more of them"),
+      "\(result.errors)")
+    #expect(!FileManager.default.fileExists(atPath: bench.path("out/adapter")))
+  }
+
   @Test("After a rate that is far too high, the command that the message names goes on and works")
   func goingBack() throws {
     let first = [

@@ -17,11 +17,13 @@ import Training
 /// READER is json, safetensors, dataset, checkpoint, tokenizer, template, config or adapter. The change
 /// number N follows from N alone. Before each reading the number goes to FOLDER/at, so that whoever
 /// started it knows which one it did not survive: memory is limited to 4 GiB of addresses beyond what
-/// the program has, and a reading that takes more than five seconds ends the process by SIGALRM. At the
+/// the program has, and a reading that takes more than five seconds of processor time ends the process by
+/// SIGPROF, one that waits for a minute by SIGALRM. At the
 /// end it prints how many were read and how many refused.
 @main
 enum MutationProbe {
-  private static let secondsEach: UInt32 = 5
+  private static let secondsEach = 5
+  private static let secondsOfWaiting: UInt32 = 60
   private static let mostBytes: rlim_t = 4 << 30
 
   static func main() throws {
@@ -40,15 +42,25 @@ enum MutationProbe {
       try Data("\(number)".utf8).write(to: at)
       var mutation = Mutation(seed: number)
       let bytes = mutation.changed(seed)
-      alarm(secondsEach)
+      // Time of the processor, which does not depend on what else the machine does.
+      limitProcessor(seconds: secondsEach)
+      alarm(secondsOfWaiting)
       do {
         try reader.read(bytes, named: URL(fileURLWithPath: path).lastPathComponent, in: folder)
         read += 1
       } catch { refused += 1 }
+      limitProcessor(seconds: 0)
       alarm(0)
     }
     print("read \(read) refused \(refused)")
   }
+}
+
+/// Ends the process by SIGPROF when it has used so many seconds; 0: never.
+private func limitProcessor(seconds: Int) {
+  var timer = itimerval()
+  timer.it_value.tv_sec = seconds
+  setitimer(__itimer_which_t(ITIMER_PROF.rawValue), &timer, nil)
 }
 
 /// A reader of strangers' files.

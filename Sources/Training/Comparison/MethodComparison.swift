@@ -96,7 +96,8 @@ public final class MethodComparison {
   /// Keys that say nothing of what a run computes; base and data are known by fingerprint.
   private static let withoutEffect = [
     "model", "data", "output_dir", "resume", "log_all_ranks", "threads", "instruction_set",
-    "logging_steps", "save_steps", "save_total_limit",
+    "logging_steps", "save_steps", "save_total_limit", "time_limit", "stall_timeout",
+    "allow_changed",
   ]
 
   /// The row of a method: of an earlier start where it is finished, else of a run.

@@ -218,7 +218,7 @@ let package = Package(
       name: "TrainingTests",
       dependencies: [
         "Training", "PEFT", "Model", "Kernels", "Datasets", "Checkpointing", "DataParallel",
-        "Files", "HDF5", "Safetensors", "Tensors", "JSON", "TestSupport",
+        "Files", "GGUF", "HDF5", "Safetensors", "Tensors", "JSON", "TestSupport",
       ]),
     .testTarget(
       name: "CommandTests",

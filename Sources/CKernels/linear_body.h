@@ -118,7 +118,7 @@ static void add_column_sums(
 
 #define CK_LINEAR_TABLE                                                                        \
   {                                                                                            \
-    .read = read_stored, .expand = expand, .expand_rounded = expand_rounded, .narrow = narrow,   \
-    .fill_rows = fill_rows, .add_column_sums = add_column_sums, .add_scaled = add_scaled,        \
-    .scale_logits = scale_logits, .cross_entropy = cross_entropy, .adamw = adamw, .sgd = sgd     \
+    .read = read_stored, .expand = expand, .expand_rounded = expand_rounded, .narrow = narrow, \
+    .fill_rows = fill_rows, .add_column_sums = add_column_sums, .add_scaled = add_scaled,      \
+    .scale_logits = scale_logits, .cross_entropy = cross_entropy, .adamw = adamw, .sgd = sgd   \
   }

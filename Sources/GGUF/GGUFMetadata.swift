@@ -40,6 +40,16 @@ public struct GGUFMetadata: Sendable {
     return unsafe file.bytes[value.bytes.lowerBound] == 1
   }
 
+  /// A value as it is, for another file; nil where there is no such key.
+  public func copy(_ key: String) -> GGUFNewValue? {
+    guard let value = values[key] else { return nil }
+    // The header checked the range.
+    let bytes = unsafe Array(file.bytes[value.bytes])
+    return .raw(
+      type: value.type.rawValue, elementType: value.elementType?.rawValue, count: value.count,
+      bytes: bytes)
+  }
+
   /// A number; nil where there is no such key.
   public func number(_ key: String) throws(GGUFError) -> Double? {
     guard let value = values[key] else { return nil }

@@ -106,6 +106,21 @@ final class ConfigurationFields {
     throw wrong(name, value, expected)
   }
 
+  /// Whether the weights are quantised by bitsandbytes, by `quantization_config`.
+  ///
+  /// - Throws: `unsupportedQuantization` where by anything else.
+  func isQuantizedByBitsAndBytes() throws(ModelError) -> Bool {
+    guard let value = value("quantization_config"), !value.isEmpty else { return false }
+    let isLoadedSo = ["load_in_4bit", "_load_in_4bit", "load_in_8bit", "_load_in_8bit"]
+      .contains { value[$0] == true }
+    let method =
+      value["quant_method"]?.string ?? (isLoadedSo ? "bitsandbytes" : "an unknown method")
+    guard method == "bitsandbytes" else {
+      throw .unsupportedQuantization(method: method, path: path)
+    }
+    return true
+  }
+
   /// A function by its name in transformers' `ACT2FN`.
   func activation(_ name: String, default standard: String) throws(ModelError)
     -> ActivationFunction

@@ -49,7 +49,12 @@ enum ModelLocation {
   ) throws(ModelError) -> (source: any WeightSource, configuration: DecoderConfiguration) {
     guard GGUFFile.isOne(path) else {
       let configuration = try DecoderConfiguration(directory: path)
-      return (try SafetensorsSource(directory: path), configuration)
+      let source = try SafetensorsSource(directory: path)
+      return configuration.isQuantizedByBitsAndBytes
+        ? (
+          try BitsAndBytesSource(source, isTransposed: configuration.modelType == "gpt2"),
+          configuration
+        ) : (source, configuration)
     }
     let model: GGUFModel
     do { model = try GGUFModel(path: path) } catch { throw .unreadableWeights(error) }

@@ -59,8 +59,12 @@ public final class Decoder {
   /// What all their bytes come to; read on one thread where nobody has, see ``adopt(_:)``.
   public private(set) lazy var digest = contents.digest(
     hashes: (0..<contents.blockCount).map { contents.scan($0).hash })
-  /// The base's fingerprint in checkpoints.
-  public var fingerprint: String { digest.text }
+  /// The base's fingerprint in checkpoints; a base that is kept in fewer bits is another one.
+  public var fingerprint: String {
+    digest.text + (quantization.map { " \($0.rawValue)" } ?? "")
+  }
+  /// How the projections are kept where that is in fewer bits than they are stored in.
+  public internal(set) var quantization: BaseQuantization?
 
   /// Blocks of ``contents`` that this process has read whole, with what it found.
   private(set) var ownBlocks: [(index: Int, hash: UInt64)] = []

@@ -97,7 +97,7 @@ extension DecoderConfiguration {
     if traits.hasFeedForwardBias {
       feedForwardBias = try fields.bool("mlp_bias", default: false)
     }
-    try fields.refuse("quantization_config", expected: "an unquantised model")
+    isQuantizedByBitsAndBytes = try fields.isQuantizedByBitsAndBytes()
     if traits.mayBeSplit { try fields.refuse("pretraining_tp", unless: [1], expected: "1") }
     try readWindows(fields, traits.windows, default: traits.slidingWindow)
     if let rotaryTraits = traits.rotary {

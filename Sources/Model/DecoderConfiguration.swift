@@ -89,6 +89,8 @@ public struct DecoderConfiguration: Sendable {
   public var logitSoftCap = 0.0
   /// End tokens that the configuration names.
   public var endTokens: [Int] = []
+  /// Whether projections are stored as bitsandbytes quantised them.
+  public var isQuantizedByBitsAndBytes = false
   /// Fields that were neither known nor empty.
   public var unrecognized: [String] = []
 

@@ -28,13 +28,17 @@ public enum ModelError: ClassifiedError {
   case unknownSite(name: String, known: [String])
   /// A tensor that is to train is stored in a quantised format.
   case quantizedParameter(name: String, format: String)
+  /// The weights are quantised in a layout that is not read.
+  case unsupportedQuantization(method: String, path: String)
+  /// A weight cannot be kept in fewer bits.
+  case notQuantizable(name: String, reason: String)
   /// A sequence does not fit into the model's positions.
   case tooManyPositions(needed: Int, available: Int, what: String)
 
   /// All but sites and positions are the fault of files.
   public var errorClass: ErrorClass {
     switch self {
-    case .unknownSite, .tooManyPositions, .quantizedParameter: .usage
+    case .unknownSite, .tooManyPositions, .quantizedParameter, .notQuantizable: .usage
     default: .input
     }
   }
@@ -79,6 +83,12 @@ public enum ModelError: ClassifiedError {
       "Tensor '\(name)' is quantised (\(format)): its few bits cannot take the small steps of a "
         + "training. "
         + "Train an adapter beside it (--method lora), or give the model in bf16, f16 or f32."
+    case .unsupportedQuantization(let method, let path):
+      "The weights of \(path) are quantised by '\(method)' (quantization_config), a layout that is not "
+        + "read. Give the model unquantised (--quantize-base nf4 keeps it as small), in GGUF, or as "
+        + "bitsandbytes quantised it (NF4, FP4, LLM.int8)."
+    case .notQuantizable(let name, let reason):
+      "Tensor '\(name)' cannot be quantised: \(reason)."
     case .tooManyPositions(let needed, let available, let what):
       "\(what) needs \(needed) positions; the model has \(available). Lower max_length (or the "
         + "number of virtual tokens)."

@@ -25,6 +25,8 @@ public enum PEFTError: ClassifiedError {
   case unreadableFile(path: String, reason: String)
   /// The method cannot work on this base.
   case unsupportedBase(method: String, reason: String)
+  /// The adapter holds what a format cannot say.
+  case cannotExport(format: String, what: String)
   /// The adapter cannot be folded into the base.
   case cannotMerge(method: String, reason: String)
 
@@ -68,6 +70,9 @@ public enum PEFTError: ClassifiedError {
       "Cannot read \(path): \(reason)."
     case .unsupportedBase(let method, let reason):
       "\(method) does not work on this base: \(reason)."
+    case .cannotExport(let format, let what):
+      "\(format) cannot say \(what). Fold the adapter into its base instead: "
+        + "swift-peft-train merge, with --to gguf where that is what is wanted."
     case .cannotMerge(let method, let reason):
       "An adapter of \(method) cannot be merged into the base: \(reason). Use the base together with "
         + "the adapter, or train with lora, adalora or ia3."

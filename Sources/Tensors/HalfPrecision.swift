@@ -80,6 +80,18 @@ public enum HalfPrecision {
     }
   }
 
+  /// The numbers of a row, rounded to `type`.
+  public static func bytes(of row: MatrixView, as type: ElementType) -> [UInt8] {
+    precondition(row.rows == 1, "\(row.rows) rows")
+    let count = row.columns * type.byteCount
+    return [UInt8](unsafeUninitializedCapacity: count) { buffer, initialized in
+      if let base = buffer.baseAddress {
+        round(row.base, count: row.columns, to: type, into: UnsafeMutableRawPointer(base))
+      }
+      initialized = count
+    }
+  }
+
   /// The index of the first element that is infinite or not a number.
   ///
   /// All exponent bits set means either, so the 16-bit types are never converted.

@@ -84,12 +84,15 @@ public final class StoredCodes: @unchecked Sendable {
 }
 
 extension WeightMatrix {
-  /// Describes a weight `[output, input]` of codes at `storage`, whose table and scales `codes`
-  /// has.
-  public init(storage: UnsafeRawPointer, codes: StoredCodes, inputSize: Int, outputSize: Int) {
+  /// Describes a weight of codes at `storage`, whose table and scales `codes` has.
+  public init(
+    storage: UnsafeRawPointer, codes: StoredCodes, inputSize: Int, outputSize: Int,
+    layout: Layout = .outputMajor
+  ) {
+    let columns = layout == .outputMajor ? inputSize : outputSize
     self.init(
       storage: storage, format: codes.format, inputSize: inputSize, outputSize: outputSize,
-      layout: .outputMajor, rowBytes: codes.format == .int8 ? inputSize : inputSize / 2,
+      layout: layout, rowBytes: codes.format == .int8 ? columns : columns / 2,
       interleavedHead: 0, codes: codes.table)
   }
 }

@@ -88,6 +88,16 @@ public struct BlockFormat: Sendable, Hashable {
   /// Bytes of so many numbers, a multiple of `elements`.
   public func byteCount(elements count: Int) -> Int { count / elements * bytes }
 
+  /// A row in blocks of Q8_0; as many numbers as whole blocks have.
+  public static func quantizedQ8_0(_ row: MatrixView) -> [UInt8] {
+    precondition(row.rows == 1 && row.columns % q8_0.elements == 0, "a row of \(row.columns)")
+    let count = q8_0.byteCount(elements: row.columns)
+    return [UInt8](unsafeUninitializedCapacity: count) { buffer, initialized in
+      if let base = buffer.baseAddress { ck_quantize_q8_0(base, row.base, Int64(row.columns)) }
+      initialized = count
+    }
+  }
+
   /// The first block whose scales are infinite or not numbers, of blocks end to end.
   public func firstNonFinite(_ blocks: UnsafeRawPointer, count: Int) -> Int? {
     (0..<count).first { block in

@@ -2,6 +2,7 @@ import Checkpointing
 import Files
 import Foundation
 import JSON
+import Model
 import PEFT
 import Safetensors
 import Tensors
@@ -153,21 +154,53 @@ public struct AdapterDirectory: Sendable {
       """
   }
 
+  /// Writes an adapter as llama.cpp loads it: `adapter.gguf` in a new directory.
+  ///
+  /// - Parameters:
+  ///   - path: a checkpoint, or an adapter directory.
+  ///   - model: the base, for its architecture and heads; where nil what the adapter names.
+  /// - Throws: `FileError` before anything is read where the place cannot be written, what is wrong with
+  ///   the adapter or its base, `PEFTError.cannotExport` with what the format cannot say.
+  public static func exportGGUF(_ path: String, model: String?, to directory: String) throws {
+    let pending = try PendingDirectory(OutputPlace(directory: directory))
+    let export: AdapterExport
+    if FileManager.default.fileExists(atPath: path + "/adapter_config.json") {
+      let source = AdapterDirectory(path: path)
+      export = AdapterExport(
+        configuration: try source.configuration(), tensors: try source.tensors())
+    } else {
+      export = try checkpointExport(path)
+    }
+    let named = export.configuration["base_model_name_or_path"]?.string
+    guard let base = model ?? named else {
+      throw PEFTError.unreadableFile(
+        path: path, reason: "it does not name its base; give that with --model")
+    }
+    try GGUFAdapter.write(
+      export, to: pending.partialPath + "/adapter.gguf",
+      base: try DecoderConfiguration(directory: base))
+    try pending.publish()
+  }
+
+  private static func checkpointExport(_ path: String) throws -> AdapterExport {
+    let checkpoint = try StoredCheckpoint(path: path)
+    guard let configuration = checkpoint.adapterConfiguration else {
+      throw TrainingError.noAdapter(
+        path: path, method: checkpoint.reader.metadata.method)
+    }
+    return try PEFTMethods.export(
+      try checkpoint.tensors(), configuration: configuration, notes: checkpoint.exportNotes)
+  }
+
   /// Writes a checkpoint's adapter as a directory; the base is not needed.
   ///
   /// - Throws: `FileError` before anything is read where the place cannot be written,
   ///   `CheckpointError`, `TrainingError`.
   public static func export(checkpoint path: String, to directory: String) throws {
     let pending = try PendingDirectory(OutputPlace(directory: directory))
-    let checkpoint = try StoredCheckpoint(path: path)
-    guard let configuration = checkpoint.adapterConfiguration else {
-      throw TrainingError.noAdapter(
-        path: path, method: checkpoint.reader.metadata.method)
-    }
-    let export = try PEFTMethods.export(
-      try checkpoint.tensors(), configuration: configuration, notes: checkpoint.exportNotes)
+    let export = try checkpointExport(path)
     try AdapterDirectory(path: pending.partialPath).write(
-      export, base: configuration["base_model_name_or_path"]?.string ?? "base")
+      export, base: export.configuration["base_model_name_or_path"]?.string ?? "base")
     try pending.publish()
   }
 }

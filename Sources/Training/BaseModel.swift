@@ -15,12 +15,13 @@ public enum BaseModel {
   ///
   /// - Parameters:
   ///   - compute: who reads, and will compute with it.
+  ///   - quantization: what its projections are kept as; nil for as they are stored.
   ///   - needsDigest: whether the base's fingerprint will be asked for.
   /// - Throws: on all ranks, `MPIError.rankFailed` where any cannot read it, `MPIError.ranksDiffer`
   ///   with the first tensor that is not the same everywhere, and `UnlikeBFloat16Products`.
   public static func open(
     _ directory: String, precision: PrecisionChoice, communicator: Communicator,
-    on compute: Compute, needsDigest: Bool = false
+    on compute: Compute, needsDigest: Bool = false, quantization: BaseQuantization? = nil
   ) throws -> Decoder {
     func read(_ arithmetic: Arithmetic) throws -> Decoder {
       try communicator.together {
@@ -33,12 +34,15 @@ public enum BaseModel {
         $0.shape.count == 2
           && ($0.weight.format.isQuantized || $0.weight.elementType == .bfloat16)
       }
-      let wanted: Int32 = isStored && compute.hasNativeBFloat16 ? 1 : 0
+      let wanted: Int32 = (isStored || quantization != nil) && compute.hasNativeBFloat16 ? 1 : 0
       // Files are mapped, so reading them again costs nothing but the headers.
       if try communicator.allReduce(wanted, .minimum) == 1 { decoder = try read(.bfloat16) }
     }
     try communicator.requireOneBFloat16(decoder, on: compute)
     try scan(decoder, communicator, compute, needsDigest: needsDigest)
+    if let quantization {
+      try decoder.quantizeProjections(as: quantization, among: communicator, on: compute)
+    }
     return decoder
   }
 

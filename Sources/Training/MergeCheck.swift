@@ -40,6 +40,21 @@ public struct MergeCheck {
   /// - Parameter type: the coarsest type that merged weights were rounded to.
   /// - Throws: `TrainingError.mergeDiffers` where it is more than rounding explains.
   public func error(of directory: String, roundedTo type: ElementType) throws -> Double {
+    try error(of: directory, limit: limit(type))
+  }
+
+  /// The same of a GGUF file whose matrices are stored in a type of its.
+  public func error(ofGGUF path: String, type: String) throws -> Double {
+    switch type {
+    case "F32": try error(of: path, limit: limit(.float32))
+    case "F16": try error(of: path, limit: limit(.float16))
+    case "BF16": try error(of: path, limit: limit(.bfloat16))
+    // Half a step of 127 to the largest of 32 numbers, six times bf16's half unit of a usual one.
+    default: try error(of: path, limit: min(0.25, 6 * limit(.bfloat16)))
+    }
+  }
+
+  private func error(of directory: String, limit: Double) throws -> Double {
     let found = try Self.logits(of: Decoder(directory: directory), tokens, compute)
     var (difference, norm) = (0.0, 0.0)
     for (a, b) in zip(found, expected) {
@@ -47,7 +62,6 @@ public struct MergeCheck {
       norm += Double(b) * Double(b)
     }
     let error = (difference / max(norm, .leastNormalMagnitude)).squareRoot()
-    let limit = limit(type)
     // Also where a logit is not a number.
     guard error <= limit else { throw TrainingError.mergeDiffers(error: error, limit: limit) }
     return error

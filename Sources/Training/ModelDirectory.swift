@@ -66,24 +66,10 @@ public enum ModelDirectory {
   private static func writeWeights(
     _ path: String, base: Decoder, method: any PEFTMethod, elementType: ElementType?
   ) throws -> (untied: Bool, coarsest: ElementType) {
-    var sources: [(name: String, tensor: any BaseTensor)] = []
-    for parameter in base.parameters {
-      sources.append((parameter.name, try stored(parameter.name, in: base.source)))
-    }
+    let (sources, untied) = try sources(of: base)
     let standard = standardType(of: base)
     let largest = sources.map(\.tensor.elementCount).max() ?? 0
     let buffer = FloatBuffer(count: largest)
-
-    // A tied head or table that the method trains alone parts the two: both are written.
-    let headName = "lm_head.weight"
-    var untied = false
-    let isNamed = sources.contains { $0.name == headName }
-    if let table = sources.first(where: { $0.tensor.shape.count == 2 }),
-      base.configuration.tiesEmbeddings && !isNamed && !base.isHeadTied
-    {
-      untied = true
-      sources.append((headName, table.tensor))
-    }
 
     var entries: [SafetensorsWriter.Entry] = []
     for (name, tensor) in sources {
@@ -108,6 +94,28 @@ public enum ModelDirectory {
     let types = Set(entries.map(\.elementType))
     let coarsest = [ElementType.bfloat16, .float16].first { types.contains($0) } ?? .float32
     return (untied, coarsest)
+  }
+
+  /// The base's stored tensors that a model is written of, and whether the head had to be told from the
+  /// embedding table.
+  static func sources(
+    of base: Decoder
+  ) throws -> (sources: [(name: String, tensor: any BaseTensor)], untied: Bool) {
+    var sources: [(name: String, tensor: any BaseTensor)] = []
+    for parameter in base.parameters {
+      sources.append((parameter.name, try stored(parameter.name, in: base.source)))
+    }
+    // A tied head or table that the method trains alone parts the two: both are written.
+    let headName = "lm_head.weight"
+    var untied = false
+    let isNamed = sources.contains { $0.name == headName }
+    if let table = sources.first(where: { $0.tensor.shape.count == 2 }),
+      base.configuration.tiesEmbeddings && !isNamed && !base.isHeadTied
+    {
+      untied = true
+      sources.append((headName, table.tensor))
+    }
+    return (sources, untied)
   }
 
   /// The type that a quantised base's weights are written in: what its configuration names, which

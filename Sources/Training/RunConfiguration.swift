@@ -103,6 +103,10 @@ public struct RunConfiguration: Sendable {
   public let shuffles: Bool
   /// Arithmetic of the frozen base.
   public let precision: PrecisionChoice
+  /// How the base's projections are kept; nil for as they are stored.
+  public let baseQuantization: BaseQuantization?
+  /// A tokenizer in place of the model's.
+  public let tokenizer: String?
   /// Compute threads of a rank; nil for a share of the cores allowed.
   public let threads: Int?
   /// Kernels that a rank computes with.
@@ -171,6 +175,8 @@ public struct RunConfiguration: Sendable {
     seed = UInt64(integer("seed"))
     shuffles = !flag("no_shuffle")
     precision = path("precision").flatMap(PrecisionChoice.init) ?? .auto
+    baseQuantization = path("quantize_base").flatMap(BaseQuantization.init)
+    tokenizer = path("tokenizer")
     threads = settings["threads"]?.int
     instructionSet =
       path("instruction_set").flatMap(InstructionSetChoice.init) ?? .auto

@@ -1,3 +1,4 @@
+import Kernels
 import PEFT
 
 extension RunOption {
@@ -18,7 +19,16 @@ extension RunOption {
   static let ofRank: Set = ["threads", "instruction_set"]
 
   private static let run: [RunOption] = [
-    RunOption("model", .path, "DIR", "Hugging Face model directory (default: the demo base)"),
+    RunOption(
+      "model", .path, "DIR|FILE",
+      "Hugging Face model directory, also as bitsandbytes quantised it, or GGUF file (default: the demo "
+        + "base)"),
+    RunOption(
+      "tokenizer", .path, "DIR|FILE", "in place of the tokenizer that the model brings"),
+    RunOption(
+      "quantize_base", .choice(BaseQuantization.allCases.map(\.rawValue)), "T",
+      "keep the frozen base's projections as nf4 or q8_0, quantised once a node as it is read",
+      resumption: .mustMatch),
     RunOption(
       "data", .path, "FILE", "HDF5 dataset (default: the demo task)", resumption: .allowable),
     RunOption(

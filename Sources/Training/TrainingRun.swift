@@ -100,12 +100,13 @@ public final class TrainingRun {
 
     let decoder = try BaseModel.open(
       model, precision: configuration.precision, communicator: communicator, on: compute,
-      needsDigest: true)
+      needsDigest: true, quantization: configuration.baseQuantization)
     self.decoder = decoder
     try communicator.agreeToGoOn()
     attached = try communicator.together {
       try AttachedMethod(
-        AdapterSource(configuration).tokenizingPrompt(model: model), decoder: decoder,
+        AdapterSource(configuration).tokenizingPrompt(model: configuration.tokenizer ?? model),
+        decoder: decoder,
         seed: configuration.seed)
     }
     roundedBytes = try decoder.roundFrozenWeights(among: communicator, on: compute)
@@ -114,7 +115,8 @@ public final class TrainingRun {
     let (dataset, vocabularySize) = (self.dataset, decoder.configuration.vocabularySize)
     let tokenizerWarning = try communicator.together {
       try TokenizerAgreement.warning(
-        dataset: dataset, modelDirectory: model, modelVocabularySize: vocabularySize)
+        dataset: dataset, modelDirectory: configuration.tokenizer ?? model,
+        modelVocabularySize: vocabularySize)
     }
     if let tokenizerWarning { logger.warning("\(tokenizerWarning)") }
     schedule = BatchSchedule(

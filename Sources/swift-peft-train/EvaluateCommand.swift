@@ -32,7 +32,8 @@ struct EvaluateCommand: ParsableCommand {
     Job.run(logsAllRanks: logAllRanks) { communicator, logger in
       try communicator.agreeOnConfiguration([
         "model": model.model, "adapter": model.adapter ?? "none", "data": data,
-        "split": split.rawValue, "precision": model.precision.rawValue, "generate": "\(generate)",
+        "split": split.rawValue, "precision": model.precision.rawValue,
+        "quantize_base": model.quantizeBase?.rawValue ?? "none", "generate": "\(generate)",
       ])
       try communicator.watch(timeout: 600)
       RunProgress.enter(.opening)

@@ -73,11 +73,15 @@ struct GenerateCommand: ParsableCommand {
   }
 
   private func prompt(_ decoder: Decoder) throws -> Prompt {
-    guard let text = prompt else { return try Prompt(list: promptTokens ?? "", decoder: decoder) }
+    let source = model.tokenizer
+    guard let text = prompt else {
+      return try Prompt(list: promptTokens ?? "", decoder: decoder, tokenizer: source)
+    }
     return chat
       ? try Prompt(
-        message: text, decoder: decoder, chatTemplate: chatTemplate.map { .file($0) } ?? .model,
-        endOfText: eosToken) : try Prompt(text: text, decoder: decoder)
+        message: text, decoder: decoder, tokenizer: source,
+        chatTemplate: chatTemplate.map { .file($0) } ?? .model, endOfText: eosToken)
+      : try Prompt(text: text, decoder: decoder, tokenizer: source)
   }
 
   /// The model's answer, shown while it is made unless JSON is asked for.

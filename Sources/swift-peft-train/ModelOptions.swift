@@ -6,7 +6,17 @@ import Training
 
 /// A base and perhaps an adapter: the options of every command that runs a model.
 struct ModelOptions: ParsableArguments {
-  @Option(help: ArgumentHelp("Hugging Face model directory", valueName: "DIR")) var model: String
+  @Option(
+    help: ArgumentHelp(
+      "Hugging Face model directory, also as bitsandbytes quantised it, or GGUF file",
+      valueName: "DIR|FILE"))
+  var model: String
+  @Option(
+    help: ArgumentHelp(
+      "in place of the tokenizer that the model brings", valueName: "DIR|FILE"))
+  var tokenizer: String?
+  @Option(help: ArgumentHelp("Keep the base's projections as nf4 or q8_0", valueName: "T"))
+  var quantizeBase: BaseQuantization?
   @Option(
     help: ArgumentHelp("Hugging Face adapter directory or HDF5 checkpoint", valueName: "PATH"))
   var adapter: String?
@@ -41,7 +51,8 @@ struct ModelOptions: ParsableArguments {
     _ body: (_ decoder: Decoder) throws -> Void
   ) throws {
     let decoder = try BaseModel.open(
-      model, precision: precision, communicator: communicator, on: compute)
+      model, precision: precision, communicator: communicator, on: compute,
+      quantization: quantizeBase)
     if communicator.rank == 0 { decoder.warnings.forEach(warn) }
     let attached = try communicator.together {
       try adapter.map { path in
@@ -54,5 +65,6 @@ struct ModelOptions: ParsableArguments {
   }
 }
 
+extension BaseQuantization: ExpressibleByArgument {}
 extension PrecisionChoice: ExpressibleByArgument {}
 extension InstructionSetChoice: ExpressibleByArgument {}

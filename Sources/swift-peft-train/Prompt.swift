@@ -16,8 +16,9 @@ struct Prompt {
   let tokenizer: Tokenizer?
 
   /// A text as it is, with the special tokens that the tokenizer puts around texts.
-  init(text: String, decoder: Decoder) throws {
-    let tokenizer = try Tokenizer(model: decoder.directory)
+  init(text: String, decoder: Decoder, tokenizer path: String? = nil) throws {
+    let tokenizer =
+      try path.map { try Tokenizer(anywhere: $0) } ?? Tokenizer(model: decoder.directory)
     try self.init(
       try tokenizer.encode(text, addSpecialTokens: true).map { Int($0) },
       endTokens: try EndTokens.of(decoder), tokenizer, decoder)
@@ -28,16 +29,24 @@ struct Prompt {
   /// The tokenizer's own end-of-text token ends the answer too: in chat models it ends a turn.
   ///
   /// - Parameters:
+  ///   - path: a tokenizer in place of the model's.
   ///   - chatTemplate: a template in place of the model's.
   ///   - endOfText: the name of that token, in place of the configured one.
   init(
-    message: String, decoder: Decoder, chatTemplate: ChatTemplateChoice = .model,
-    endOfText: String? = nil
+    message: String, decoder: Decoder, tokenizer path: String? = nil,
+    chatTemplate: ChatTemplateChoice = .model, endOfText: String? = nil
   ) throws {
-    let text = try ModelText(
-      directory: decoder.directory, chatTemplate: chatTemplate, endOfText: endOfText)
+    let text =
+      if let path {
+        try ModelText(
+          tokenizer: path, model: decoder.directory, chatTemplate: chatTemplate,
+          endOfText: endOfText)
+      } else {
+        try ModelText(
+          directory: decoder.directory, chatTemplate: chatTemplate, endOfText: endOfText)
+      }
     guard let prompt = try text.prompt([.init(role: "user", content: message)]) else {
-      throw PromptError.noChatTemplate(directory: decoder.directory)
+      throw PromptError.noChatTemplate(directory: path ?? decoder.directory)
     }
     var ends = try EndTokens.of(decoder)
     if let end = text.endOfText { ends.insert(Int(end)) }
@@ -48,7 +57,7 @@ struct Prompt {
   /// Token ids with commas between them.
   ///
   /// A model without a tokenizer continues those too.
-  init(list: String, decoder: Decoder) throws {
+  init(list: String, decoder: Decoder, tokenizer path: String? = nil) throws {
     var ids: [Int] = []
     let isEmpty = list.allSatisfy(\.isWhitespace)
     for part in isEmpty ? [] : list.split(separator: ",", omittingEmptySubsequences: false) {
@@ -57,7 +66,8 @@ struct Prompt {
       }
       ids.append(id)
     }
-    let tokenizer = try Self.tokenizer(decoder.directory)
+    let tokenizer =
+      try path.map { try Tokenizer(anywhere: $0) } ?? Self.tokenizer(decoder.directory)
     try self.init(ids, endTokens: try EndTokens.of(decoder), tokenizer, decoder)
   }
 

@@ -33,6 +33,8 @@ struct TrainOptions: ParsableArguments {
   @Option(help: RunOption.argumentHelp("seed")) var seed: String?
   @Flag(inversion: .prefixedNo, help: RunOption.argumentHelp("no_shuffle")) var shuffle: Bool?
   @Option(help: RunOption.argumentHelp("precision")) var precision: String?
+  @Option(help: RunOption.argumentHelp("tokenizer")) var tokenizer: String?
+  @Option(help: RunOption.argumentHelp("quantize_base")) var quantizeBase: String?
   @Option(help: RunOption.argumentHelp("threads")) var threads: String?
   @Option(help: RunOption.argumentHelp("instruction_set")) var instructionSet: String?
   @Option(help: RunOption.argumentHelp("bind_threads")) var bindThreads: String?

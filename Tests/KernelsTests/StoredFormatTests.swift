@@ -214,6 +214,37 @@ import Testing
     }
   }
 
+  @Test("Q8_0 and NF4 are quantised to gguf's and bitsandbytes' bits, however rows are shared")
+  func quantized() throws {
+    let entry = try #require(Self.cases?["quantized"])
+    let count = 64 * 1024
+    let source = TestMatrix(64, 1024)
+    source.view.assign(Self.units(try #require(entry["seed"]?.int), count).map { $0 * 2 - 1 })
+    let plain = WeightMatrix(source.view)
+    let compute = Compute(threads: 2)
+    for format in BaseQuantization.allCases {
+      let bytes = try SharedBytes(
+        byteCount: 64 + WeightQuantization.byteCount(plain, as: format))
+      for rows in [0..<21, 21..<64] {
+        WeightQuantization.quantize(
+          plain, as: format, rows: rows, into: bytes, at: 64, on: compute)
+      }
+      let (weight, table) = WeightQuantization.quantized(plain, as: format, in: bytes, at: 64)
+      let expected = try #require(entry[format.rawValue]?.string)
+      switch format {
+      case .q8_0:
+        let blocks = UnsafeRawBufferPointer(start: bytes.base + 64, count: weight.byteCount)
+        #expect(XXH64.text(XXH64.hash(blocks)) == expected)
+        let again = (0..<64).flatMap { BlockFormat.quantizedQ8_0(source.view.rows($0..<($0 + 1))) }
+        #expect(again.elementsEqual(blocks))
+      case .nf4:
+        #expect(table != nil)
+        #expect(try Self.digest(weight, on: .scalar, zeros: true) == expected)
+      }
+      withExtendedLifetime((bytes, table)) {}
+    }
+  }
+
   @Test("The first block whose scale is not finite is found")
   func nonFinite() throws {
     for format in BlockFormat.all {

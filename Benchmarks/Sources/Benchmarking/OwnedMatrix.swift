@@ -33,6 +33,11 @@ final class StoredWeight {
   let matrix: WeightMatrix
   /// What is stored, widened.
   var doubles: [Double] {
+    if matrix.format.isQuantized {
+      let numbers = OwnedMatrix(matrix.outputSize, matrix.inputSize)
+      matrix.copyFloats(into: numbers.view)
+      return numbers.doubles
+    }
     let count = matrix.inputSize * matrix.outputSize
     if matrix.elementType == .float32 {
       let floats = memory.assumingMemoryBound(to: Float.self)
@@ -63,6 +68,33 @@ final class StoredWeight {
     }
     matrix = WeightMatrix(
       storage: UnsafeRawPointer(memory), elementType: type, inputSize: inputSize,
+      outputSize: outputSize)
+  }
+
+  /// Random blocks with scales of the size that trained weights have.
+  init(inputSize: Int, outputSize: Int, format: BlockFormat, seed: UInt64) {
+    let count = format.byteCount(elements: inputSize * outputSize)
+    memory = .allocate(byteCount: max(count, 1), alignment: 64)
+    let random = FastRandom(seed: seed)
+    let row = OwnedMatrix(1, 4096)
+    for start in stride(from: 0, to: count, by: 4096) {
+      random.fill(row.view, from: start, deviation: 1)
+      for index in start..<min(start + 4096, count) {
+        // The low bits of a random number's fraction.
+        memory.storeBytes(
+          of: UInt8(truncatingIfNeeded: row.view.base[index - start].bitPattern >> 4),
+          toByteOffset: index, as: UInt8.self)
+      }
+    }
+    for block in 0..<(count / format.bytes) {
+      for offset in format.scales {
+        // About a thousandth.
+        memory.storeBytes(
+          of: UInt16(0x1400), toByteOffset: block * format.bytes + offset, as: UInt16.self)
+      }
+    }
+    matrix = WeightMatrix(
+      storage: UnsafeRawPointer(memory), format: .blocks(format), inputSize: inputSize,
       outputSize: outputSize)
   }
 

@@ -5,5 +5,6 @@
 #include "ck_hash.h"
 #include "ck_mapping.h"
 #include "ck_pool.h"
+#include "ck_quantize.h"
 #include "ck_real.h"
 #include "ck_table.h"

@@ -77,7 +77,7 @@ extension DecoderConfiguration {
     }
     // The order of the same operations: nothing that the results depend on.
     _ = try fields.bool("reorder_and_upcast_attn", default: false)
-    try fields.refuse("quantization_config", expected: "an unquantised model")
+    isQuantizedByBitsAndBytes = try fields.isQuantizedByBitsAndBytes()
 
     let scales = try fields.bool("scale_attn_weights", default: true)
     let byLayer = try fields.bool("scale_attn_by_inverse_layer_idx", default: false)

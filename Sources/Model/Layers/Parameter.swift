@@ -10,9 +10,9 @@ public final class Parameter {
   /// Its dimensions as stored.
   public let shape: [Int]
   /// How the file stores its numbers.
-  public let storedFormat: WeightFormat
+  public private(set) var storedFormat: WeightFormat
   /// Bytes of it in the file.
-  public let storedBytes: Int
+  public private(set) var storedBytes: Int
   /// Order of a matrix's dimensions in Hugging Face's model, and so in ``shape``; the file's may
   /// differ.
   public let layout: WeightMatrix.Layout
@@ -72,6 +72,13 @@ public final class Parameter {
   func replace(_ values: MatrixView) {
     weight = WeightMatrix(values, layout: layout)
     rounded = nil
+  }
+
+  /// Takes a quantised copy in the place of what is stored.
+  func keepQuantized(_ weight: WeightMatrix, byteCount: Int) {
+    self.weight = weight
+    storedFormat = weight.format
+    storedBytes = byteCount
   }
 
   /// Lets the parameter live in the arena from now on; its present values are copied there.

@@ -180,7 +180,7 @@ public final class MethodComparison {
     }
     let decoder = try BaseModel.open(
       comparison.model, precision: configuration.precision, communicator: communicator,
-      on: compute, needsDigest: true)
+      on: compute, needsDigest: true, quantization: configuration.baseQuantization)
     for warning in decoder.warnings { logger.warning("\(warning)") }
     try decoder.roundFrozenWeights(among: communicator, on: compute)
     let limit = configuration.maxLength ?? decoder.configuration.maximumPositions

@@ -91,6 +91,16 @@ def int8(shape):
     return {"shape": list(shape), "seed": 3000, "xxh64": digest(values.numpy(), zeros=True)}
 
 
+def quantized():
+    """What the same numbers are quantised to."""
+    values = (unit(4000, 64 * 1024) * 2 - 1).reshape(64, 1024)
+    q8_0 = gguf.quantize(values, gguf.GGMLQuantizationType.Q8_0)
+    codes, state = bnb.quantize_4bit(
+        torch.from_numpy(values), quant_type="nf4", blocksize=64, compress_statistics=False)
+    return {"seed": 4000, "shape": [64, 1024], "q8_0": xxhash.xxh64(q8_0.tobytes()).hexdigest(),
+            "nf4": digest(bnb.dequantize_4bit(codes, state).numpy(), zeros=True)}
+
+
 result = {
     "versions": {"gguf": "0.19.0", "bitsandbytes": bitsandbytes.__version__},
     "ggml": [ggml(i, name) for i, name in enumerate(FORMATS)],
@@ -104,6 +114,7 @@ result = {
              ("fp4", "float16", (5, 33), False)])
     ],
     "int8": [int8((64, 256)), int8((37, 71))],
+    "quantized": quantized(),
 }
 path = pathlib.Path(__file__).parent / "formats.json"
 path.write_text(json.dumps(result, indent=1) + "\n")

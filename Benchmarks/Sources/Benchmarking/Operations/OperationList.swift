@@ -1,3 +1,5 @@
+import Tensors
+
 /// The operations that are timed, and those that are checked.
 enum OperationList {
   /// Makes one operation, whose operands then take memory.
@@ -16,6 +18,18 @@ enum OperationList {
             LinearOperation(
               layer.name, rows: rows, input: layer.input, output: layer.output, forward: forward,
               precision: precision)
+          }
+        }
+      }
+      // The widest layer again, from blocks: beside its row in numbers.
+      let widest = layers(shape).max { $0.input * $0.output < $1.input * $1.output }
+      for format in BlockFormat.all {
+        guard let widest, widest.input % format.elements == 0 else { continue }
+        for forward in [true, false] {
+          makers.append {
+            LinearOperation(
+              widest.name, rows: rows, input: widest.input, output: widest.output,
+              forward: forward, precision: precision, format: format)
           }
         }
       }
@@ -72,6 +86,16 @@ enum OperationList {
             LinearOperation(
               "layer", rows: rows, input: input, output: output, forward: forward,
               precision: precision)
+          }
+        }
+      }
+      // In f32 alone: the reference does not round the weight.
+      for format in BlockFormat.all where precision == .f32 {
+        for forward in [true, false] {
+          makers.append {
+            LinearOperation(
+              "layer", rows: 35, input: 512, output: 70, forward: forward, precision: precision,
+              format: format)
           }
         }
       }

@@ -12,8 +12,12 @@ final class LinearOperation: Operation {
   private let output: OwnedMatrix
   private let layer: String
 
-  init(_ layer: String, rows: Int, input: Int, output: Int, forward: Bool, precision: Precision) {
-    self.layer = layer
+  /// - Parameter format: how the weight is stored; as the precision's numbers where nil.
+  init(
+    _ layer: String, rows: Int, input: Int, output: Int, forward: Bool, precision: Precision,
+    format: BlockFormat? = nil
+  ) {
+    self.layer = layer + (format.map { " in \($0.name)" } ?? "")
     self.precision = precision
     isForward = forward
     name = forward ? "linear forward" : "linear backward"
@@ -21,8 +25,10 @@ final class LinearOperation: Operation {
     bound = .products([
       ProductShape(rows: rows, depth: depth, columns: columns, bTransposed: forward)
     ])
-    weight = StoredWeight(
-      inputSize: input, outputSize: output, type: precision.elementType, seed: 11)
+    weight =
+      format.map { StoredWeight(inputSize: input, outputSize: output, format: $0, seed: 11) }
+      ?? StoredWeight(
+        inputSize: input, outputSize: output, type: precision.elementType, seed: 11)
     self.input = OwnedMatrix(rows, depth, seed: 12)
     // So that the reference need not round.
     if precision == .bf16 { self.input.roundToBFloat16() }

@@ -11,6 +11,7 @@ import Training
 struct OptionCoverageTests {
   private static let commands = [
     "train", "prepare", "tokenize", "evaluate", "generate", "merge", "export", "inspect", "compare",
+    "plan",
   ]
 
   /// The options that a command's help shows.
@@ -49,7 +50,7 @@ struct OptionCoverageTests {
 
   /// Options of other programs that messages advise.
   private static let foreign: Set<String> = [
-    "--bind-to", "--map-by", "--cpus-per-task", "--ntasks-per-node", "--mpi", "--nodes",
+    "--bind-to", "--map-by", "--mem", "--time", "--bigendian", "--ntasks", "--cpus-per-task", "--ntasks-per-node", "--mpi", "--nodes",
     "--oversubscribe", "--ntasks", "--low", "--high",
   ]
 

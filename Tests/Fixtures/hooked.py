@@ -52,11 +52,18 @@ def randomise(parameters, seed):
             parameters[name].copy_(0.3 * torch.randn(parameters[name].shape, generator=generator))
 
 
+# What AdapterHub's configuration says besides, of layers that are not used.
+UNUSED = dict(
+    factorized_phm_W=True, factorized_phm_rule=False, hypercomplex_nonlinearity="glorot-uniform",
+    init_weights_seed=None, learn_phm=True, phm_bias=True, phm_c_init="normal", phm_dim=4,
+    phm_init_range=0.0001, phm_rank=1, shared_W_phm=False, shared_phm_rule=True, stochastic_depth=0.0)
+
+
 def save(model, parameters, config, directory):
     directory.mkdir()
     save_file({n: p.detach().clone() for n, p in parameters.items()},
               directory / "adapter.safetensors", metadata={"format": "pt"})
     common.write_json(directory / "adapter_config.json", dict(
-        config=config, hidden_size=model.config.hidden_size, name=NAME,
+        config={**UNUSED, **config}, hidden_size=model.config.hidden_size, name=NAME,
         model_type=model.config.model_type, model_class=type(model).__name__,
         version="adapters.1.3.0"))

@@ -32,9 +32,12 @@ import Tokenizers
       let id = try #require(id.integer)
       (tokens[id], kinds[id]) = (token, token.hasPrefix("<0x") && pre == nil ? 6 : 1)
     }
+    let known = Dictionary(uniqueKeysWithValues: vocabulary.map { ($0.key, $0.value.integer) })
     for token in added {
-      let id = try #require(token["id"]?.integer)
-      tokens[id] = try #require(token["content"]?.string)
+      // The vocabulary's number counts, where both name one.
+      let content = try #require(token["content"]?.string)
+      let id = try #require((known[content] ?? nil) ?? token["id"]?.integer)
+      tokens[id] = content
       kinds[id] = token["special"]?.bool == true ? 3 : 4
     }
     let merges = (file["model"]?["merges"]?.array ?? []).map { merge in

@@ -49,7 +49,10 @@ public struct MethodCase: Sendable, CustomStringConvertible {
       ], merges: true),
     MethodCase(
       "lora-tokens", method: "lora",
-      ["r": 3, "use_dora": true, "trainable_token_indices": [3, 8, 50]], merges: true),
+      [
+        "r": 3, "use_dora": true, "target_modules": "all-linear",
+        "trainable_token_indices": [3, 8, 50],
+      ], merges: true),
     // Warm-up, pruning and the final phase all happen in 12 steps, pruning on both sides of step 5.
     MethodCase(
       "adalora",

@@ -19,7 +19,8 @@ import Training
   static let bases = [
     ("lora-llama-all-linear", "model/llama"), ("lora-gpt2-all-linear", "model/gpt2"),
     ("lora-qwen2-all-linear", "model/qwen2"), ("lora-qwen3-all-linear", "model/qwen3"),
-    ("lora-llama-llama3", "model/llama-llama3"), ("lora-llama-linear", "model/llama-linear"),
+    // Of Llama 3's positions the published constants alone are read back.
+    ("lora-llama-linear", "model/llama-linear"),
   ]
 
   private func adapted(

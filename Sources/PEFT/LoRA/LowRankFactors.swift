@@ -32,7 +32,9 @@ extension LoRA {
     let type = export.configuration["peft_type"]?.string
     guard type == "LORA" else { throw refuse("adapters of the kind \(type ?? "bottleneck")") }
     let configuration = try LoRAConfiguration(
-      MethodOptions(export.configuration.object ?? [:], source: "the adapter's configuration"))
+      MethodOptions(
+        MethodOptions(export.configuration.object ?? [:], source: "the adapter's configuration"),
+        fields: fields, method: "lora"))
     if configuration.usesDoRA { throw refuse("DoRA's magnitudes (use_dora)") }
     if configuration.hasBias { throw refuse("biases of B (lora_bias)") }
     if configuration.bias != "none" { throw refuse("trained biases (bias)") }

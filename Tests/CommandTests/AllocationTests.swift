@@ -12,12 +12,21 @@ import Testing
   /// Every method, and what else a step may have to do; each some lines of YAML.
   private static let methods: [(name: String, lines: [String])] =
     MethodCase.all.map { ($0.name, $0.yaml) } + [
-      ("lora-recomputed", ["method: lora", "lora_dropout: 0.1", "gradient_checkpointing: true"]),
-      ("lora-sgd", ["method: lora", "optimizer: sgd"]),
+      (
+        "lora-recomputed",
+        [
+          "method: lora", "lora_dropout: 0.1", "gradient_checkpointing: true",
+          "target_modules: all-linear",
+        ]
+      ),
+      ("lora-sgd", ["method: lora", "optimizer: sgd", "target_modules: all-linear"]),
       // Ranks are dealt out in the counted steps too.
       (
         "adalora-longer",
-        ["method: adalora", "init_r: 6", "target_r: 3", "tinit: 2", "delta_t: 2"]
+        [
+          "method: adalora", "init_r: 6", "target_r: 3", "tinit: 2", "delta_t: 2",
+          "target_modules: all-linear",
+        ]
       ),
     ]
 

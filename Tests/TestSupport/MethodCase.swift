@@ -116,7 +116,8 @@ public struct MethodCase: Sendable, CustomStringConvertible {
     ["--method", method]
       + options.sorted { $0.key < $1.key }.flatMap { name, value -> [String] in
         let option = "--" + Self.key(name).split(separator: "_").joined(separator: "-")
-        let names = value.array?.compactMap(\.string).joined(separator: ",")
+        let texts = value.array?.compactMap(\.string) ?? []
+        let names = texts.isEmpty ? nil : texts.joined(separator: ",")
         return value.bool == true ? [option] : [option, names ?? value.string ?? value.text()]
       }
   }

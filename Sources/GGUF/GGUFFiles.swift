@@ -30,7 +30,12 @@ public struct GGUFFile: Sendable {
 
   /// Whether a file begins as GGUF files do.
   public static func isOne(_ path: String) -> Bool {
-    guard let handle = FileHandle(forReadingAtPath: path) else { return false }
+    // Opening a pipe would wait for somebody to write into it.
+    let target = URL(fileURLWithPath: path).resolvingSymlinksInPath().path
+    let attributes = try? FileManager.default.attributesOfItem(atPath: target)
+    guard attributes?[.type] as? FileAttributeType == .typeRegular,
+      let handle = FileHandle(forReadingAtPath: path)
+    else { return false }
     defer { try? handle.close() }
     return (try? handle.read(upToCount: 4)) == Data("GGUF".utf8)
   }

@@ -35,6 +35,7 @@ let package = Package(
     .systemLibrary(
       name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
     .systemLibrary(name: "CHDF5", pkgConfig: "hdf5", providers: [.apt(["libhdf5-dev"])]),
+    .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
     .systemLibrary(name: "CMPI", pkgConfig: "ompi-c", providers: [.apt(["libopenmpi-dev"])]),
 
     // Floor 1: shapes, buffers, text.
@@ -86,7 +87,7 @@ let package = Package(
     .target(
       name: "Preparation",
       dependencies: [
-        "Datasets", "Files", "GGUF", "HDF5", "Templates", "Tokenizers", "Tensors", "JSON",
+        "CZlib", "Datasets", "Files", "GGUF", "HDF5", "Templates", "Tokenizers", "Tensors", "JSON",
       ],
       swiftSettings: strict),
 
@@ -95,7 +96,7 @@ let package = Package(
       name: "Training",
       dependencies: [
         "PEFT", "Model", "Kernels", "Datasets", "Checkpointing", "DataParallel", "Safetensors",
-        "GGUF", "Files", "Generation", "Reporting", "Tokenizers", "Tensors", "JSON",
+        "GGUF", "Files", "Generation", "Preparation", "Reporting", "Tokenizers", "Tensors", "JSON",
         .product(name: "Logging", package: "swift-log"), "Yams",
       ],
       swiftSettings: strict),
@@ -105,8 +106,8 @@ let package = Package(
       name: "swift-peft-train",
       dependencies: [
         "Training", "PEFT", "Model", "Kernels", "Generation", "Preparation", "Datasets",
-        "Checkpointing", "DataParallel", "Files", "GGUF", "HDF5", "Safetensors", "Tokenizers",
-        "Tensors", "JSON",
+        "Checkpointing", "DataParallel", "Files", "GGUF", "HDF5", "Reporting", "Safetensors",
+        "Tokenizers", "Tensors", "JSON",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
       ],

@@ -15,6 +15,7 @@ need openmpi-bin command -v mpirun
 need libopenmpi-dev pkg-config --exists ompi-c
 need libopenblas-dev pkg-config --exists openblas
 need libhdf5-dev pkg-config --exists hdf5
+need zlib1g-dev pkg-config --exists zlib
 
 if ! command -v swift >/dev/null 2>&1; then
   echo "setup: no 'swift' on the PATH. Install Swift 6.3 from https://swift.org/install/linux" >&2
@@ -27,7 +28,7 @@ fi
 install="apt-get install -y ${packages[*]}"
 if ! command -v apt-get >/dev/null 2>&1; then
   echo "setup: missing: ${packages[*]} (Debian's names), and this system has no apt-get." >&2
-  echo "setup: install Open MPI, OpenBLAS and HDF5 with their headers, and pkg-config." >&2
+  echo "setup: install Open MPI, OpenBLAS, HDF5 and zlib with their headers, and pkg-config." >&2
   exit 1
 fi
 if [ "$(id -u)" -eq 0 ]; then

@@ -44,6 +44,9 @@ public final class Preparation {
   private let split: CounterRandom
   private var report = PreparationReport()
   private var seen: [SplitName: SeenExamples] = [:]
+  /// Which of the columns that were named some row had, and the keys of the first row.
+  private var foundColumns: Set<Int> = []
+  private var firstKeys: [String]?
 
   /// Checks what can be checked before a row is read.
   ///
@@ -57,6 +60,7 @@ public final class Preparation {
     report.maximumPositions = text.maximumPositions
     report.maxLength = options.maxLength
     report.output = options.output
+    report.columns = options.columns
     report.removesDuplicates = options.removesDuplicates
     if !options.validation.isEmpty || options.validationShare > 0 {
       report.splits[.validation] = .init()
@@ -67,10 +71,10 @@ public final class Preparation {
   ///
   /// - Parameters:
   ///   - progress: told after each round.
-  ///   - said: told, once a form, which form rows were taken for, and where the first stands.
+  ///   - said: told, once a form, what rows were taken for, with the first of them.
   /// - Throws: `PreparationError`, `DatasetError`; there is then no new file.
   public func run(
-    progress: (Progress) -> Void = { _ in }, said: (RowForm, RowLocation) -> Void = { _, _ in }
+    progress: (Progress) -> Void = { _ in }, said: (RowPreview) -> Void = { _ in }
   ) throws -> PreparationReport {
     let writer = try TokenDatasetWriter(
       path: options.output, vocabularySize: text.vocabularySize,
@@ -100,6 +104,11 @@ public final class Preparation {
       throw PreparationError.nothingUsed(
         rows: report.rowsRead, leftOut: report.leftOut, first: first)
     }
+    let pairs = options.columns.pairs
+    if let missing = pairs.indices.first(where: { !foundColumns.contains($0) }) {
+      throw PreparationError.unknownColumn(
+        pairs[missing].column, key: pairs[missing].key, there: firstKeys ?? [])
+    }
     guard report.countedTokens > 0 else {
       throw PreparationError.nothingCounts(examples: report.examples + report.withoutTarget)
     }
@@ -114,7 +123,7 @@ public final class Preparation {
 
   private func source(_ paths: [String]) -> any RowSource {
     guard let format = options.importFormat else {
-      return RowReader(paths, documents: options.documents)
+      return RowReader(paths, documents: options.documents, columns: options.columns)
     }
     return ImportSource(
       paths, format: format, window: options.excess == .split ? options.maxLength : nil)
@@ -164,7 +173,7 @@ public final class Preparation {
   /// Takes a row's outcome into the report and, where it can be used, into the dataset.
   private func take(
     _ row: InputRow, _ outcome: Outcome, for name: SplitName, _ writer: TokenDatasetWriter,
-    _ said: (RowForm, RowLocation) -> Void
+    _ said: (RowPreview) -> Void
   ) throws {
     report.rowsRead += 1
     switch outcome {
@@ -179,7 +188,14 @@ public final class Preparation {
         report.brokenRows.append(.init(location: row.location, problem: problem))
       }
     case .success(let example):
-      if report.forms[example.form] == nil { said(example.form, row.location) }
+      if report.forms[example.form] == nil {
+        let preview = RowPreview(row, form: example.form, columns: options.columns)
+        if firstKeys == nil { firstKeys = preview.keys }
+        said(preview)
+      }
+      for (index, isFound) in example.foundColumns.enumerated() where isFound {
+        foundColumns.insert(index)
+      }
       report.forms[example.form, default: 0] += 1
       report.answers += example.answerCount
       report.unclosedAnswers += example.unclosedCount

@@ -23,6 +23,16 @@ public enum PreparationError: ClassifiedError {
   case badImport(path: String, reason: String)
   /// An HDF5 file of another program cannot be read.
   case storage(HDF5Error)
+  /// A table that cannot be read, or whose columns are not known.
+  case badTable(RowLocation, problem: String)
+  /// A pattern that fits no file.
+  case noMatch(pattern: String)
+  /// `--columns` is not what it must be.
+  case badColumns(String)
+  /// Columns are named, and the file has none.
+  case noColumns(path: String)
+  /// A column that no row has; `there` are those of the first row.
+  case unknownColumn(String, key: String, there: [String])
   /// A row that cannot be used, and that ends the work since this was asked.
   case brokenRow(RowLocation, reason: RowProblem)
   /// An example with more tokens than allowed, where this was to be an error.
@@ -46,7 +56,7 @@ public enum PreparationError: ClassifiedError {
   /// Whose fault it is.
   public var errorClass: ErrorClass {
     switch self {
-    case .noEndOfText, .unknownToken: .usage
+    case .noEndOfText, .unknownToken, .badColumns, .noColumns: .usage
     case .storage(let error): error.errorClass
     default: .input
     }
@@ -61,6 +71,15 @@ public enum PreparationError: ClassifiedError {
     case .storage(let error): error.description
     case .badConfiguration(let path, let field, let expected):
       "In \(path), \(field) is not \(expected)."
+    case .badTable(let location, let problem): "\(location): \(problem)."
+    case .noMatch(let pattern): "No file fits '\(pattern)'."
+    case .badColumns(let problem): "--columns: \(problem)."
+    case .noColumns(let path):
+      "--columns is given, and \(path) is plain text, without columns. Tables end in .csv or .tsv, "
+        + "rows of JSON in .jsonl."
+    case .unknownColumn(let column, let key, let there):
+      "--columns says \(key)=\(column), and no row has '\(column)'; the columns of the first are "
+        + "\(there.joined(separator: ", "))."
     case .brokenRow(let location, let reason):
       "\(location): \(reason). Mend the row, or leave such rows out with --on-error skip."
     case .tooLong(let location, let tokens, let limit):
@@ -97,6 +116,14 @@ public enum RowProblem: Error, Sendable, Hashable, CustomStringConvertible {
   case notAnObject(found: String)
   /// None of the known forms has these keys.
   case unknownForm(keys: [String])
+  /// A column that `--columns` names.
+  case missingColumn(String, key: String, columns: [String])
+  /// Another number of fields than the table has columns.
+  case wrongFieldCount(Int, columns: [String])
+  /// Something between a closing quotation mark and the end of the field.
+  case textBehindQuote(column: Int)
+  /// A carriage return that ends no line.
+  case loneCarriageReturn(column: Int)
   /// A key has a value of another kind.
   case badValue(key: String, expected: String, found: String)
   /// A text that is not UTF-8.
@@ -128,6 +155,17 @@ public enum RowProblem: Error, Sendable, Hashable, CustomStringConvertible {
     case .unknownForm(let keys):
       "the keys \(keys.joined(separator: ", ")) are of no known form (text; prompt, completion; "
         + "messages; instruction, output; conversations; input_ids, labels)"
+    case .missingColumn(let column, let key, let columns):
+      "there is no column '\(column)' for \(key); there are \(columns.joined(separator: ", "))"
+    case .wrongFieldCount(let count, let columns):
+      "\(count) \(count == 1 ? "field" : "fields"), where the first line names \(columns.count) columns "
+        + "(\(columns.joined(separator: ", "))); a field with the separator or a line end in it stands in "
+        + "quotation marks"
+    case .textBehindQuote(let column):
+      "column \(column): text behind a closing quotation mark; a quotation mark in a quoted field is "
+        + "doubled"
+    case .loneCarriageReturn(let column):
+      "column \(column): a carriage return without a line feed, outside of quotation marks"
     case .badValue(let key, let expected, let found): "'\(key)' is \(found), expected \(expected)"
     case .notUTF8: "a text that is not UTF-8"
     case .unknownRole(let role):
@@ -145,5 +183,14 @@ public enum RowProblem: Error, Sendable, Hashable, CustomStringConvertible {
       "message \(message) cannot be found in what the chat template makes of the conversation; "
         + "a template with {% generation %} would mark it"
     }
+  }
+
+  /// The reason in words, where it is a table's columns that are of no known form.
+  var ofTable: String {
+    guard case .unknownForm(let keys) = self else { return description }
+    return
+      "the columns \(keys.joined(separator: ", ")) are of no known form (text; prompt, completion; "
+      + "messages; instruction, output; conversations). The first line of a table names its columns; "
+      + "where these have other names, say which are which: --columns prompt=NAME,completion=NAME"
   }
 }

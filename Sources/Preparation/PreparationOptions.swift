@@ -43,6 +43,8 @@ public struct PreparationOptions: Sendable {
   public var skipsBrokenRows = false
   /// What a document of plain text is.
   public var documents = DocumentUnit.file
+  /// Which columns stand for the keys of the known forms.
+  public var columns = ColumnMapping()
   /// Which program wrote the files, where they hold token ids.
   public var importFormat: ImportFormat?
   /// Examples to keep for showing.

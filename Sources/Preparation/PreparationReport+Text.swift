@@ -72,6 +72,7 @@ extension PreparationReport {
             "reason": .string(row.problem.description),
           ]
         }),
+      "columns": columns.json,
       "warnings": .array(warnings.map { .string($0) }),
       "chat_template": templateName.map { .string($0) } ?? .null,
     ]

@@ -29,6 +29,8 @@ public struct PreparationReport: Sendable {
   public var rowsRead = 0
   /// Rows of each form.
   public var forms: [RowForm: Int] = [:]
+  /// The columns that stand for the keys of the forms.
+  public var columns = ColumnMapping()
   /// What is written.
   public var splits: [SplitName: Split] = [.train: Split()]
   /// Rows that could not be used.

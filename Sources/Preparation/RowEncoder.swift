@@ -21,6 +21,8 @@ struct RowEncoder: Sendable {
     var answerCount = 0
     /// Whether the text brings the begin token that is put before it.
     var beginsTwice = false
+    /// Which of the columns that were named the row has.
+    var foundColumns: [Bool] = []
   }
 
   init(_ text: ModelText, _ options: PreparationOptions) throws {
@@ -39,6 +41,7 @@ struct RowEncoder: Sendable {
   func encode(_ row: InputRow) throws(RowProblem) -> Encoded {
     let form: RowForm
     let content: RowContent
+    var foundColumns: [Bool] = []
     switch row.content {
     case .tokens(let example):
       form = .imported
@@ -49,24 +52,41 @@ struct RowEncoder: Sendable {
       }
       form = .plainText
       content = .text(text, counts: 0..<text.utf8.count)
-    case .json(let bytes):
-      let node: JSONNode
-      do throws(JSONError) { node = try JSONNode(parsing: bytes) } catch {
-        throw .notJSON(
-          "column \(error.column), "
-            + (error.description.split(separator: ": ", maxSplits: 1).last.map(String.init) ?? ""))
-      }
-      form = try RowForm(node)
-      content = try RowContent(node, form: form, prefersChat: answers != nil)
+    case .json, .fields, .broken:
+      let named: JSONNode
+      (named, form, foundColumns) = try options.columns.applied(to: Self.node(row.content))
+      content = try RowContent(named, form: form, prefersChat: answers != nil)
     }
     var encoded = try encode(content, form)
     guard !encoded.tokens.isEmpty else { throw .empty }
+    encoded.foundColumns = foundColumns
     if let outside = encoded.tokens.first(where: { $0 >= text.vocabularySize }) {
       throw .tokenOutsideVocabulary(id: Int(outside), vocabulary: text.vocabularySize)
     }
     // The first token is never a target, whatever its mask: so that shares are true.
     encoded.mask[0] = 0
     return encoded
+  }
+
+  /// A row of JSON or of a table as an object.
+  static func node(_ content: InputRow.Content) throws(RowProblem) -> JSONNode {
+    switch content {
+    case .json(let bytes):
+      do throws(JSONError) { return try JSONNode(parsing: bytes) } catch {
+        throw .notJSON(
+          "column \(error.column), "
+            + (error.description.split(separator: ": ", maxSplits: 1).last.map(String.init) ?? ""))
+      }
+    case .fields(let names, let values):
+      var members: [(key: String, value: JSONNode)] = []
+      for (name, value) in zip(names, values) where !name.isEmpty {
+        guard let text = String(validating: value, as: UTF8.self) else { throw .notUTF8 }
+        members.append((name, .string(text)))
+      }
+      return .object(JSONObject(members))
+    case .broken(let problem): throw problem
+    case .text, .tokens: return .null
+    }
   }
 
   private func encode(_ content: RowContent, _ form: RowForm) throws(RowProblem) -> Encoded {

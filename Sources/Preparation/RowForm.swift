@@ -44,7 +44,32 @@ public enum RowForm: String, Sendable, Hashable, CaseIterable, CustomStringConve
     self = form
   }
 
-  private static func form(_ keys: Set<String>) -> RowForm? {
+  /// All keys that some form has.
+  static let keys = [
+    "text", "prompt", "completion", "messages", "instruction", "input", "output", "conversations",
+    "system", "tools", "documents", "input_ids", "labels", "attention_mask",
+  ]
+
+  /// Those that a row may lack.
+  static let optionalKeys: Set<String> = [
+    "input", "system", "tools", "documents", "labels", "attention_mask",
+  ]
+
+  /// The keys that are read of a row of this form.
+  var keys: [String] {
+    switch self {
+    case .text: ["text"]
+    case .promptCompletion: ["prompt", "completion", "tools", "documents"]
+    case .messages: ["messages", "tools", "documents"]
+    case .alpaca: ["instruction", "input", "output"]
+    case .shareGPT: ["system", "conversations", "tools", "documents"]
+    case .tokens: ["input_ids", "labels", "attention_mask"]
+    case .plainText, .imported: []
+    }
+  }
+
+  /// The form with these keys, if one has them.
+  static func form(_ keys: Set<String>) -> RowForm? {
     if keys.contains("input_ids") { return .tokens }
     if keys.contains("messages") { return .messages }
     if keys.contains("conversations") { return .shareGPT }
@@ -83,8 +108,8 @@ enum RowContent {
     case .alpaca: self = try Self.alpaca(row, prefersChat: prefersChat)
     case .messages, .shareGPT:
       let key = form == .messages ? "messages" : "conversations"
-      guard let list = row[key]?.array else {
-        throw .badValue(key: key, expected: "a list", found: row[key]?.kind ?? "missing")
+      guard let list = try Self.list(row, key).array else {
+        throw .badValue(key: key, expected: "a list", found: "missing")
       }
       let messages = form == .messages ? list : try Self.renamed(list, row["system"]?.string)
       self = .conversation(
@@ -132,7 +157,10 @@ enum RowContent {
     if let text = node.string, let parsed = try? JSONNode(parsing: text), parsed.array != nil {
       return withoutNulls(parsed)
     }
-    throw .badValue(key: key, expected: "a list", found: node.kind)
+    let isText = node.string != nil
+    throw .badValue(
+      key: key, expected: isText ? "a list, or one in JSON" : "a list",
+      found: isText ? "another text" : node.kind)
   }
 
   /// Stanford Alpaca's prompts, or a conversation of one question.
@@ -239,8 +267,8 @@ enum RowContent {
   }
 
   private static func integers(_ row: JSONNode, _ key: String) throws(RowProblem) -> [Int] {
-    guard let list = row[key]?.array else {
-      throw .badValue(key: key, expected: "a list", found: row[key]?.kind ?? "missing")
+    guard let list = try list(row, key).array else {
+      throw .badValue(key: key, expected: "a list", found: "missing")
     }
     let integers = list.compactMap(\.integer)
     guard integers.count == list.count else {

@@ -1,15 +1,19 @@
-import Foundation
-
 /// A row as it stands in its file.
 struct InputRow: Sendable {
   enum Content: Sendable {
     case json([UInt8])
     case text([UInt8])
     case tokens(ImportedExample)
+    /// A record of a table.
+    case fields(names: [String], values: [[UInt8]])
+    /// What could not be taken apart.
+    case broken(RowProblem)
 
     var byteCount: Int {
       switch self {
       case .json(let bytes), .text(let bytes): bytes.count
+      case .fields(_, let values): values.reduce(0) { $0 + $1.count }
+      case .broken: 0
       case .tokens(let example): 5 * example.tokens.count
       }
     }
@@ -17,6 +21,8 @@ struct InputRow: Sendable {
 
   var location: RowLocation
   var content: Content
+  /// What the file is, where it is more than lines of JSON: "CSV, gzip".
+  var container: String?
 }
 
 /// Where rows come from.
@@ -30,33 +36,40 @@ protocol RowSource: AnyObject {
 /// Reads rows one after the other, holding no more of a file than a piece and a row.
 ///
 /// A file with `.jsonl`, `.ndjson` or `.json` is JSON: a row a line, or one list of rows; another one is
-/// so where it begins with `{`. Everything else is plain text.
+/// so where it begins with `{`. One with `.csv` or `.tsv` is a table below a line of names. Everything
+/// else is plain text. Each may be compressed with gzip or zstd; `.gz` and `.zst` say nothing of what is
+/// in it.
 final class RowReader: RowSource {
-  private static let pieceSize = 1 << 20
-
   private let paths: [String]
   private let documents: DocumentUnit
+  let columns: ColumnMapping
   private var nextPath = 0
-  private var file: FileHandle?
-  private var path = ""
+  private var file: InputBytes?
+  private(set) var path = ""
   private var kind = Kind.lines
-  private var buffer: [UInt8] = []
-  private var position = 0
-  private var line = 1
+  private var container: String?
+  // Of the file as it is unpacked; `+Table` reads these, too.
+  private(set) var buffer: [UInt8] = []
+  var position = 0
+  var line = 1
   private var isAtEnd = false
-  /// Bytes of all files that were read so far.
-  private(set) var bytesRead = 0
+  private var finishedBytes = 0
+
+  /// Bytes of all files that were read so far, as they lie there.
+  var bytesRead: Int { finishedBytes + (file?.fileBytesRead ?? 0) }
 
   private enum Kind {
     case lines
     case list
     case textLines
     case textFile
+    case table(Table)
   }
 
-  init(_ paths: [String], documents: DocumentUnit) {
+  init(_ paths: [String], documents: DocumentUnit, columns: ColumnMapping = ColumnMapping()) {
     self.paths = paths
     self.documents = documents
+    self.columns = columns
   }
 
   /// The next row; nil behind the last.
@@ -68,24 +81,14 @@ final class RowReader: RowSource {
         nextPath += 1
       }
       if let row = try nextInFile() { return row }
-      try? file?.close()
+      finishedBytes += file?.fileBytesRead ?? 0
       file = nil
     }
   }
 
   private func open(_ path: String) throws(PreparationError) {
-    var isDirectory: ObjCBool = false
-    // The flag is written during the call only.
-    guard unsafe FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory),
-      !isDirectory.boolValue
-    else {
-      throw .unreadable(
-        path: path, reason: isDirectory.boolValue ? "it is a directory" : "there is no such file")
-    }
-    guard let handle = FileHandle(forReadingAtPath: path) else {
-      throw .unreadable(path: path, reason: "permission is missing")
-    }
-    file = handle
+    let file = try InputBytes(path)
+    self.file = file
     self.path = path
     (buffer, position, line, isAtEnd) = ([], 0, 1, false)
     try fill()
@@ -94,14 +97,25 @@ final class RowReader: RowSource {
       throw .notText(path: path, kind: kind, mend: mend)
     }
     let first = buffer[position...].first { !Self.isBlank($0) }
-    let name = path.lowercased()
+    var name = path.lowercased()
+    if file.compression != nil, let end = Compression.extensions.first(where: name.hasSuffix) {
+      name.removeLast(end.count)
+    }
     let isJSON = [".jsonl", ".ndjson", ".json"].contains { name.hasSuffix($0) }
-    if isJSON || first == UInt8(ascii: "{") {
+    let isTabbed = [".tsv", ".tab"].contains { name.hasSuffix($0) }
+    var description: String?
+    if isTabbed || name.hasSuffix(".csv") {
+      let table = try readHeader(isTabbed: isTabbed)
+      kind = .table(table)
+      description = table.description
+    } else if isJSON || first == UInt8(ascii: "{") {
       kind = isJSON && first == UInt8(ascii: "[") ? .list : .lines
     } else {
+      guard columns.isEmpty else { throw .noColumns(path: path) }
       kind = documents == .line ? .textLines : .textFile
     }
-    if kind == .list {
+    container = [description, file.compression?.rawValue].compactMap(\.self).joined(separator: ", ")
+    if case .list = kind {
       _ = try skipBlanks()
       position += 1
     }
@@ -111,31 +125,21 @@ final class RowReader: RowSource {
 
   /// Reads another piece; false at the end of the file.
   @discardableResult
-  private func fill() throws(PreparationError) -> Bool {
-    if isAtEnd { return false }
-    do {
-      guard let data = try file?.read(upToCount: Self.pieceSize), !data.isEmpty else {
-        isAtEnd = true
-        return false
-      }
-      if position > 0 {
-        buffer.removeFirst(position)
-        position = 0
-      }
-      buffer.append(contentsOf: data)
-      bytesRead += data.count
-      return true
-    } catch { throw .unreadable(path: path, reason: error.localizedDescription) }
+  func fill() throws(PreparationError) -> Bool {
+    guard let file, !isAtEnd else { return false }
+    if position > 0 {
+      buffer.removeFirst(position)
+      position = 0
+    }
+    isAtEnd = try !file.read(into: &buffer)
+    return !isAtEnd
   }
 
   private func nextInFile() throws(PreparationError) -> InputRow? {
     switch kind {
-    case .lines, .textLines:
-      while let (number, bytes) = try nextLine() {
-        if bytes.allSatisfy(Self.isBlank) { continue }
-        return row(number, kind == .lines ? .json(bytes) : .text(bytes))
-      }
-      return nil
+    case .lines: return try nextFilledLine { .json($0) }
+    case .textLines: return try nextFilledLine { .text($0) }
+    case .table(let table): return try nextTableRow(table)
     case .textFile:
       while try fill() {}
       guard position < buffer.count else { return nil }
@@ -145,8 +149,18 @@ final class RowReader: RowSource {
     }
   }
 
-  private func row(_ line: Int, _ content: InputRow.Content) -> InputRow {
-    InputRow(location: RowLocation(file: path, line: line), content: content)
+  func row(_ line: Int, _ content: InputRow.Content) -> InputRow {
+    InputRow(
+      location: RowLocation(file: path, line: line), content: content, container: container)
+  }
+
+  private func nextFilledLine(
+    _ content: ([UInt8]) -> InputRow.Content
+  ) throws(PreparationError) -> InputRow? {
+    while let (number, bytes) = try nextLine() {
+      if !bytes.allSatisfy(Self.isBlank) { return row(number, content(bytes)) }
+    }
+    return nil
   }
 
   private func nextLine() throws(PreparationError) -> (Int, [UInt8])? {

@@ -5,14 +5,15 @@ import Tensors
 public enum SettingSource: Sendable, Hashable, CustomStringConvertible {
   /// On the command line.
   case commandLine
-  /// In a YAML file, with the line where it is known.
-  case file(path: String, line: Int?)
+  /// In a YAML file, with line and column, from 1, where they are known.
+  case file(path: String, line: Int?, column: Int? = nil)
 
-  /// For example `in run.yaml, line 3`.
+  /// For example `in run.yaml, line 3, column 9`.
   public var description: String {
     switch self {
     case .commandLine: "on the command line"
-    case .file(let path, let line): "in \(path)" + (line.map { ", line \($0)" } ?? "")
+    case .file(let path, let line, let column):
+      "in \(path)" + (line.map { ", line \($0)" } ?? "") + (column.map { ", column \($0)" } ?? "")
     }
   }
 

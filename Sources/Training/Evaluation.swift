@@ -29,6 +29,14 @@ public final class Evaluation {
     public var perplexity: Double { exp(loss) }
   }
 
+  /// What an evaluation found of one example.
+  public struct Example: Sendable {
+    /// Its counted tokens.
+    public let tokens: Int
+    /// Mean cross-entropy over them, in nats; nil where none counts.
+    public let loss: Double?
+  }
+
   private let split: TokenSplit
   private let batches: BatchSchedule
   private let dealer: MicroBatchDealer
@@ -95,6 +103,27 @@ public final class Evaluation {
       accuracy: Double(totals.correctTokens) / Double(counted),
       nonFiniteExamples: firstNonFinite == .max
         ? nil : Self.range(of: all.microBatch(Int(firstNonFinite))))
+  }
+
+  /// Loss of each example, in file order, equal on all ranks; called by all.
+  ///
+  /// - Throws: where MPI or the dataset's file fails.
+  public func runByExample(
+    _ decoder: Decoder, batch: TokenBatch, examples: ExampleBuffer, compute: Compute
+  ) throws -> [Example] {
+    var losses = [Double](repeating: 0, count: split.exampleCount)
+    for index in stride(from: communicator.rank, to: losses.count, by: communicator.worldSize) {
+      // Alone, so that its sum is its own.
+      try split.load([index], into: examples)
+      batch.fill(from: examples)
+      losses[index] = decoder.evaluate(Pass(batch: batch, compute: compute, isTraining: false)).loss
+    }
+    // One rank alone has another number than 0 for an example, so that the sum is exact.
+    try communicator.allReduce(&losses, .sum)
+    return losses.enumerated().map { index, loss in
+      let tokens = split.countedTokenCount(of: index)
+      return Example(tokens: tokens, loss: tokens > 0 ? loss / Double(tokens) : nil)
+    }
   }
 
   /// The examples of a micro-batch, which follow each other in the file.

@@ -62,15 +62,40 @@ public final class OutputDirectory {
     for name in Self.members { try place.requireNoLink(name) }
     guard let lock = try DirectoryLock(place) else { throw TrainingError.outputLocked(path: path) }
     self.lock = lock
-    if !mayContinue,
-      let found = Self.members.first(where: {
-        FileManager.default.fileExists(atPath: place.member($0))
-      })
-    {
-      throw TrainingError.outputInUse(path: path, found: found)
-    }
+    if !mayContinue { try Self.requireNoRun(place, path) }
     PartialName.removeLeftovers(ofAllIn: place)
     PendingDirectory.recover(try OutputPlace(directory: adapterPath))
+  }
+
+  private static func requireNoRun(_ place: OutputPlace, _ path: String) throws(TrainingError) {
+    let found = members.first { FileManager.default.fileExists(atPath: place.member($0)) }
+    if let found { throw TrainingError.outputInUse(path: path, found: found) }
+  }
+
+  /// Checks that the directory could be made and written, and makes nothing.
+  ///
+  /// - Throws: as ``init(path:mayContinue:)``, but for another run that is writing.
+  static func check(path: String, mayContinue: Bool) throws {
+    let place = try OutputPlace(directory: path)
+    for name in members { try place.requireNoLink(name) }
+    if !mayContinue { try requireNoRun(place, path) }
+    // The nearest directory that is there must take new ones.
+    var existing = URL(fileURLWithPath: place.path).standardizedFileURL
+    while !FileManager.default.fileExists(atPath: existing.path), existing.path != "/" {
+      existing.deleteLastPathComponent()
+    }
+    var isDirectory: ObjCBool = false
+    // The flag is written during the call only.
+    guard unsafe FileManager.default.fileExists(atPath: existing.path, isDirectory: &isDirectory),
+      isDirectory.boolValue
+    else {
+      throw FileError.cannotWrite(
+        path: place.path, call: "stat", reason: "\(existing.path) is not a directory")
+    }
+    guard FileManager.default.isWritableFile(atPath: existing.path) else {
+      throw FileError.cannotWrite(
+        path: place.path, call: "access", reason: "no permission to write in \(existing.path)")
+    }
   }
 
   /// Writes a text file, whole or not at all.

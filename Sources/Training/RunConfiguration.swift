@@ -135,6 +135,8 @@ public struct RunConfiguration: Sendable {
   public let maxSkippedSteps: Int
   /// Settings that a resumed run may have otherwise than its checkpoint.
   public let allowedChanges: Set<String>
+  /// File of prompts to answer at every evaluation.
+  public let samplePrompts: String?
   /// Steps to profile; 0 = none.
   public let profiledSteps: Int
   /// Whether every rank logs.
@@ -195,6 +197,7 @@ public struct RunConfiguration: Sendable {
       (settings["allow_changed"]?.array ?? []).compactMap(\.string).map {
         String($0.drop { $0 == "-" }).replacing("-", with: "_")
       })
+    samplePrompts = path("sample_prompts")
     profiledSteps = integer("profile")
     logsAllRanks = flag("log_all_ranks")
     try checkConsistency()
@@ -232,6 +235,9 @@ public struct RunConfiguration: Sendable {
             "Those are \(RunOption.all.filter { $0.resumption == .allowable && $0.group == .run }.map(\.key).joined(separator: ", "))"
         )
       }
+    }
+    if settings["quiet"]?.bool == true && settings["verbose"]?.bool == true {
+      throw .conflict("quiet and verbose are both set", remedy: "Set one of them")
     }
     if earlyStoppingPatience > 0 && evalSteps == 0 {
       throw .conflict(

@@ -29,7 +29,8 @@ extension RunOption {
         title: "Evaluation, checkpoints and logging",
         keys: [
           "logging_steps", "save_total_limit", "load_best_model_at_end",
-          "early_stopping_patience", "profile", "log_all_ranks",
+          "early_stopping_patience", "sample_prompts", "profile", "quiet", "verbose", "log_json",
+          "log_all_ranks",
         ]),
       Section(
         title: "When something goes wrong",

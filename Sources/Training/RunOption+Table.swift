@@ -145,8 +145,17 @@ extension RunOption {
       "allow_changed", .names, "KEY,…",
       "settings that a resumed run may have otherwise than its checkpoint, such as learning_rate"),
     RunOption(
+      "sample_prompts", .path, "FILE",
+      "prompts, a line each, answered before the first step and at every evaluation"),
+    RunOption(
       "profile", .integer(minimum: 0), default: 0, "STEPS",
       "time the parts of so many steps (3 without STEPS): a table, and profile.json for Perfetto"),
+    RunOption("quiet", .flag, default: false, "", "log warnings and errors alone"),
+    RunOption(
+      "verbose", .flag, default: false, "",
+      "log details of the start too, and on a terminal every line that a file would have"),
+    RunOption(
+      "log_json", .flag, default: false, "", "log a JSON object a line, for collectors of logs"),
     RunOption("log_all_ranks", .flag, default: false, "", "let every rank log, not rank 0 alone"),
   ]
 }

@@ -39,7 +39,7 @@ extension RunSettings {
     do {
       node = try Yams.compose(yaml: text)
     } catch {
-      throw .malformedFile(path: path, reason: "\(error)".replacing("\n", with: " "))
+      throw .malformedFile(path: path, reason: reason(of: error))
     }
     guard let node else { return nil }
     guard let mapping = node.mapping else {
@@ -53,32 +53,52 @@ extension RunSettings {
     _ mapping: Node.Mapping, path: String, except section: String? = nil
   ) throws(ConfigurationError) {
     for (keyNode, valueNode) in mapping {
-      let source = SettingSource.file(path: path, line: keyNode.mark?.line)
+      let source = RunSettings.source(of: keyNode, path: path)
       guard let key = keyNode.string else {
-        let line = keyNode.mark?.line ?? 0
-        throw .malformedFile(path: path, reason: "the key in line \(line) is no text")
+        throw .malformedFile(path: path, reason: "the key \(source) is no text")
       }
       if key == section { continue }
       // `set` would look the key up too, but an unknown one without a value is just as unknown.
       guard let option = RunOption.named(key) else {
         throw .unknownKey(name: key, source: source, nearest: RunOption.nearest(to: key))
       }
+      let valueSource = RunSettings.source(of: valueNode, path: path)
       if let scalar = valueNode.scalar {
         if RunSettings.isNull(scalar) { continue }
         // `resume: true` is --resume, and `false` is none; quoted they are paths.
         if case .optionalPath = option.kind, let flag = RunSettings.flag(scalar) {
-          if flag { try set(key, value: .bool(true), source: source) } else { remove(key) }
+          if flag { try set(key, value: .bool(true), source: valueSource) } else { remove(key) }
           continue
         }
         // Kinds decide what a scalar means, not YAML's guesses: 2e-4 is a number here.
         if case .object = option.kind {
-          try set(key, value: RunSettings.value(valueNode), source: source)
+          try set(key, value: RunSettings.value(valueNode), source: valueSource)
         } else {
-          try set(key, text: scalar.string, source: source)
+          try set(key, text: scalar.string, source: valueSource)
         }
       } else {
-        try set(key, value: RunSettings.value(valueNode), source: source)
+        try set(key, value: RunSettings.value(valueNode), source: valueSource)
       }
+    }
+  }
+
+  /// Where a key or value stands.
+  static func source(of node: Node, path: String) -> SettingSource {
+    .file(path: path, line: node.mark?.line, column: node.mark?.column)
+  }
+
+  /// What is wrong with a text that is not YAML, in one line that begins with the place.
+  private static func reason(of error: any Error) -> String {
+    switch error as? YamlError {
+    case .scanner(let context, let problem, let mark, _),
+      .parser(let context, let problem, let mark, _),
+      .composer(let context, let problem, let mark, _):
+      let words = context.map { "\($0.text) " } ?? ""
+      return "line \(mark.line), column \(mark.column): \(words)\(problem)"
+    case .duplicatedKeysInMapping(let duplicates, let context):
+      return
+        "line \(context.mark.line), column \(context.mark.column): given twice: \(duplicates.joined(separator: ", "))"
+    default: return "\(error)".replacing("\n", with: " ")
     }
   }
 

@@ -12,18 +12,27 @@ import Tokenizers
 /// lays the file out in its own way, and truncation settings are in it): where the tokens are the
 /// same, that is a warning; where they are not, or the number of ids is neither the model's nor its
 /// tokenizer's, the ids mean other words, and the run is refused.
-enum TokenizerAgreement {
+public enum TokenizerAgreement {
   /// What to warn of, if anything.
   ///
   /// Datasets without a hash and models without a tokenizer are taken as they are.
   ///
   /// - Throws: `TrainingError.otherTokenizer`.
-  static func warning(
+  public static func warning(
     dataset: TokenDataset, modelDirectory: String, modelVocabularySize: Int
   ) throws -> String? {
     if GGUFFile.isOne(modelDirectory) {
       return try warning(
         dataset: dataset, tokenizer: try? Tokenizer(model: modelDirectory), path: modelDirectory,
+        modelDirectory: modelDirectory, modelVocabularySize: modelVocabularySize)
+    }
+    var isDirectory: ObjCBool = false
+    // The flag is written during the call only.
+    if unsafe FileManager.default.fileExists(atPath: modelDirectory, isDirectory: &isDirectory),
+      !isDirectory.boolValue
+    {
+      return try warning(
+        dataset: dataset, tokenizer: try? Tokenizer(anywhere: modelDirectory), path: modelDirectory,
         modelDirectory: modelDirectory, modelVocabularySize: modelVocabularySize)
     }
     // GPT-2's older directories have the vocabulary alone.

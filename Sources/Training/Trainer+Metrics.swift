@@ -10,13 +10,16 @@ extension Trainer {
     let workspaceBytes = memoryPlan.workspace
     let arenaBytes = run.attached.arena.byteCount + run.attached.method.byteCount
     run.logger.info(
+      "memory     \(megabytes(memoryPlan.total)) planned for a rank; the base is \(megabytes(memoryPlan.base + memoryPlan.rounded)) of it, once a node"
+    )
+    run.logger.info(
+      "peak       \(rate(throughput.peak)) of \(run.communicator.worldSize == 1 ? "this rank" : "all ranks") in plain \(run.decoder.precisionName) products"
+    )
+    run.logger.debug(
       "memory of a rank besides the mapped base: \(megabytes(workspaceBytes)) activations, \(megabytes(arenaBytes)) parameters and gradients, \(megabytes(run.optimizer.byteCount)) optimiser, \(megabytes(reducer.byteCount)) reduction"
     )
-    run.logger.info(
-      "peak of \(run.communicator.worldSize == 1 ? "this rank" : "all ranks") in plain \(run.decoder.precisionName) products: \(rate(throughput.peak))"
-    )
     let handed = GradientReducer.byteCount(reducing: run.attached.arena) + StepTotals.byteCount
-    run.logger.info(
+    run.logger.debug(
       run.communicator.worldSize > 1
         ? "each rank hands \(grouped(handed)) bytes to reductions in a step"
         : "one rank reduces nothing; each of several would hand over \(grouped(handed)) bytes a step"
@@ -53,8 +56,12 @@ extension Trainer {
       let norm = String(format: "%.3g", report.gradientNorm)
       let rate = String(format: "%.3g", report.learningRate)
       run.logger.info(
-        "step \(report.step)/\(learningRates.totalSteps)  epoch \(epoch)  loss \(loss)  grad norm \(norm)  lr \(rate)  \(Int(recent.tokensPerSecond)) tokens/s  \(percent(share)) of peak"
-      )
+        "step \(report.step)/\(learningRates.totalSteps)  epoch \(epoch)  loss \(loss)  grad norm \(norm)  lr \(rate)  \(Int(recent.tokensPerSecond)) tokens/s  \(percent(share)) of peak",
+        metadata: [
+          "event": "step", "step": "\(report.step)", "loss": "\(report.loss)",
+          "grad_norm": "\(report.gradientNorm)", "learning_rate": "\(report.learningRate)",
+          "tokens_per_second": "\(recent.tokensPerSecond)",
+        ])
     }
     try writeOnAllRanks(
       [

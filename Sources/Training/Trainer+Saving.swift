@@ -23,8 +23,8 @@ extension Trainer {
     best.take(loss: figures.loss, step: step)
     let (loss, perplexity) = (figures.loss, figures.perplexity)
     run.logger.info(
-      "step \(step)/\(learningRates.totalSteps)  eval loss \(String(format: "%.4f", loss))  perplexity \(String(format: "%.3f", perplexity))\(best.step == step ? "  (best)" : "")"
-    )
+      "step \(step)/\(learningRates.totalSteps)  eval loss \(String(format: "%.4f", loss))  perplexity \(String(format: "%.3f", perplexity))\(best.step == step ? "  (best)" : "")",
+      metadata: ["event": "eval", "step": "\(step)", "eval_loss": "\(loss)"])
     try writeOnAllRanks([
       "event": "eval", "step": .int(step),
       "epoch": .double(run.schedule.epoch(afterStep: step)), "eval_loss": .double(loss),

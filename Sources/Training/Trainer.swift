@@ -170,8 +170,10 @@ public final class Trainer {
     let start = clock.now
     var step = run.start.completedSteps
     stepSeconds.reserveCapacity(min(learningRates.totalSteps - step, 1 << 20))
+    if step == 0 { try answerSamples(step: 0) }
     if run.start.owesEvaluation {
-      let ending = try conclude(step, evaluates: run.dataset.validation != nil, saves: false)
+      let ending = try conclude(
+        step, evaluates: run.dataset.validation != nil, samples: true, saves: false)
       if let ending { return try end(ending, step: step, duration: clock.now - start) }
     }
     while step < learningRates.totalSteps {
@@ -186,6 +188,7 @@ public final class Trainer {
       let seconds = (clock.now - began) / .seconds(1)
       throughput.add(report, seconds: seconds)
       stepSeconds.append(seconds)
+      show(report)
       didEndStep?(step)
 
       let isLast = step == learningRates.totalSteps
@@ -199,6 +202,7 @@ public final class Trainer {
         step,
         evaluates: run.dataset.validation != nil
           && (isLast || isDue(configuration.evalSteps, step)),
+        samples: isLast || isDue(configuration.evalSteps, step),
         saves: isDue(configuration.saveSteps, step))
       if let ending { return try end(ending, step: step, duration: clock.now - start) }
     }
@@ -209,7 +213,7 @@ public final class Trainer {
   ///
   /// - Returns: how the run ends here; nil where it goes on.
   private func conclude(
-    _ step: Int, evaluates: Bool, saves: Bool
+    _ step: Int, evaluates: Bool, samples: Bool, saves: Bool
   ) throws -> RunOutcome.Status? {
     let isLast = step == learningRates.totalSteps
     if isLast || evaluates || saves { try verifyState(step: step) }
@@ -217,6 +221,7 @@ public final class Trainer {
       owesEvaluation = try !evaluateAndCompare(step: step)
       if owesEvaluation { return .stoppedOnRequest }
     }
+    if samples { try answerSamples(step: step) }
     let isStopping = shouldStopEarly && !isLast
     if isLast || isStopping || saves { try save(step: step) }
     return isStopping ? .stoppedEarly : isLast ? .completed : nil
@@ -309,6 +314,14 @@ public final class Trainer {
     }
     try state.verify("before step \(run.start.completedSteps + 1)")
     try begin()
+  }
+
+  /// Gives the decoder the workspace of training again, after it has generated text.
+  func prepareDecoder() throws(ModelError) -> WorkspacePlan {
+    try run.decoder.prepare(
+      for: .training(recomputesActivations: run.configuration.recomputesActivations),
+      maximumTokens: batch.maximumTokens, maximumSequences: batch.maximumSequences,
+      maximumLength: maximumLength)
   }
 
   /// What earlier starts of this run have seen, from the schedule alone.

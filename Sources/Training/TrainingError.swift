@@ -22,6 +22,8 @@ public enum TrainingError: ClassifiedError {
   case methodMismatch(given: String, adapter: String, path: String)
   /// The loss of an evaluation is NaN or infinite.
   case nonFiniteEvaluation(data: String, split: String, examples: ClosedRange<Int>)
+  /// A file of sample prompts is not what it must be.
+  case badPrompts(path: String, line: Int?, reason: String)
   /// A merged model does not compute what base and adapter do.
   case mergeDiffers(error: Double, limit: Double)
 
@@ -29,7 +31,7 @@ public enum TrainingError: ClassifiedError {
   public var errorClass: ErrorClass {
     switch self {
     case .outputInUse, .outputLocked: .output
-    case .noAdapter, .otherTokenizer, .otherTokens: .input
+    case .noAdapter, .otherTokenizer, .otherTokens, .badPrompts: .input
     case .diverged, .nonFiniteEvaluation, .mergeDiffers, .baseChanged: .failure
     case .resumeMismatch, .methodMismatch: .usage
     }
@@ -74,6 +76,9 @@ public enum TrainingError: ClassifiedError {
         + "to \(examples.upperBound) of '\(split)' in \(data), counted from 0: base or adapter overflow "
         + "there or hold numbers that are not finite. 'swift-peft-train inspect' looks for those; "
         + "--precision f32 overflows later."
+    case .badPrompts(let path, let line, let reason):
+      "\(path)\(line.map { ":\($0)" } ?? "") is no prompt for --sample-prompts: \(reason). A line is a "
+        + "text, {\"prompt\": …} or {\"messages\": […]}."
     case .mergeDiffers(let error, let limit):
       "The merged model's logits are off by \(error) of their norm from base plus adapter, and "
         + "rounding explains \(limit) at most. Nothing was written. With --dtype f32 there is no "

@@ -11,7 +11,7 @@ extension TrainingRun {
     let base = decoder.configuration
     let bytes = decoder.parameters.reduce(0) { $0 + $1.storedBytes }
     logger.info(
-      "base \(basePath): \(base.modelType), \(grouped(decoder.parameterCount)) parameters, \(megabytes(bytes))"
+      "base       \(basePath): \(base.modelType), \(grouped(decoder.parameterCount)) parameters, \(megabytes(bytes))"
     )
     for warning in decoder.warnings { logger.warning("\(warning)") }
     if roundedBytes > 0 {
@@ -22,7 +22,7 @@ extension TrainingRun {
     let counts = attached.parameterCounts(decoder)
     let share = 100 * Double(counts.trainable) / Double(max(counts.total, 1))
     logger.info(
-      "method \(attached.method.name): \(grouped(counts.trainable)) trainable parameters (\(String(format: "%.3f", share)) % of \(grouped(counts.total)))"
+      "method     \(attached.method.name), \(grouped(counts.trainable)) trainable parameters (\(String(format: "%.3f", share)) % of \(grouped(counts.total)))"
     )
     for note in notes { logger.warning("\(note)") }
     logSplit(dataset.train)
@@ -31,7 +31,7 @@ extension TrainingRun {
     let microBatches = (batch + micro - 1) / micro
     let ranks = communicator.worldSize
     logger.info(
-      "\(schedule.totalSteps) steps of \(batch) sequences in \(microBatches) micro-batches, about \((microBatches + ranks - 1) / ranks) for each of \(ranks) rank\(ranks == 1 ? "" : "s") on \(communicator.nodeCount) node\(communicator.nodeCount == 1 ? "" : "s")"
+      "steps      \(schedule.totalSteps) of \(batch) sequences in \(microBatches) micro-batches, about \((microBatches + ranks - 1) / ranks) a rank"
     )
     if microBatches < ranks {
       logger.warning(
@@ -39,7 +39,10 @@ extension TrainingRun {
       )
     }
     logger.info(
-      "precision \(decoder.precisionName), \(threads) thread\(threads == 1 ? "" : "s") a rank (\(processors.nodeCores) cores allowed\(isBound ? ", bound to \(processors.coreList)" : "")), \(compute.instructionSet) kernels, \(compute.productName(decoder.arithmetic)) products"
+      "ranks      \(ranks) x \(threads) thread\(threads == 1 ? "" : "s") on \(communicator.nodeCount) node\(communicator.nodeCount == 1 ? "" : "s") (\(processors.nodeCores) cores allowed\(isBound ? ", bound to \(processors.coreList)" : ""))"
+    )
+    logger.info(
+      "precision  \(decoder.precisionName), \(compute.instructionSet) kernels, \(compute.productName(decoder.arithmetic)) products"
     )
     if Set(instructionSets).count > 1 {
       logger.info("kernels: \(Communicator.ranks(by: instructionSets))")
@@ -50,12 +53,13 @@ extension TrainingRun {
       logger.warning(
         "the schedule 'constant' has no warm-up; constant_with_warmup is the one that has")
     }
-    logger.info("output \(outputPath)")
+    logger.info("output     \(outputPath)")
   }
 
   private func logSplit(_ split: TokenSplit) {
+    let label = "\(split.name)".padding(toLength: 10, withPad: " ", startingAt: 0)
     var line =
-      "\(split.name): \(grouped(split.exampleCount)) examples, \(grouped(split.tokenCount)) tokens, \(grouped(split.countedTokenCount)) of them count in the loss"
+      "\(label) \(grouped(split.exampleCount)) examples, \(grouped(split.tokenCount)) tokens, \(grouped(split.countedTokenCount)) of them count in the loss"
     if split.cutExampleCount > 0, let maxLength = split.maxLength {
       line += "; \(grouped(split.cutExampleCount)) examples cut to \(maxLength) tokens"
     }

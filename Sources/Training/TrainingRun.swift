@@ -46,7 +46,12 @@ public final class TrainingRun {
   /// Where to say what happens.
   public let logger: Logger
 
+  /// Shows where the run is while it runs.
+  public var display: (any RunDisplay)?
+
   let output: OutputDirectory?  // on rank 0
+  /// Prompts to answer now and then.
+  let samples: SamplePrompts?
   var clock: RunClock?  // on rank 0, where there is a limit
   let resolved: [String: JSONValue]
   let basePath: String
@@ -141,6 +146,11 @@ public final class TrainingRun {
     try communicator.agreeOnConfiguration(fields.mapValues { $0.text() })
     try attached.agree(among: communicator)
 
+    samples = try configuration.samplePrompts.map {
+      try SamplePrompts(
+        path: $0, decoder: decoder, tokenizer: configuration.tokenizer, communicator: communicator)
+    }
+
     // Only rank 0 names and makes the directory; the others may not even see its file system.
     let isWriter = communicator.rank == 0 && writes
     let path =
@@ -160,8 +170,26 @@ public final class TrainingRun {
       try checkpoint.restore(
         method: attached.method, arena: attached.arena, optimizer: optimizer)
     }
-    try setAside()
+    if writes { try setAside() }
     logOpening(processors: share, isBound: isBound)
+  }
+
+  /// Does everything that a run does before its first step, and says so; with `writes` false nothing
+  /// is written.
+  ///
+  /// - Throws: whatever would keep the run from its first step.
+  public func tryOut() throws {
+    let mayContinue = configuration.resume != .no
+    try communicator.together {
+      if communicator.rank == 0 {
+        try OutputDirectory.check(path: outputPath, mayContinue: mayContinue)
+      }
+    }
+    let trainer = try Trainer(self)
+    let left = trainer.learningRates.totalSteps - completedSteps
+    logger.notice(
+      "dry run: \(left) step\(left == 1 ? "" : "s") would follow, in \(megabytes(trainer.memoryPlan.total)) a rank; nothing was written"
+    )
   }
 
   /// Where the run goes on from an earlier checkpoint than its newest, takes those after it out of the
@@ -247,6 +275,7 @@ extension RunConfiguration {
     values["time_limit"] = nil
     if self.model != nil { values["model"] = absolute(model) }
     if self.data != nil { values["data"] = absolute(data) }
+    if let samplePrompts { values["sample_prompts"] = absolute(samplePrompts) }
     if let adapter { values["adapter"] = absolute(adapter) }
     if let peftConfiguration { values["peft_config"] = absolute(peftConfiguration) }
     values["method"] = .string(method.name)

@@ -71,7 +71,8 @@ enum Demo {
   ///
   /// - Returns: how the run ended.
   static func train(
-    _ given: RunSettings, communicator: Communicator, logger: Logger
+    _ given: RunSettings, communicator: Communicator, logger: Logger, isDryRun: Bool = false,
+    display: (any RunDisplay)? = nil
   ) throws -> RunOutcome.Status {
     let (configuration, location) = try communicator.together {
       var settings = RunSettings()
@@ -85,7 +86,11 @@ enum Demo {
     logger.notice("no --model and no --data: training on the demo that comes with the program")
     let run = try TrainingRun(
       configuration, model: location.basePath, data: location.dataPath,
-      communicator: communicator, logger: logger)
+      communicator: communicator, logger: logger, writes: !isDryRun)
+    if isDryRun {
+      try run.tryOut()
+      return .completed
+    }
     let exam = try communicator.together {
       try AnswerExam(
         run.dataset.split(.validation), endTokens: try EndTokens.of(run.decoder))
@@ -96,7 +101,9 @@ enum Demo {
     }
     let before = try take()
     logger.info("before training: \(before.sentence)")
+    run.display = display
     let outcome = try run.train()
+    Console.shared.finish()
     if outcome.status == .stoppedOnRequest { return outcome.status }
     let after = try take()
     guard communicator.rank == 0 else { return outcome.status }

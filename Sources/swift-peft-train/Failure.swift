@@ -1,7 +1,6 @@
 import ArgumentParser
 import DataParallel
 import Foundation
-import Glibc
 import Tensors
 
 /// Errors on their way out: what is printed, and with which status the program ends.
@@ -51,16 +50,6 @@ enum Failure {
     return error is CocoaError ? 1 : 64
   }
 
-  /// Writes a line to standard error, as far as that takes it: a full disk or a closed terminal
-  /// under the log must not end a run.
-  static func write(_ line: String) {
-    var bytes = Array((line + "\n").utf8)[...]
-    while !bytes.isEmpty {
-      // Unsafe: the call reads the slice's bytes.
-      let count = unsafe bytes.withUnsafeBytes { unsafe Glibc.write(2, $0.baseAddress, $0.count) }
-      if count < 0 && errno == EINTR { continue }
-      guard count > 0 else { return }
-      bytes = bytes.dropFirst(count)
-    }
-  }
+  /// Writes a line to standard error, as far as that takes it.
+  static func write(_ line: String) { Console.shared.write(line) }
 }

@@ -15,7 +15,10 @@ struct GenerateCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "generate", abstract: "Continue a prompt with base (+ adapter).")
 
-  @OptionGroup var model: ModelOptions
+  @OptionGroup var model: BaseOptions
+  @Option(
+    help: ArgumentHelp("Hugging Face adapter directory or HDF5 checkpoint", valueName: "PATH"))
+  var adapter: String?
   // A text may begin with a dash.
   @Option(parsing: .unconditional, help: ArgumentHelp("text to continue", valueName: "TEXT"))
   var prompt: String?
@@ -58,7 +61,7 @@ struct GenerateCommand: ParsableCommand {
     let compute = try model.compute(
       ProcessorShare(communicator: communicator), communicator)
     let warn = { (text: String) in Failure.write("warning: \(text)") }
-    try model.withModel(communicator, on: compute, warn: warn) { decoder in
+    try model.withModel(adapter: adapter, communicator, on: compute, warn: warn) { decoder in
       let prompt = try prompt(decoder)
       let length = try prompt.length(maximumNewTokens: maxNewTokens, decoder: decoder)
       if length - prompt.tokens.count < maxNewTokens {

@@ -4,8 +4,8 @@ import Kernels
 import Model
 import Training
 
-/// A base and perhaps an adapter: the options of every command that runs a model.
-struct ModelOptions: ParsableArguments {
+/// A base and how it is run: the options of every command that runs a model.
+struct BaseOptions: ParsableArguments {
   @Option(
     help: ArgumentHelp(
       "Hugging Face model directory, also as bitsandbytes quantised it, or GGUF file",
@@ -17,9 +17,6 @@ struct ModelOptions: ParsableArguments {
   var tokenizer: String?
   @Option(help: ArgumentHelp("Keep the base's projections as nf4 or q8_0", valueName: "T"))
   var quantizeBase: BaseQuantization?
-  @Option(
-    help: ArgumentHelp("Hugging Face adapter directory or HDF5 checkpoint", valueName: "PATH"))
-  var adapter: String?
   @Option(help: ArgumentHelp("Arithmetic of the base: f32, bf16, auto", valueName: "P"))
   var precision: PrecisionChoice = .auto
   @Option(help: ArgumentHelp("Compute threads of a rank", valueName: "N")) var threads: Int?
@@ -46,9 +43,11 @@ struct ModelOptions: ParsableArguments {
   /// Reads both on all ranks, which must find the same, and runs `body` with the adapter attached.
   ///
   /// What should be known of the base goes to `warn`, on rank 0.
+  ///
+  /// - Parameter adapter: the adapter's directory or file, if there is one.
   func withModel(
-    _ communicator: Communicator, on compute: Compute, warn: (_ text: String) -> Void,
-    _ body: (_ decoder: Decoder) throws -> Void
+    adapter: String?, _ communicator: Communicator, on compute: Compute,
+    warn: (_ text: String) -> Void, _ body: (_ decoder: Decoder) throws -> Void
   ) throws {
     let decoder = try BaseModel.open(
       model, precision: precision, communicator: communicator, on: compute,

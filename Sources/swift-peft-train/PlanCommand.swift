@@ -55,7 +55,7 @@ struct PlanCommand: ParsableCommand {
   }
 
   func run() throws {
-    Job.run(logsAllRanks: false) { communicator, logger in
+    Job.run { communicator, logger in
       if communicator.worldSize > 1 {
         throw PlanError.severalRanks(communicator.worldSize)
       }

@@ -13,8 +13,10 @@ struct PrepareCommand: ParsableCommand {
     discussion: """
       Rows are taken by their keys: {"text"}, {"prompt", "completion"}, {"messages"}, Alpaca's \
       {"instruction", "input", "output"}, ShareGPT's {"conversations"}, or ready-made {"input_ids", \
-      "labels"}. Files that are not JSON are plain text; --from reads token ids of other programs. The report goes to standard output, progress \
-      to standard error.
+      "labels"}; keys of other names are named with --columns. Files are JSONL or a JSON list, CSV or \
+      TSV below a line of names, else plain text; each may be compressed with gzip or zstd. --from reads \
+      token ids of other programs. The report goes to standard output, progress and what rows were \
+      taken for to standard error.
       """)
 
   @Option(help: ArgumentHelp("Hugging Face model directory or GGUF file", valueName: "DIR|FILE"))
@@ -26,12 +28,18 @@ struct PrepareCommand: ParsableCommand {
       valueName: "FILE|DIR"))
   var tokenizer: String?
   @Option(
-    parsing: .upToNextOption, help: ArgumentHelp("files to train on", valueName: "FILE"))
+    parsing: .upToNextOption,
+    help: ArgumentHelp("files to train on; 'rows/*.jsonl.gz' works too", valueName: "FILE"))
   var input: [String]
   @Option(help: ArgumentHelp("dataset to write", valueName: "FILE")) var output: String
   @Option(
     parsing: .upToNextOption, help: ArgumentHelp("files to evaluate on", valueName: "FILE"))
   var validation: [String] = []
+  @Option(
+    parsing: .upToNextOption,
+    help: ArgumentHelp(
+      "columns by what they are: prompt=question,completion=answer", valueName: "KEY=COLUMN"))
+  var columns: [String] = []
   @Option(help: ArgumentHelp("share of the rows kept for evaluation", valueName: "X"))
   var validationSplit: Double?
   @Flag(help: "Let prompts count in the loss too") var trainOnPrompt = false
@@ -87,9 +95,9 @@ struct PrepareCommand: ParsableCommand {
       throw ValidationError(
         "--threads is \(threads); give a number from 1 to \(ProcessorShare.mostThreads).")
     }
-    let target = Self.place(output)
-    if let same = (input + validation).first(where: { Self.place($0) == target }) {
-      throw ValidationError("--output \(output) would replace the input \(same).")
+    if !columns.isEmpty, from != nil {
+      throw ValidationError(
+        "--columns is for rows of text; --from reads token ids, without columns.")
     }
   }
 
@@ -99,11 +107,12 @@ struct PrepareCommand: ParsableCommand {
   }
 
   func run() throws {
-    let preparation = try Preparation(modelText(), options())
+    let options = try options()
+    let preparation = try Preparation(modelText(), options)
     let line = ProgressLine()
     let report = try preparation.run(
       progress: { line.show(share: $0.share, detail: "\($0.rows) rows") },
-      said: { line.say("\($1): rows taken for \($0)") })
+      said: { line.say($0.description) })
     line.finish()
     let shown = report.shown.joined(separator: "\n\n")
     if json {
@@ -133,8 +142,13 @@ struct PrepareCommand: ParsableCommand {
 
   private func options() throws -> PreparationOptions {
     var options = PreparationOptions()
-    options.inputs = input
-    options.validation = validation
+    options.inputs = try InputFiles.expanded(input)
+    options.validation = try InputFiles.expanded(validation)
+    let target = Self.place(output)
+    if let same = (options.inputs + options.validation).first(where: { Self.place($0) == target }) {
+      throw ValidationError("--output \(output) would replace the input \(same).")
+    }
+    options.columns = try ColumnMapping(columns)
     options.validationShare = validationSplit ?? 0
     options.output = output
     options.trainsOnPrompt = trainOnPrompt

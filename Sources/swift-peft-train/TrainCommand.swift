@@ -1,6 +1,8 @@
 import ArgumentParser
 import DataParallel
+import Foundation
 import Logging
+import PEFT
 import Training
 
 /// `train`: everything from settings to the finished adapter.
@@ -15,14 +17,26 @@ struct TrainCommand: ParsableCommand {
       all-linear. 'train --help-all' lists the fields of every method and all other options.
       """)
 
+  @Flag(help: "Do everything but the steps: read, check, say what the run would be, write nothing")
+  var dryRun = false
+  @Flag(help: "Print every setting as commented YAML, and do nothing else") var printConfig = false
+  @Flag(help: "Print the JSON Schema of the YAML file, and do nothing else") var printSchema = false
   @OptionGroup var options: TrainOptions
 
   func run() throws {
-    let end = Job.run(logsAllRanks: options.logAllRanks ?? false) {
+    if printConfig || printSchema {
+      let claim = LauncherClaim(environment: ProcessInfo.processInfo.environment)
+      guard claim?.rank ?? 0 == 0 else { return }
+      return print(try text(), terminator: "")
+    }
+    let style = options.logStyle
+    let end = Job.run(style: style) {
       (communicator, logger) -> RunOutcome.Status in
       let settings = try communicator.together { try options.settings() }
       if settings["model"] == nil && settings["data"] == nil {
-        return try Demo.train(settings, communicator: communicator, logger: logger)
+        return try Demo.train(
+          settings, communicator: communicator, logger: logger, isDryRun: dryRun,
+          display: style.isLive && communicator.rank == 0 ? LiveRun() : nil)
       } else {
         let (configuration, model, data) = try communicator.together {
           let configuration = try RunConfiguration(settings)
@@ -32,10 +46,28 @@ struct TrainCommand: ParsableCommand {
           )
         }
         let run = try TrainingRun(
-          configuration, model: model, data: data, communicator: communicator, logger: logger)
+          configuration, model: model, data: data, communicator: communicator, logger: logger,
+          writes: !dryRun)
+        if dryRun {
+          try run.tryOut()
+          return .completed
+        }
+        if style.isLive, communicator.rank == 0 { run.display = LiveRun() }
         return try run.train().status
       }
     }
     if end == .stoppedOnRequest { throw ExitCode(Failure.stoppedOnRequest) }
+  }
+
+  /// What is asked for instead of a run.
+  private func text() throws -> String {
+    if printSchema { return RunOption.schema }
+    let settings = try options.settings()
+    // What cannot be run is not printed either.
+    let configuration = try RunConfiguration(settings)
+    guard PEFTMethods.names.contains(configuration.method) else {
+      throw PEFTError.unknownMethod(name: configuration.method, known: PEFTMethods.names)
+    }
+    return settings.commentedYAML
   }
 }

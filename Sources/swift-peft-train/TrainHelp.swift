@@ -32,6 +32,12 @@ enum TrainHelp {
       dashes. Switches have an opposite: --no-gradient-checkpointing.
 
       """
+    text += heading("Instead of a run, or before it")
+    text += line("--config", "FILE", "YAML file of settings; the command line wins over it")
+    text += line(
+      "--dry-run", "", "do everything but the steps: read, check, say what the run would be")
+    text += line("--print-config", "", "print every setting as commented YAML")
+    text += line("--print-schema", "", "print the JSON Schema of the YAML file")
     for section in RunOption.sections {
       text += heading(section.title)
       for option in section.keys.compactMap(RunOption.named) {

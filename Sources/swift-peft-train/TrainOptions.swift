@@ -52,7 +52,11 @@ struct TrainOptions: ParsableArguments {
   @Option(help: RunOption.argumentHelp("stall_timeout")) var stallTimeout: String?
   @Option(help: RunOption.argumentHelp("max_skipped_steps")) var maxSkippedSteps: String?
   @Option(help: RunOption.argumentHelp("allow_changed")) var allowChanged: String?
+  @Option(help: RunOption.argumentHelp("sample_prompts")) var samplePrompts: String?
   @Option(help: RunOption.argumentHelp("profile")) var profile: String?
+  @Flag(inversion: .prefixedNo, help: RunOption.argumentHelp("quiet")) var quiet: Bool?
+  @Flag(inversion: .prefixedNo, help: RunOption.argumentHelp("verbose")) var verbose: Bool?
+  @Flag(inversion: .prefixedNo, help: RunOption.argumentHelp("log_json")) var logJson: Bool?
   @Flag(inversion: .prefixedNo, help: RunOption.argumentHelp("log_all_ranks"))
   var logAllRanks: Bool?
 
@@ -65,6 +69,14 @@ struct TrainOptions: ParsableArguments {
     if let config { settings = try RunSettings(yamlFile: config) }
     settings.merge(try given())
     return settings
+  }
+
+  /// How a run with these options logs; settings that cannot be read are reported later.
+  var logStyle: LogStyle {
+    var settings = RunSettings()
+    if let config, let file = try? RunSettings(yamlFile: config) { settings = file }
+    if let given = try? given() { settings.merge(given) }
+    return LogStyle(settings)
   }
 
   /// What was given on the command line.

@@ -53,6 +53,34 @@ struct PrepareCommandTests {
     }
   }
 
+  @Test("Tables, compressed files and patterns are read, with columns of any name")
+  func tables() throws {
+    try FileManager.default.createDirectory(
+      atPath: bench.path("rows"), withIntermediateDirectories: true)
+    for name in ["rows.csv", "pandas.csv.gz"] {
+      try FileManager.default.copyItem(
+        atPath: fixturePath("rows/\(name)"), toPath: bench.path("rows/\(name)"))
+    }
+    let result = try prepare([
+      "--input", bench.path("rows/*"), "--columns", "prompt=question,completion=answer", "--json",
+    ])
+    #expect(result.status == 0, "\(result.errors)")
+    let report = try JSONValue(parsing: Data(result.output.utf8))
+    #expect(report["rows_read"] == 16 && report["train"]?["duplicates"] == 8)
+    #expect(result.errors.contains("pandas.csv.gz:2: rows taken for {\"prompt\", \"completion\"}"))
+    #expect(result.errors.contains("completion  answer    \"Paris\""))
+    for (status, words, more) in [
+      (65, "'reply'", ["--columns", "prompt=question,completion=reply"]),
+      (64, "--columns: 'query'", ["--columns", "query=question"]),
+      (64, "--from reads", ["--columns", "text=answer", "--from", "llm.c"]),
+    ] as [(Int32, String, [String])] {
+      let wrong = try prepare(["--input", bench.path("rows/rows.csv")] + more)
+      #expect(wrong.status == status && lastLine(wrong).contains(words), "\(wrong.errors)")
+    }
+    let none = try prepare(["--input", bench.path("rows/*.parquet")])
+    #expect(none.status == 65 && lastLine(none).contains("*.parquet"))
+  }
+
   @Test("Wrong options, rows and places end with the promised status")
   func statuses() throws {
     let good = try file("good.jsonl", "{\"text\": \"one two three\"}\n")

@@ -67,7 +67,7 @@ public struct ComparisonSettings: Sendable {
       throw .malformedFile(path: path, reason: "the section '\(Self.section)' is no mapping")
     }
     for (keyNode, valueNode) in section {
-      let source = SettingSource.file(path: path, line: keyNode.mark?.line)
+      let source = RunSettings.source(of: keyNode, path: path)
       let key = keyNode.string ?? ""
       switch key {
       case "methods":

@@ -25,6 +25,16 @@ public struct RunHistory {
   public private(set) var steps: [Step] = []
   /// The evaluations, likewise.
   public private(set) var evaluations: [Step] = []
+  /// Answers to a sample prompt.
+  public struct Sample: Sendable {
+    /// The prompt.
+    public let prompt: String
+    /// Answers with the step after which they were given, in order.
+    public fileprivate(set) var answers: [(step: Int, text: String)] = []
+  }
+
+  /// The sample prompts, in the order of their file.
+  public private(set) var samples: [Sample] = []
   /// The last line, where the run came to its end.
   public private(set) var end: [String: JSONValue] = [:]
   /// Other events: their name and the line.
@@ -34,6 +44,7 @@ public struct RunHistory {
   public init(metrics text: String) {
     var steps: [Int: Step] = [:]
     var evaluations: [Int: Step] = [:]
+    var answers: [Int: (prompt: String, texts: [Int: String])] = [:]
     for line in text.split(separator: "\n") {
       guard let line = (try? JSONValue(parsing: Data(line.utf8)))?.object,
         let event = line["event"]?.string
@@ -47,8 +58,17 @@ public struct RunHistory {
       case ("end", _): end = line
       case ("step", let step?): steps[step] = Step(number: step, values: Self.numbers(line))
       case ("eval", let step?): evaluations[step] = Step(number: step, values: Self.numbers(line))
+      case ("sample", let step?):
+        let index = line["index"]?.int ?? 0
+        answers[index, default: (line["prompt"]?.string ?? "", [:])].texts[step] =
+          line["answer"]?.string
       default: events.append((event, line))
       }
+    }
+    samples = answers.sorted { $0.key < $1.key }.map { _, value in
+      Sample(
+        prompt: value.prompt,
+        answers: value.texts.sorted { $0.key < $1.key }.map { ($0.key, $0.value) })
     }
     self.steps = steps.values.sorted { $0.number < $1.number }
     self.evaluations = evaluations.values.sorted { $0.number < $1.number }

@@ -167,6 +167,9 @@ public struct RunReport {
       page.add(heading, chart.svg, note: note)
     }
     if !history.evaluations.isEmpty { page.add("Evaluations", evaluationTable.html) }
+    if !history.samples.isEmpty {
+      page.add("Samples", sampleTable.html, note: "Greedy answers, 64 tokens at most.")
+    }
     if !history.events.isEmpty {
       page.add(
         "Events",
@@ -208,6 +211,22 @@ public struct RunReport {
         .init(decimals(step.value("eval_loss"))),
         .init(step.value("eval_perplexity").map { Figure.significant($0, digits: 4) } ?? "–"),
         .init(step.value("eval_accuracy").map { String(format: "%.1f %%", 100 * $0) } ?? "–"),
+      ])
+    }
+    return table
+  }
+
+  private var sampleTable: ReportTable {
+    let answers = history.samples.flatMap(\.answers)
+    let (first, last) = (answers.map(\.step).min() ?? 0, answers.map(\.step).max() ?? 0)
+    var table = ReportTable(columns: [
+      .init("prompt", "Prompt"), .init("before", first == 0 ? "Before" : "After step \(first)"),
+      .init("after", "After step \(last)"),
+    ])
+    for sample in history.samples.prefix(50) {
+      table.append([
+        .init(sample.prompt), .init(sample.answers.first?.text ?? "–"),
+        .init(sample.answers.count > 1 ? sample.answers.last?.text ?? "–" : "–"),
       ])
     }
     return table
@@ -259,6 +278,12 @@ public struct RunReport {
     for tile in tiles {
       let name = tile.name + String(repeating: " ", count: width - tile.name.count)
       lines.append("  \(name)  \(tile.value)\(tile.note.isEmpty ? "" : "  (\(tile.note))")")
+    }
+    for sample in history.samples.prefix(10) {
+      lines.append("  sample  \(JSONText.quoted(sample.prompt))")
+      for answer in Set([0, sample.answers.count - 1]).sorted().map({ sample.answers[$0] }) {
+        lines.append("    step \(answer.step)  \(JSONText.quoted(answer.text))")
+      }
     }
     lines += TextChart(title: "training loss", points: history.curve("loss")).lines()
     lines += TextChart(title: "evaluation loss", points: history.evaluationCurve("eval_loss"))

@@ -1,0 +1,69 @@
+import Foundation
+
+/// Where a run is, between its log lines.
+public struct RunStatus: Sendable {
+  /// The step that was made last, from 1.
+  public let step: Int
+  /// Steps of the whole run.
+  public let totalSteps: Int
+  /// Passes over the data so far.
+  public let epoch: Double
+  /// Loss of that step, before its update; NaN where no token counted.
+  public let loss: Double
+  /// The rate of that update.
+  public let learningRate: Double
+  /// Tokens a second since the last log line.
+  public let tokensPerSecond: Double
+  /// Useful arithmetic since then, as a share of the peak.
+  public let shareOfPeak: Double
+  /// The most memory that this rank had, in bytes.
+  public let memoryBytes: Int
+  /// Seconds until the last step at this start's mean speed, evaluations left out.
+  public let secondsLeft: Double
+
+  /// The status in one line, what matters most first.
+  public var line: String {
+    let parts = [
+      "step \(step)/\(totalSteps)", String(format: "epoch %.2f", epoch),
+      String(format: "loss %.4f", loss), String(format: "lr %.3g", learningRate),
+      "\(Self.duration(secondsLeft)) left", "\(Int(tokensPerSecond)) tokens/s",
+      "\(percent(shareOfPeak)) of peak", megabytes(memoryBytes),
+    ]
+    return parts.joined(separator: "  ")
+  }
+
+  /// `1:02:03`, `2:03`; days in hours.
+  static func duration(_ seconds: Double) -> String {
+    guard seconds.isFinite, seconds < 1e9 else { return "?" }
+    let whole = Int(seconds.rounded(.up))
+    let tail = String(format: "%02d", whole % 60)
+    return whole < 3600
+      ? "\(whole / 60):\(tail)"
+      : "\(whole / 3600):\(String(format: "%02d", whole / 60 % 60)):\(tail)"
+  }
+}
+
+/// Shows where a run is while it runs.
+public protocol RunDisplay: AnyObject {
+  /// Whether it is time to show something new; asked after each step.
+  var isDue: Bool { get }
+  /// Shows a status.
+  func show(_ status: RunStatus)
+}
+
+extension Trainer {
+  /// Shows where the run is, if somebody wants to see it now.
+  func show(_ report: StepReport) {
+    guard let display = run.display, display.isDue else { return }
+    let (recent, whole) = (throughput.recent, throughput.whole)
+    let made = report.step - run.start.completedSteps
+    let left = learningRates.totalSteps - report.step
+    display.show(
+      RunStatus(
+        step: report.step, totalSteps: learningRates.totalSteps,
+        epoch: run.schedule.epoch(afterStep: report.step), loss: report.loss,
+        learningRate: report.learningRate, tokensPerSecond: recent.tokensPerSecond,
+        shareOfPeak: throughput.share(recent), memoryBytes: peakMemoryBytes(),
+        secondsLeft: whole.seconds / Double(max(made, 1)) * Double(left)))
+  }
+}

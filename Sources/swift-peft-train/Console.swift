@@ -1,0 +1,84 @@
+import Foundation
+import Glibc
+import Synchronization
+import Training
+
+/// Standard error of a person: lines, and below them one that lives, drawn again in its place.
+///
+/// Where standard error is no terminal, nothing is ever drawn: a log has plain lines without control
+/// characters.
+final class Console: Sendable {
+  /// The process's own.
+  static let shared = Console()
+
+  /// Whether standard error is a terminal that moves its cursor.
+  static let isTerminal =
+    isatty(STDERR_FILENO) == 1 && ProcessInfo.processInfo.environment["TERM"] != "dumb"
+  /// Whether colours are welcome: on a terminal, unless `NO_COLOR` is set (no-color.org).
+  static let isColored =
+    isTerminal && (ProcessInfo.processInfo.environment["NO_COLOR"] ?? "").isEmpty
+
+  /// The line that is drawn, if one is.
+  private let drawn = Mutex<String?>(nil)
+
+  /// Writes a line above the live one.
+  func write(_ line: String) {
+    drawn.withLock { drawn in
+      guard let live = drawn else { return Self.send(line + "\n") }
+      Self.send("\r\u{1b}[K" + line + "\n" + Self.cut(live))
+    }
+  }
+
+  /// Draws the live line anew.
+  func draw(_ line: String) {
+    drawn.withLock { drawn in
+      drawn = line
+      // Over the old one, so that it does not flicker; what is left of that goes.
+      Self.send("\r" + Self.cut(line) + "\u{1b}[K")
+    }
+  }
+
+  /// Takes the live line away.
+  func finish() {
+    drawn.withLock { drawn in
+      if drawn != nil { Self.send("\r\u{1b}[K") }
+      drawn = nil
+    }
+  }
+
+  /// As much as the terminal has columns for, the last one left free: some wrap when it is written.
+  private static func cut(_ line: String) -> String {
+    var size = winsize()
+    // Unsafe: the call fills the structure.
+    let isKnown = unsafe ioctl(STDERR_FILENO, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 0
+    return String(line.prefix(isKnown ? Int(size.ws_col) - 1 : 79))
+  }
+
+  /// Writes as far as standard error takes it: a full disk or a closed terminal under the log must not
+  /// end a run.
+  private static func send(_ text: String) {
+    var bytes = Array(text.utf8)[...]
+    while !bytes.isEmpty {
+      // Unsafe: the call reads the slice's bytes.
+      let count = unsafe bytes.withUnsafeBytes { unsafe Glibc.write(2, $0.baseAddress, $0.count) }
+      if count < 0 && errno == EINTR { continue }
+      guard count > 0 else { return }
+      bytes = bytes.dropFirst(count)
+    }
+  }
+}
+
+/// The live line of a run.
+final class LiveRun: RunDisplay {
+  /// Between two drawings: quick for the eye.
+  private static let interval = Duration.milliseconds(100)
+
+  private var last: ContinuousClock.Instant?
+
+  var isDue: Bool { last.map { ContinuousClock.now - $0 >= Self.interval } ?? true }
+
+  func show(_ status: RunStatus) {
+    last = .now
+    Console.shared.draw(status.line)
+  }
+}

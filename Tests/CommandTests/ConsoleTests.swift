@@ -1,0 +1,122 @@
+import Foundation
+import JSON
+import TestSupport
+import Testing
+
+@Suite("What is seen while it runs", .serialized)
+struct ConsoleTests {
+  private let bench: Workbench
+  private static let script = "/usr/bin/script"
+
+  init() throws { bench = try Workbench() }
+
+  /// Options of a run of 16 steps with evaluations, and with a warning at its start.
+  private func options(_ output: String) -> [String] {
+    bench.options(output: bench.path(output)) + [
+      "--eval-steps", "4", "--max-steps", "16", "--num-epochs", "90", "--lr-scheduler-type",
+      "constant",
+    ]
+  }
+
+  /// The bytes that a run writes to a terminal of so many columns.
+  private func terminal(_ arguments: [String], columns: Int, noColor: Bool = false) throws -> String
+  {
+    let command = ([Workbench.program.path] + arguments).map { "'\($0)'" }.joined(separator: " ")
+    let result = try ProcessRunner.run(
+      URL(fileURLWithPath: Self.script),
+      ["-qec", "stty cols \(columns); exec \(command)", "/dev/null"],
+      environment: ["TERM": "xterm", "NO_COLOR": noColor ? "1" : ""])
+    try #require(result.status == 0, "\(result.output)")
+    return result.output
+  }
+
+  /// What a terminal shows in the end: a line for each line feed.
+  private func screen(_ bytes: String) -> [String] {
+    var lines = [""]
+    var column = 0
+    var rest = Array(bytes.unicodeScalars)[...]
+    while let scalar = rest.popFirst() {
+      switch scalar {
+      case "\r": column = 0
+      case "\n": lines.append("")
+      case "\u{1b}":
+        let end = rest.firstIndex { $0.properties.isAlphabetic } ?? rest.startIndex
+        if rest[end] == "K" {
+          lines[lines.count - 1] = String(lines[lines.count - 1].prefix(column))
+        }
+        rest = rest[(end + 1)...]
+      default:
+        var line = Array(lines[lines.count - 1])
+        if column < line.count {
+          line[column] = Character(scalar)
+        } else {
+          line.append(Character(scalar))
+        }
+        lines[lines.count - 1] = String(line)
+        column += 1
+      }
+    }
+    return lines
+  }
+
+  @Test(
+    "On a terminal one line lives, no wider than it, with events above",
+    .enabled(if: FileManager.default.fileExists(atPath: script)))
+  func live() throws {
+    let bytes = try terminal(options("out"), columns: 60)
+    let drawn = bytes.matches(of: /\r(step \d+\/16  epoch [^\r\u{1b}]*)\u{1b}\[K/).map {
+      String($0.output.1)
+    }
+    #expect(!drawn.isEmpty)
+    #expect(drawn.allSatisfy { $0.count <= 59 && $0.contains("  loss ") }, "\(drawn)")
+    let lines = screen(bytes)
+    #expect(lines.count { $0.contains("eval loss") } == 4)
+    // Steps are in the line that lives, and it leaves nothing behind.
+    #expect(!lines.contains { $0.contains("grad norm") || $0.hasPrefix("step ") }, "\(lines)")
+    #expect(lines.last == "" && lines.dropLast().last?.contains("holds step 16") == true)
+    #expect(bytes.contains("\u{1b}[33mwarning: \u{1b}[0m"))
+    // Without colours, and with every line that a file would have.
+    let plain = try terminal(options("plain") + ["--verbose"], columns: 200, noColor: true)
+    #expect(!plain.contains("\u{1b}[33m") && screen(plain).count { $0.contains("grad norm") } == 16)
+    #expect(plain.contains(" left  ") && plain.contains(" of peak  "))
+  }
+
+  @Test("In a file there are plain lines alone, ten of them before the first step")
+  func plain() throws {
+    let result = try bench.run(options("out"))
+    #expect(result.status == 0)
+    #expect(!result.errors.unicodeScalars.contains { $0.value < 32 && $0 != "\n" })
+    let lines = result.errors.split(separator: "\n").map(String.init)
+    let start = lines.prefix { !$0.contains("step 1/16") }.filter { !$0.contains("warning: ") }
+    let labels = start.map { String($0.dropFirst(10).prefix { $0 != " " }) }
+    #expect(
+      labels == [
+        "base", "method", "train", "validation", "steps", "ranks", "precision", "output", "memory",
+        "peak",
+      ], "\(start)")
+    #expect(lines.count { $0.contains("grad norm") } == 16)
+  }
+
+  @Test("--quiet leaves warnings, --verbose adds details, --log-json is an object a line")
+  func styles() throws {
+    let quiet = try bench.run(options("quiet") + ["--quiet"])
+    #expect(quiet.status == 0)
+    let lines = quiet.errors.split(separator: "\n")
+    #expect(!lines.isEmpty && lines.allSatisfy { $0.contains("warning: ") }, "\(quiet.errors)")
+    let verbose = try bench.run(options("verbose") + ["--verbose"])
+    #expect(verbose.errors.contains(" optimiser, ") && verbose.errors.contains("one rank reduces"))
+    let both = try bench.run(options("both") + ["--verbose", "--quiet"])
+    #expect(both.status == 64 && lastLine(both).contains("quiet and verbose"))
+    // As keys of a file, too.
+    try write("log_json: true\n".utf8, to: bench.path("run.yaml"))
+    let json = try bench.run(options("json") + ["--config", bench.path("run.yaml")])
+    let values = try json.errors.split(separator: "\n").map {
+      try JSONValue(parsing: Data($0.utf8))
+    }
+    #expect(values.allSatisfy { $0["rank"] == 0 && $0["time"]?.string?.contains("T") == true })
+    #expect(values.contains { $0["level"] == "warning" })
+    let metrics = try bench.metrics(bench.path("json")).filter { $0["event"] == "step" }
+    let steps = values.filter { $0["event"] == "step" }
+    #expect(steps.map { $0["loss"]?.double } == metrics.map { $0["loss"]?.double })
+  }
+}

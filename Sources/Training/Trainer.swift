@@ -93,18 +93,8 @@ public final class Trainer {
         report.isCutShort = true
         break
       }
-      try compute.part(.dataLoading) {
-        try run.dataset.train.load(globalBatch.microBatch(index), into: examples)
-        batch.fill(from: examples)
-      }
-      profile?.count(globalBatch.microBatch(index), of: run.dataset.train)
-      arena.clearGradients()
-      let pass = Pass(
-        batch: batch, compute: compute,
-        random: random.substream(UInt64(step)).substream(UInt64(index)), isTraining: true)
-      let loss = run.decoder.forwardBackward(pass).loss
+      let loss = try pass(microBatch: index, of: globalBatch)
       totals.loss.add(loss)
-      compute.part(.reduction) { reducer.accumulate(arena) }
       if firstNonFinite == nil, !loss.isFinite || reducer.hasNonFinite { firstNonFinite = index }
     }
     if run.communicator.worldSize > 1 {
@@ -159,6 +149,26 @@ public final class Trainer {
     }
     compute.part(.method) { method.didStep(context) }
     return report
+  }
+
+  /// A micro-batch forward and backward; its gradients go to the reducer.
+  ///
+  /// - Returns: the sum of its tokens' cross-entropies, in nats.
+  func pass(microBatch index: Int, of globalBatch: GlobalBatch) throws -> Double {
+    let (arena, compute, split) = (run.attached.arena, run.compute, run.dataset.train)
+    try compute.part(.dataLoading) {
+      try split.load(globalBatch.microBatch(index), into: examples)
+      batch.fill(from: examples)
+    }
+    profile?.count(globalBatch.microBatch(index), of: split)
+    arena.clearGradients()
+    let pass = Pass(
+      batch: batch, compute: compute,
+      random: random.substream(UInt64(globalBatch.step)).substream(UInt64(index)),
+      isTraining: true)
+    let loss = run.decoder.forwardBackward(pass).loss
+    compute.part(.reduction) { reducer.accumulate(arena) }
+    return loss
   }
 
   /// All steps, with metrics, evaluations and checkpoints between them.

@@ -72,13 +72,6 @@ public struct RunReport {
     return (Figure.grouped(trained), "\(share) % of \(Figure.grouped(all))")
   }
 
-  private static func duration(_ seconds: Double) -> String {
-    if seconds < 60 { return Figure.significant(seconds, digits: 3) + " s" }
-    let minutes = Int(seconds / 60)
-    if minutes < 60 { return "\(minutes) min \(Int(seconds) % 60) s" }
-    return "\(minutes / 60) h \(minutes % 60) min"
-  }
-
   private var places: String {
     func some(_ name: String, _ one: String) -> String {
       let count = history.run[name]?.int ?? 1
@@ -124,7 +117,10 @@ public struct RunReport {
     }
     if let seconds = history.end["seconds"]?.double {
       tiles.append(
-        ("Time", Self.duration(seconds), history.startCount > 1 ? "of the last start" : ""))
+        (
+          "Time", Figure.duration(seconds: seconds),
+          history.startCount > 1 ? "of the last start" : ""
+        ))
     }
     return tiles
   }
@@ -262,7 +258,8 @@ public struct RunReport {
       ("Instruction set", run["instruction_set"]?.string ?? "?"),
     ]
     if let library = run["versions"]?["mpi"]?.string { facts.append(("MPI", library)) }
-    if let peak = run["peak_flops_per_second"]?.double {
+    // Measured again after the last step.
+    if let peak = (history.end["peak_flops_per_second"] ?? run["peak_flops_per_second"])?.double {
       facts.append(("Peak, measured", Figure.significant(peak / 1e9, digits: 3) + " GFLOP/s"))
     }
     facts.append(("Starts", "\(history.startCount)"))

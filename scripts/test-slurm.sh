@@ -131,8 +131,12 @@ await() { # await JOB STATE [seconds]: the job is in it; whoever waits for a res
     [ "$now" = "$2" ] && return
     case $now in
       COMPLETED | FAILED | CANCELLED | TIMEOUT | NODE_FAIL) fail "job $1 is $now, not $2" ;;
-      # Slurm lets a requeued job wait for two minutes.
-      *PENDING*) scontrol update JobId="$1" StartTime=now 2>/dev/null || true ;;
+      # Slurm lets a requeued job wait for two minutes; its nodes need some seconds to forget it.
+      *PENDING*)
+        if [ "$(field "$1" Restarts)" != 0 ]; then
+          sleep 4
+          scontrol update JobId="$1" StartTime=now 2>/dev/null || true
+        fi ;;
     esac
     [ "$SECONDS" -lt "$until" ] || fail "job $1 is $now, not $2 after ${3:-120} s"
     sleep 0.3

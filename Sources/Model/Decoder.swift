@@ -108,6 +108,8 @@ public final class Decoder {
   /// Tensors that transformers has in one piece, or in a module that is no projection: the experts'
   /// of each block and what chooses among them.
   public var stackedParameters: [StackedParameter] { parts.blocks.flatMap(\.stacked) }
+  /// How many tokens of the last pass each expert took, block by block; empty where there are none.
+  public var expertLoads: [[Int]] { parts.blocks.map(\.expertLoads) }
   /// The head, hidden features to logits; its weight is the token table's where they are tied.
   public var head: LinearLayer { parts.head }
   /// The module path of the token table.

@@ -123,6 +123,8 @@ final class DecoderBlock {
   var linearLayers: [LinearLayer] { attention.linearLayers + feedForward.linearLayers }
   /// Those, and what is no module in transformers.
   var products: [LinearLayer] { linearLayers + feedForwardBody.inside }
+  /// How many tokens of the last pass each expert took; empty where there are none.
+  var expertLoads: [Int] { (feedForwardBody as? ExpertFeedForward)?.loads ?? [] }
   /// Tensors that transformers has in one piece.
   var stacked: [StackedParameter] { feedForwardBody.stacked }
   /// Whether anything in this block trains.

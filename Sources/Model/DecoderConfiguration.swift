@@ -112,6 +112,8 @@ public struct DecoderConfiguration: Sendable {
 
   /// Whether positions are rows of a table, which ends.
   public var hasLearnedPositions: Bool { names.positions != nil }
+  /// What older files call the head's weight, where the family has another name for it.
+  public var savedHeadName: String? { names.savedHead.map { $0 + ".weight" } }
   /// What becomes of logits before the softmax.
   var logitScaling: HeadLoss.Scaling {
     HeadLoss.Scaling(scale: Float(logitScale), softCap: Float(logitSoftCap))

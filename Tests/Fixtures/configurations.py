@@ -75,7 +75,7 @@ FAMILIES = {
         use_parallel_residual=True, rope_theta=700.0, partial_rotary_factor=0.5),
     # The second of three blocks has experts.
     "qwen3_moe": SIZES | dict(
-        attention_bias=True, use_sliding_window=True, sliding_window=5, num_experts=6,
+        attention_bias=True, use_sliding_window=True, sliding_window=5, num_experts=9,
         num_experts_per_tok=3, moe_intermediate_size=20, norm_topk_prob=True,
         decoder_sparse_step=2, mlp_only_layers=[2], output_router_logits=False,
         router_aux_loss_coef=0.1),

@@ -42,6 +42,7 @@ final class ExpertFeedForward: HalfBody {
   private var slots: Slots?
   private var indices = IndexBuffer(count: 0)
   private var memory: BlockMemory?
+  private var lastTokenCount = 0
 
   private struct Slots {
     let probabilities: WorkspaceSlot  // [tokens, experts]
@@ -102,6 +103,7 @@ final class ExpertFeedForward: HalfBody {
 
   func forward(_ n: MatrixView, into h: MatrixView, _ pass: Pass) {
     let (a, compute) = (activations(pass), pass.compute)
+    lastTokenCount = pass.rowCount
     router.forward(n, into: a.probabilities, pass)
     ExpertRouting.forward(
       a.probabilities, choosing: chosen, normalizing: configuration.normalizesWeights,
@@ -119,6 +121,15 @@ final class ExpertFeedForward: HalfBody {
       expert.down.forward(e.inner, into: e.output, pass, savedFrom: rows.lowerBound)
       Elementwise.scatterRows(e.output, rows: tokens, addingTo: h, on: compute)
     }
+  }
+
+  /// How many tokens of the last pass each expert took.
+  var loads: [Int] {
+    let weights = FloatBuffer(count: lastTokenCount * chosen)
+    let assignment = ExpertAssignment(
+      indices: indices.all, weights: weights.view(rows: weights.count, columns: 1),
+      tokens: lastTokenCount, chosen: chosen, experts: experts.count)
+    return experts.indices.map { assignment.rows(of: $0).count }
   }
 
   func backward(

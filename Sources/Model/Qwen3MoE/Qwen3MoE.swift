@@ -4,14 +4,14 @@ extension DecoderFamily {
   /// Qwen3 with experts: Qwen3-30B-A3B and its like.
   static let qwen3MoE = DecoderFamily(
     modelType: "qwen3_moe",
-    aliases: ["num_experts": "num_local_experts"],
+    aliases: ["num_local_experts": "num_experts"],
     read: { (fields, c) throws(ModelError) in
       try c.read(
         fields,
         FieldTraits(
           vocabularySize: 151_936, hiddenSize: 2048, intermediateSize: 6144, blockCount: 24,
-          keyValueHeadCount: 4, mayKeyValueHeadsBeNull: false, maximumPositions: 32_768,
-          windows: .own))
+          keyValueHeadCount: 4, mayKeyValueHeadsBeNull: false, mayHeadDimBeNull: false,
+          maximumPositions: 32_768, windows: .own))
       try c.readQwen3MoE(fields)
     },
     block: { (builder, index) throws(ModelError) in try qwen3MoEBlock(&builder, index) })
@@ -45,7 +45,7 @@ extension DecoderConfiguration {
     let window = try slidingWindow(fields, default: 4096)
     windows = Array(repeating: usesWindow ? window ?? 0 : 0, count: blocks)
 
-    let count = try fields.int("num_local_experts", default: 128)
+    let count = try fields.int("num_experts", default: 128)
     let step = try fields.int("decoder_sparse_step", default: 1)
     guard step > 0 else {
       throw fields.wrong("decoder_sparse_step", .int(step), "a positive whole number")
@@ -58,8 +58,10 @@ extension DecoderConfiguration {
       blocks: (0..<blocks).map { count > 0 && ($0 + 1) % step == 0 && !dense.contains($0) })
     if parts.blocks.contains(true) { experts = parts }
     // A loss of its own, to which its coefficient belongs.
-    try fields.refuse("output_router_logits", unless: [false], expected: "false")
-    _ = fields.value("router_aux_loss_coef")
+    if try fields.bool("output_router_logits", default: false) {
+      throw fields.wrong("output_router_logits", true, "false")
+    }
+    _ = try fields.double("router_aux_loss_coef", default: 0.001)
   }
 }
 

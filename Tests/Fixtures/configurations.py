@@ -73,6 +73,7 @@ FAMILIES = {
         "rms_norm_eps", "head_dim", "rope_parameters")} | dict(
         num_attention_heads=96, num_key_value_heads=2, layer_norm_eps=3e-4, use_qkv_bias=True,
         use_parallel_residual=True, rope_theta=700.0, partial_rotary_factor=0.5),
+    "arcee": SIZES | dict(attention_bias=True, mlp_bias=True),
     # The second of three blocks has experts.
     "qwen3_moe": SIZES | dict(
         attention_bias=True, use_sliding_window=True, sliding_window=5, num_experts=9,

@@ -77,6 +77,9 @@ BASES = {
         moe_intermediate_size=12, norm_topk_prob=True, decoder_sparse_step=2,
         use_sliding_window=True, sliding_window=5, rms_norm_eps=4e-3, hidden_act="gelu",
         rope_parameters=rope(450.0), tie_word_embeddings=True),
+    "arcee": make(
+        "arcee", head_dim=6, attention_bias=True, mlp_bias=True, rope_parameters=rope(550.0),
+        rms_norm_eps=3e-3, hidden_act="gelu", tie_word_embeddings=True),
 }
 
 # Other ways that a family has, for logits alone.
@@ -95,6 +98,7 @@ VARIANTS = {
         "starcoder2", use_bias=False, num_hidden_layers=2, rope_parameters=rope(350.0)),
     "stablelm-sequential": make(
         "stablelm", num_hidden_layers=2, rope_parameters=rope(250.0, partial_rotary_factor=0.5)),
+    "arcee-relu2": make("arcee", num_hidden_layers=2, rope_parameters=rope(550.0)),
     # Weights as they come out of the softmax, and one expert a token.
     "qwen3_moe-one": make(
         "qwen3_moe", head_dim=6, num_experts=4, num_experts_per_tok=1, moe_intermediate_size=10,

@@ -72,6 +72,25 @@ static inline int chdf5_link_type(hid_t group, const char *name) {
   return H5Lget_info(group, name, &info, H5P_DEFAULT) < 0 ? -1 : (int)info.type;
 }
 
+// Where an object's header lies; H5Oget_info changed its structure twice.
+static inline haddr_t chdf5_object_address(hid_t object) {
+#if H5_VERSION_GE(1, 12, 0)
+  H5O_info2_t info;
+  haddr_t address;
+  if (H5Oget_info3(object, &info, H5O_INFO_BASIC) < 0) return HADDR_UNDEF;
+  return H5VLnative_token_to_addr(object, info.token, &address) < 0 ? HADDR_UNDEF : address;
+#else
+  H5O_info_t info;
+  return H5Oget_info(object, &info) < 0 ? HADDR_UNDEF : info.addr;
+#endif
+}
+
+// The descriptor of a file that the default driver opened; -1 where there is none.
+static inline int chdf5_descriptor(hid_t file) {
+  void *handle = NULL;
+  return H5Fget_vfd_handle(file, H5P_DEFAULT, &handle) < 0 || !handle ? -1 : *(int *)handle;
+}
+
 static inline int chdf5_external_link(void) { return H5L_TYPE_EXTERNAL; }
 static inline int chdf5_soft_link(void) { return H5L_TYPE_SOFT; }
 

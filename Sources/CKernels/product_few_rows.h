@@ -6,27 +6,6 @@
 
 enum { few_rows = 4 };
 
-// CK_WIDTH columns, which are stored rows, as the units of a square: for bf16, two in each lane.
-CK_INLINE void load_square(
-    vu square[CK_WIDTH], const char *b, int64_t row_bytes, ck_type type, int rounded, int64_t columns,
-    int64_t elements) {
-#pragma clang loop unroll(full)
-  for (int i = 0; i < CK_WIDTH; i++) {
-    const char *row = b + i * row_bytes;
-    if (i >= columns) {
-      square[i] = vu_set(0);
-    } else if (type != ck_bf16) {
-      square[i] = vf_units(load_floats(row, type, rounded, elements));
-    } else if (elements >= 2 * CK_WIDTH) {
-      square[i] = vu_load(row);
-    } else {
-      square[i] = vu_set(0);
-      memcpy(&square[i], row, (size_t)elements * 2);
-    }
-  }
-  transpose(square);
-}
-
 // Adds `elements` of the depth, at most a square's, to the sums.
 CK_INLINE void add_square(
     vf sums[few_rows], int ROWS, const float *a, int64_t a_stride, const char *b, int64_t row_bytes,

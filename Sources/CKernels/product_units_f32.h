@@ -43,29 +43,37 @@ CK_INLINE int64_t square_units_f32(ck_type type) {
   return type == ck_bf16 ? 2 * CK_WIDTH : CK_WIDTH;
 }
 
+// CK_WIDTH columns, which are stored rows, as the units of a square: for bf16, two in each lane.
+CK_INLINE void load_square(
+    vu square[CK_WIDTH], const char *b, int64_t row_bytes, ck_type type, int rounded, int64_t columns,
+    int64_t elements) {
+#pragma clang loop unroll(full)
+  for (int i = 0; i < CK_WIDTH; i++) {
+    const char *row = b + i * row_bytes;
+    if (i >= columns) {
+      square[i] = vu_set(0);
+    } else if (type != ck_bf16) {
+      square[i] = vf_units(load_floats(row, type, rounded, elements));
+    } else if (elements >= 2 * CK_WIDTH) {
+      square[i] = vu_load(row);
+    } else {
+      square[i] = vu_set(0);
+      memcpy(&square[i], row, (size_t)elements * 2);
+    }
+  }
+  transpose(square);
+}
+
 // Packs CK_WIDTH columns, which are stored rows, by the units of a square, or by as few as
 // `elements` fill; columns beyond `columns` become 0. `step` are the units from one to the next.
 CK_INLINE void pack_square_f32(
     uint32_t *target, int64_t step, const char *b, int64_t row_bytes, ck_type type, int rounded,
     int64_t columns, int64_t elements) {
-  vu rows[CK_WIDTH];
+  // The rows of the square below, which come from memory.
 #pragma clang loop unroll(full)
-  for (int i = 0; i < CK_WIDTH; i++) {
-    const char *row = b + i * row_bytes;
-    // The rows of the square below, which come from memory.
-    __builtin_prefetch(row + CK_WIDTH * row_bytes);
-    if (i >= columns) {
-      rows[i] = vu_set(0);
-    } else if (type != ck_bf16) {
-      rows[i] = vf_units(load_floats(row, type, rounded, elements));
-    } else if (elements >= 2 * CK_WIDTH) {
-      rows[i] = vu_load(row);
-    } else {
-      rows[i] = vu_set(0);
-      memcpy(&rows[i], row, (size_t)elements * 2);
-    }
-  }
-  transpose(rows);
+  for (int i = 0; i < CK_WIDTH; i++) __builtin_prefetch(b + (i + CK_WIDTH) * row_bytes);
+  vu rows[CK_WIDTH];
+  load_square(rows, b, row_bytes, type, rounded, columns, elements);
 #pragma clang loop unroll(full)
   for (int i = 0; i < CK_WIDTH; i++) {
     if (type != ck_bf16) {

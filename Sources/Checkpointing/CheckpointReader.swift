@@ -27,7 +27,9 @@ public final class CheckpointReader {
   public init(path: String) throws(CheckpointError) {
     self.path = path
     try CheckpointReader.checkSeal(path)
-    let root = try storage { () throws(HDF5Error) in try HDF5File(reading: path).root }
+    let root = try storage { () throws(HDF5Error) in
+      try HDF5File(reading: path, trusted: true).root
+    }
     self.root = root
     try CheckpointReader.checkFormat(root, path)
     metadata = try storage { () throws(HDF5Error) in try CheckpointReader.metadata(root) }
@@ -36,6 +38,12 @@ public final class CheckpointReader {
       try root.allMembers().filter { $0.kind == .dataset }.map(\.name).sorted()
     }
   }
+
+  /// What the attribute `format` of a checkpoint says.
+  public static var formatName: String { CheckpointKey.formatName }
+
+  /// Whether a file ends as a checkpoint does: whether it is a sound one, opening it tells.
+  public static func mayRead(_ path: String) -> Bool { CheckpointSeal.ends(path) }
 
   /// What the checkpoint says in one number.
   ///

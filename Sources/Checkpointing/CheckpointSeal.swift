@@ -33,6 +33,16 @@ enum CheckpointSeal {
     }
   }
 
+  /// Whether a file ends as a sealed one does; whether it is sound `check` tells.
+  static func ends(_ path: String) -> Bool {
+    guard let file = try? OpenFile(path, .reading), let total = try? file.byteCount(),
+      total >= byteCount
+    else { return false }
+    var tail = [UInt8](repeating: 0, count: byteCount)
+    guard (try? file.read(into: &tail, at: total - byteCount)) != nil else { return false }
+    return tail.starts(with: prefix)
+  }
+
   private static func seal(_ digest: UInt64) -> [UInt8] {
     let digits = String(digest, radix: 16)
     return prefix + Array((String(repeating: "0", count: 16 - digits.count) + digits + "\n").utf8)
@@ -79,6 +89,14 @@ private struct OpenFile: ~Copyable {
     var status = stat()
     guard unsafe fstat(descriptor, &status) == 0 else { throw .system("fstat", path, access) }
     return Int(status.st_size)
+  }
+
+  /// Fills all of `bytes` with what begins at a place.
+  func read(into bytes: inout [UInt8], at offset: Int) throws(CheckpointError) {
+    guard lseek(descriptor, off_t(offset), SEEK_SET) == offset else {
+      throw .system("lseek", path, access)
+    }
+    try read(into: &bytes)
   }
 
   /// Fills all of `bytes`; a file that ends before is an error.

@@ -115,7 +115,8 @@ public final class GradientReducer {
   public private(set) var hasNonFinite = false
 
   /// Bytes that a rank hands to MPI in a step that reduces all of `arena` at once, where there are
-  /// other ranks: an integer for each gradient, an exponent for each tensor, a count.
+  /// other ranks: an integer for each gradient, an exponent for each tensor, a count,
+  /// and whether a rank was asked to stop.
   public static func byteCount(reducing arena: ParameterArena) -> Int {
     let reduced = arena.slots.filter(\.role.isReduced)
     return reduced.reduce(0) { $0 + $1.count } * MemoryLayout<Int64>.stride

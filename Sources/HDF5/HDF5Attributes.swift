@@ -48,7 +48,7 @@ extension HDF5Object {
     let stored = try HDF5Handle("H5Aget_type", location) { H5Aget_type(attribute.handle.id) }
     let bytes =
       try variableLength
-      ? variableText(attribute.handle.id, type: stored.id)
+      ? variableText(name, attribute.handle.id, type: stored.id)
       : fixedText(attribute.handle.id, type: stored.id)
     guard let text = String(validating: bytes, as: UTF8.self) else {
       throw .notText(location, attribute: name)
@@ -162,8 +162,28 @@ extension HDF5Object {
     return Array(bytes.prefix { $0 != 0 })
   }
 
+  /// Text in a place of its own, which an attribute refers to.
+  ///
+  /// Read here, byte by byte checked, unless a digest has shown the file to be as it was written.
+  private func variableText(
+    _ name: String, _ attribute: hid_t, type: hid_t
+  ) throws(HDF5Error) -> [UInt8] {
+    if file.isTrusted { return try libraryText(attribute, type: type) }
+    let address = try HDF5Call.check("H5Oget_info", location) {
+      Int(bitPattern: chdf5_object_address(handle.id))
+    }
+    let (descriptor, base) = try file.descriptor()
+    do throws(HDF5TextFault) {
+      return try AttributeText.read(
+        name, address: UInt64(UInt(bitPattern: address)), file: descriptor, base: base,
+        byteCount: file.byteCount)
+    } catch {
+      throw .unreadableText(location, attribute: name, error)
+    }
+  }
+
   /// Text that the library allocates, copies out of and takes back.
-  private func variableText(_ attribute: hid_t, type: hid_t) throws(HDF5Error) -> [UInt8] {
+  private func libraryText(_ attribute: hid_t, type: hid_t) throws(HDF5Error) -> [UInt8] {
     var characters: UnsafeMutablePointer<CChar>?
     _ = try HDF5Call.check("H5Aread", location) {
       unsafe H5Aread(attribute, type, &characters)

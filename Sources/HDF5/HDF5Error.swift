@@ -81,6 +81,8 @@ public enum HDF5Error: ClassifiedError, Hashable {
   case valueOutOfRange(HDF5Location, index: Int, value: String, expected: HDF5DataType)
   /// Text that is not UTF-8.
   case notText(HDF5Location, attribute: String)
+  /// Text of variable length that cannot be read safely.
+  case unreadableText(HDF5Location, attribute: String, HDF5TextFault)
   /// Groups nested deeper than any file of ours, probably a loop of links.
   case nestedTooDeeply(HDF5Location, limit: Int)
   /// The file itself cannot be made or published.
@@ -101,7 +103,8 @@ public enum HDF5Error: ClassifiedError, Hashable {
       .unusableLink(let location, _), .missingFilter(let location, _, _),
       .newerFormat(let location, _, _),
       .valueOutOfRange(let location, _, _, _), .notText(let location, _),
-      .nestedTooDeeply(let location, _), .callFailed(let location, _, _):
+      .unreadableText(let location, _, _), .nestedTooDeeply(let location, _),
+      .callFailed(let location, _, _):
       location.access == .reading ? .input : .output
     }
   }
@@ -151,6 +154,8 @@ public enum HDF5Error: ClassifiedError, Hashable {
       return "Element \(index) of \(location) is \(value), which is no \(expected)."
     case .notText(let location, let attribute):
       return "Attribute '\(attribute)' of \(location) is not UTF-8 text."
+    case .unreadableText(let location, let attribute, let fault):
+      return "Attribute '\(attribute)' of \(location) cannot be read: \(fault)"
     case .nestedTooDeeply(let location, let limit):
       return "\(location) lies deeper than \(limit) groups; the file's links may form a loop."
     case .file(let error):

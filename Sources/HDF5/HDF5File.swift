@@ -19,13 +19,15 @@ public final class HDF5File {
   public let access: HDF5Access
   /// Bytes of a file that was opened for reading.
   public let byteCount: Int
+  /// Whether a digest has shown that the file is as this program wrote it.
+  let isTrusted: Bool
   let handle: HDF5Handle
 
-  /// Opens an existing file for reading.
+  /// Opens an existing file for reading; `trusted` if a digest of its bytes was compared before.
   ///
   /// Throws `HDF5Error.cannotOpen`, `.notHDF5`, `.truncated` or `.callFailed`. The corresponding C
   /// function is `H5Fopen`.
-  public init(reading path: String) throws(HDF5Error) {
+  public init(reading path: String, trusted: Bool = false) throws(HDF5Error) {
     let location = HDF5Location(file: path, object: "/", access: .reading)
     // HDF5 opens a directory like a file, and waits for a pipe; the system's reason says more, too.
     do throws(FileError) { byteCount = try InputFile.check(path) } catch {
@@ -36,6 +38,7 @@ public final class HDF5File {
     let properties = try HDF5File.accessProperties(location)
     self.path = path
     access = .reading
+    isTrusted = trusted
     handle = try HDF5Handle("H5Fopen", location) {
       unsafe H5Fopen(path, chdf5_read_only(), properties.id)
     }
@@ -81,6 +84,7 @@ public final class HDF5File {
     path = name
     access = .writing
     byteCount = 0
+    isTrusted = true
     handle = try HDF5Handle("H5Fcreate", location) {
       unsafe H5Fcreate(partialPath, chdf5_truncate(), creation.id, properties.id)
     }
@@ -104,6 +108,22 @@ public final class HDF5File {
   public func flush() throws(HDF5Error) {
     let location = HDF5Location(file: path, object: "/", access: access)
     _ = try HDF5Call.check("H5Fflush", location) { H5Fflush(handle.id, H5F_SCOPE_GLOBAL) }
+  }
+
+  /// The descriptor that the library reads by, and the bytes in front of the first address.
+  ///
+  /// The corresponding C functions are `H5Fget_vfd_handle` and `H5Pget_userblock`.
+  func descriptor() throws(HDF5Error) -> (number: CInt, base: UInt64) {
+    let location = HDF5Location(file: path, object: "/", access: access)
+    let number = try HDF5Call.check("H5Fget_vfd_handle", location) { chdf5_descriptor(handle.id) }
+    let creation = try HDF5Handle("H5Fget_create_plist", location) {
+      H5Fget_create_plist(handle.id)
+    }
+    var base = hsize_t()
+    _ = try HDF5Call.check("H5Pget_userblock", location) {
+      unsafe H5Pget_userblock(creation.id, &base)
+    }
+    return (number, UInt64(base))
   }
 
   private static func accessProperties(_ location: HDF5Location) throws(HDF5Error) -> HDF5Handle {

@@ -25,6 +25,9 @@ public final class HDF5Group: HDF5Object {
     public let kind: HDF5ObjectKind
   }
 
+  /// More than any object of ours has; beyond it HDF5 would store them where only it looks.
+  private static let mostAttributesInHeader: CUnsignedInt = 1024
+
   /// No file of ours nests deeper; a loop of hard links would.
   private static let depthLimit = 32
 
@@ -142,15 +145,18 @@ public final class HDF5Group: HDF5Object {
       }, file: file, location: place)
   }
 
-  /// A creation list that keeps no times.
+  /// A creation list that keeps no times, and all attributes in the object's own header.
   ///
-  /// The corresponding C function is `H5Pset_obj_track_times`.
+  /// The corresponding C functions are `H5Pset_obj_track_times` and `H5Pset_attr_phase_change`.
   static func timeless(
     _ place: HDF5Location, _ create: () -> hid_t
   ) throws(HDF5Error) -> HDF5Handle {
     let properties = try HDF5Handle("H5Pcreate", place, create)
     _ = try HDF5Call.check("H5Pset_obj_track_times", place) {
       H5Pset_obj_track_times(properties.id, false)
+    }
+    _ = try HDF5Call.check("H5Pset_attr_phase_change", place) {
+      H5Pset_attr_phase_change(properties.id, mostAttributesInHeader, 0)
     }
     return properties
   }

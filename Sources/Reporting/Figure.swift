@@ -49,6 +49,14 @@ public enum Figure {
 }
 
 extension Figure {
+  /// A length of time as readers want it: `12.3 s`, `4 min 5 s`, `1 h 20 min`.
+  public static func duration(seconds: Double) -> String {
+    if seconds < 60 { return significant(seconds, digits: 3) + " s" }
+    let minutes = Int(seconds / 60)
+    return minutes < 60
+      ? "\(minutes) min \(Int(seconds) % 60) s" : "\(minutes / 60) h \(minutes % 60) min"
+  }
+
   /// A rate as people write it: `3e-4`, `0.05`, `1e-3`.
   public static func compactExponent(_ value: Double) -> String {
     guard value != 0, value.isFinite, abs(value) < 0.01 else { return trimmed(value) }

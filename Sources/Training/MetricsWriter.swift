@@ -20,16 +20,19 @@ public final class MetricsWriter {
   /// - Parameters:
   ///   - lastStep: when a run is resumed, the checkpoint's step: what was written after it happens
   ///     again and is dropped. Nil starts an empty file.
+  ///   - repeatsEvaluation: whether that step is evaluated again, so that its line is dropped, too.
   ///   - eventDirectory: where the event file goes; nil makes none.
   /// - Throws: `FileError`, also where what is to be kept cannot be read.
   public init(
-    path: String, resumingAfter lastStep: Int?, eventDirectory: String? = nil
+    path: String, resumingAfter lastStep: Int?,
+    repeatingEvaluation repeatsEvaluation: Bool = false, eventDirectory: String? = nil
   ) throws(FileError) {
     self.path = path
     try OutputPlace.requireNoLink(path)
     var kept: [String] = []
     if let lastStep, FileManager.default.fileExists(atPath: path) {
-      kept = MetricsWriter.lines(try InputFile.bytes(of: path), upTo: lastStep)
+      kept = MetricsWriter.lines(
+        try InputFile.bytes(of: path), upTo: lastStep, repeatsEvaluation: repeatsEvaluation)
     }
     file = try LineFile(path: path, lines: kept)
     if let eventDirectory {
@@ -61,12 +64,16 @@ public final class MetricsWriter {
   }
 
   /// The lines that a run resumed after `step` keeps: whole ones about steps up to it.
-  static func lines(_ bytes: [UInt8], upTo step: Int) -> [String] {
+  static func lines(
+    _ bytes: [UInt8], upTo step: Int, repeatsEvaluation: Bool = false
+  ) -> [String] {
     let text = String(decoding: bytes, as: UTF8.self)
     return text.split(separator: "\n").map(String.init).filter { line in
       guard let value = try? JSONValue(parsing: Data(line.utf8)), let event = value["event"]?.string
       else { return false }
-      return event != "end" && (value["step"]?.int ?? value["resumed_from_step"]?.int ?? 0) <= step
+      let about = value["step"]?.int ?? value["resumed_from_step"]?.int ?? 0
+      if event == "eval" && repeatsEvaluation && about == step { return false }
+      return event != "end" && about <= step
     }
   }
 }

@@ -37,8 +37,18 @@ public struct StepReport: Sendable {
       )
       tokens += length
       countedTokens += counted
-      operations += 2 * Double(arithmetic.multiplyAdds(length: length, targetCount: counted))
+      operations += arithmetic.operations(ofExample: example, in: split)
     }
+  }
+}
+
+extension DecoderArithmetic {
+  /// Floating-point operations that an example needs forward and backward.
+  func operations(ofExample example: Int, in split: TokenSplit) -> Double {
+    2
+      * Double(
+        multiplyAdds(
+          length: split.tokenCount(of: example), targetCount: split.countedTokenCount(of: example)))
   }
 }
 

@@ -93,18 +93,8 @@ public final class Trainer {
         report.isCutShort = true
         break
       }
-      try compute.part(.dataLoading) {
-        try run.dataset.train.load(globalBatch.microBatch(index), into: examples)
-        batch.fill(from: examples)
-      }
-      profile?.count(globalBatch.microBatch(index), of: run.dataset.train)
-      arena.clearGradients()
-      let pass = Pass(
-        batch: batch, compute: compute,
-        random: random.substream(UInt64(step)).substream(UInt64(index)), isTraining: true)
-      let loss = run.decoder.forwardBackward(pass).loss
+      let loss = try pass(microBatch: index, of: globalBatch)
       totals.loss.add(loss)
-      compute.part(.reduction) { reducer.accumulate(arena) }
       if firstNonFinite == nil, !loss.isFinite || reducer.hasNonFinite { firstNonFinite = index }
     }
     if run.communicator.worldSize > 1 {
@@ -161,6 +151,26 @@ public final class Trainer {
     return report
   }
 
+  /// A micro-batch forward and backward; its gradients go to the reducer.
+  ///
+  /// - Returns: the sum of its tokens' cross-entropies, in nats.
+  func pass(microBatch index: Int, of globalBatch: GlobalBatch) throws -> Double {
+    let (arena, compute, split) = (run.attached.arena, run.compute, run.dataset.train)
+    try compute.part(.dataLoading) {
+      try split.load(globalBatch.microBatch(index), into: examples)
+      batch.fill(from: examples)
+    }
+    profile?.count(globalBatch.microBatch(index), of: split)
+    arena.clearGradients()
+    let pass = Pass(
+      batch: batch, compute: compute,
+      random: random.substream(UInt64(globalBatch.step)).substream(UInt64(index)),
+      isTraining: true)
+    let loss = run.decoder.forwardBackward(pass).loss
+    compute.part(.reduction) { reducer.accumulate(arena) }
+    return loss
+  }
+
   /// All steps, with metrics, evaluations and checkpoints between them.
   ///
   /// - Returns: how the run ended, equal on all ranks.
@@ -189,17 +199,17 @@ public final class Trainer {
       didEndStep?(step)
 
       let isLast = step == learningRates.totalSteps
-      if report.isStopRequested && !isLast {
-        return try end(.stoppedOnRequest, step: step, duration: clock.now - start)
-      }
       if isLast || isDue(configuration.loggingSteps, step) || report.countedTokens == 0 {
         try log(report)
       }
+      let evaluates =
+        run.dataset.validation != nil && (isLast || isDue(configuration.evalSteps, step))
+      if report.isStopRequested && !isLast {
+        owesEvaluation = evaluates
+        return try end(.stoppedOnRequest, step: step, duration: clock.now - start)
+      }
       let ending = try conclude(
-        step,
-        evaluates: run.dataset.validation != nil
-          && (isLast || isDue(configuration.evalSteps, step)),
-        saves: isDue(configuration.saveSteps, step))
+        step, evaluates: evaluates, saves: isDue(configuration.saveSteps, step))
       if let ending { return try end(ending, step: step, duration: clock.now - start) }
     }
     return try end(.completed, step: step, duration: clock.now - start)
@@ -287,6 +297,7 @@ public final class Trainer {
         return try MetricsWriter(
           path: output.metricsPath,
           resumingAfter: run.start.completedSteps > 0 ? run.start.completedSteps : nil,
+          repeatingEvaluation: run.start.owesEvaluation,
           eventDirectory: output.eventDirectory)
       }
     }
@@ -301,10 +312,15 @@ public final class Trainer {
         totalSteps: learningRates.totalSteps, arithmetic: arithmetic, compute: run.compute,
         communicator: run.communicator)
     countCompletedSteps()
-    if !run.start.owesEvaluation, let path = run.start.path, let output = run.output,
-      OutputPlace.isSame(path, output.checkpoints.path(step: run.start.completedSteps))
-    {
-      // It is there already; a stop before the next step need not write it again.
+    // Where it is there already, a stop before the next step need not write it again. Rank 0 knows,
+    // and all must do the same.
+    let isSaved = run.start.path.flatMap { path in
+      run.output.map {
+        OutputPlace.isSame(path, $0.checkpoints.path(step: run.start.completedSteps))
+      }
+    }
+    let isSavedAnywhere = try run.communicator.allReduce(Int32(isSaved == true ? 1 : 0), .maximum)
+    if isSavedAnywhere > 0, !run.start.owesEvaluation {
       lastSavedStep = run.start.completedSteps
     }
     try state.verify("before step \(run.start.completedSteps + 1)")

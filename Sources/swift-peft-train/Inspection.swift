@@ -187,11 +187,16 @@ struct Inspection {
     return node["model"] != nil && node["added_tokens"] != nil
   }
 
+  /// What an HDF5 file says it is; a checkpoint's seal speaks before the file is opened.
+  private func storedFormat() throws -> String {
+    if CheckpointReader.mayRead(path) { return CheckpointReader.formatName }
+    let root = try HDF5File(reading: path).root
+    return try root.hasAttribute("format") ? root.text("format") : ""
+  }
+
   private mutating func readHDF5() throws {
     kind = "HDF5 file"
-    let root = try HDF5File(reading: path).root
-    let format = try root.hasAttribute("format") ? root.text("format") : ""
-    switch format {
+    switch try storedFormat() {
     case TokenDataset.format:
       kind = "dataset"
       let dataset = try TokenDataset(path: path)
@@ -208,7 +213,7 @@ struct Inspection {
             "without_target": .int(split.uncountedExampleCount),
           ])
       }
-    case "swift-peft-checkpoint":
+    case CheckpointReader.formatName:
       kind = "checkpoint"
       let checkpoint = try StoredCheckpoint(path: path)
       let metadata = checkpoint.reader.metadata

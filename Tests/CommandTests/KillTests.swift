@@ -138,9 +138,12 @@ struct KillTests {
         let found = try result(output)
         if found != references[method.name] { unequal += 1 }
         #expect(found == references[method.name], "\(method): \(history)")
-        let steps = try bench.metrics(bench.path(output)).filter { $0["event"] == "step" }
-          .compactMap { $0["step"]?.int }
-        #expect(steps == Array(1...12), "\(method): \(history): \(steps)")
+        let metrics = try bench.metrics(bench.path(output))
+        for (event, expected) in [("step", Array(1...12)), ("eval", [5, 10, 12])] {
+          let steps = metrics.filter { $0["event"]?.string == event }
+            .compactMap { $0["step"]?.int }
+          #expect(steps == expected, "\(method): \(history): \(event) \(steps)")
+        }
       }
       let names = try FileManager.default.subpathsOfDirectory(atPath: bench.path(output))
       #expect(!names.contains { $0.contains(".partial-") }, "\(method): \(history)")

@@ -82,9 +82,30 @@ struct SignalTests {
     let end = try #require(try bench.metrics(bench.path("out")).last)
     #expect(end["status"] == "stopped_on_request")
     let step = try #require(end["step"]?.int)
+    // Asked again before its next step, on other ranks: there is nothing to save, on none of them.
+    let idle = try bench.mpirun(ranks: 3, options("out", ["--resume", "--time-limit", "1s"]))
+    #expect(idle.status == 75, "\(idle.errors)")
+    #expect(try bench.metrics(bench.path("out")).last?["step"]?.int == step)
     let again = try bench.run(options("out", ["--resume", "--max-steps", "\(step + 2)"]))
     #expect(again.status == 0, "\(again.errors)")
     #expect(again.errors.contains("on 1 rank in place of 2"), "\(again.errors)")
+  }
+
+  @Test("A stop after a step leaves that step's line, and its evaluation to the next start")
+  func owed() throws {
+    for limit in ["2s", "2.1s", "2.3s"] {
+      let more = ["--logging-steps", "1", "--eval-steps", "1", "--micro-batch-size", "5"]
+      let stopped = try bench.run(options(limit, more + ["--time-limit", limit]))
+      #expect(stopped.status == 75, "\(stopped.errors)")
+      let step = try #require(try bench.metrics(bench.path(limit)).last?["step"]?.int)
+      let again = try bench.run(options(limit, more + ["--resume", "--max-steps", "\(step + 2)"]))
+      #expect(again.status == 0, "\(again.errors)")
+      let metrics = try bench.metrics(bench.path(limit))
+      for event in ["step", "eval"] {
+        let steps = metrics.filter { $0["event"]?.string == event }.compactMap { $0["step"]?.int }
+        #expect(steps == Array(1...step + 2), "\(event) \(limit)")
+      }
+    }
   }
 
   @Test("auto asks Slurm for the end of the job, and says where it does not answer")

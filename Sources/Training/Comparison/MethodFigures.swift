@@ -62,21 +62,15 @@ public struct MethodFigures: Sendable, Hashable {
   /// - Parameter exportedStep: the step whose weights the run left: not the last one where the best
   ///   was asked for.
   mutating func read(metrics text: String, exportedStep: Int) {
-    for line in text.split(separator: "\n") {
-      guard let line = try? JSONValue(parsing: Data(line.utf8)) else { continue }
-      switch line["event"]?.string {
-      case "run":
-        trainableParameters = line["trainable_parameters"]?.int
-        totalParameters = line["total_parameters"]?.int
-      case "step":
-        guard let step = line["step"]?.int, let loss = line["loss"]?.double else { continue }
-        curve.append(Point(step: step, loss: loss))
-        allreduceBytes = line["allreduce_bytes"]?.int
-      case "eval" where line["step"]?.int == exportedStep: evalLoss = line["eval_loss"]?.double
-      case "end": steps = line["step"]?.int
-      default: continue
-      }
+    let history = RunHistory(metrics: text)
+    trainableParameters = history.run["trainable_parameters"]?.int
+    totalParameters = history.run["total_parameters"]?.int
+    curve = history.steps.compactMap { step in
+      step.value("loss").map { Point(step: step.number, loss: $0) }
     }
+    allreduceBytes = history.steps.last?.value("allreduce_bytes").map { Int($0) }
+    evalLoss = history.evaluations.first { $0.number == exportedStep }?.value("eval_loss")
+    steps = history.end["step"]?.int
     let last = steps ?? curve.last?.step ?? 0
     let tail = curve.filter { 10 * $0.step > 9 * last }.map(\.loss)
     trainLoss = tail.isEmpty ? nil : tail.reduce(0, +) / Double(tail.count)

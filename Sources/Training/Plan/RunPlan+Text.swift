@@ -3,12 +3,6 @@ import JSON
 import Reporting
 
 extension RunPlan {
-  private static func duration(_ seconds: Double) -> String {
-    if seconds < 120 { return Figure.significant(seconds, digits: 3) + " s" }
-    let minutes = Int((seconds / 60).rounded())
-    return minutes < 60 ? "\(minutes) min" : "\(minutes / 60) h \(minutes % 60) min"
-  }
-
   /// The plan for readers.
   public var text: String {
     let ranks = min(job.ranksPerNode, job.ranks)
@@ -37,20 +31,21 @@ extension RunPlan {
       ("tokens a step", Figure.grouped(Int(tokensPerStep))),
       ("arithmetic a step", rateText(operationsPerStep, unit: "FLOP")),
       ("a rank computes", rateText(operationsPerSecond, unit: "FLOP/s")),
-      ("time a step", Self.duration(secondsPerStep)),
-      ("  passes of the busiest rank", Self.duration(stepSeconds.passes)),
-      ("  update", Self.duration(stepSeconds.update)),
+      ("time a step", Figure.duration(seconds: secondsPerStep)),
+      ("  passes of the busiest rank", Figure.duration(seconds: stepSeconds.passes)),
+      ("  update", Figure.duration(seconds: stepSeconds.update)),
       (
         "  allreduce of \(Figure.bytes(reducedBytes))",
         job.ranks > 1
-          ? Self.duration(stepSeconds.communication) + " (modelled, \(job.network.name))" : "none"
+          ? Figure.duration(seconds: stepSeconds.communication) + " (modelled, \(job.network.name))"
+          : "none"
       ),
       ("ranks busy", percent(efficiency)),
       (
         "tokens a second",
         secondsPerStep > 0 ? Figure.significant(tokensPerStep / secondsPerStep, digits: 3) : "–"
       ),
-      ("in all", "\(Figure.grouped(steps)) steps, \(Self.duration(totalSeconds))"),
+      ("in all", "\(Figure.grouped(steps)) steps, \(Figure.duration(seconds: totalSeconds))"),
       ("a checkpoint", Figure.bytes(checkpointBytes)),
     ]
     let width = rows.map(\.0.count).max() ?? 0

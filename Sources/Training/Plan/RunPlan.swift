@@ -121,13 +121,8 @@ public struct RunPlan {
       var costs = [Double](repeating: 0, count: batch.microBatchCount)
       for index in costs.indices {
         for example in batch.microBatch(index) {
-          let length = split.tokenCount(of: example)
-          tokens += length
-          costs[index] +=
-            2
-            * Double(
-              trainer.arithmetic.multiplyAdds(
-                length: length, targetCount: split.countedTokenCount(of: example)))
+          tokens += split.tokenCount(of: example)
+          costs[index] += trainer.arithmetic.operations(ofExample: example, in: split)
         }
       }
       operations += costs.reduce(0, +)
@@ -191,32 +186,18 @@ extension Trainer {
     let (arena, split, clock) = (run.attached.arena, run.dataset.train, ContinuousClock())
     let began = clock.now
     var rates: [Double] = []
-    var step = 0
-    while step < learningRates.totalSteps {
-      step += 1
+    steps: for step in 1...max(learningRates.totalSteps, 1) {
       let globalBatch = run.schedule.batch(step: step)
       for index in 0..<globalBatch.microBatchCount {
-        let examples = globalBatch.microBatch(index)
-        let operations = examples.reduce(0.0) {
-          $0 + 2
-            * Double(
-              arithmetic.multiplyAdds(
-                length: split.tokenCount(of: $1), targetCount: split.countedTokenCount(of: $1)))
+        let operations = globalBatch.microBatch(index).reduce(0.0) {
+          $0 + arithmetic.operations(ofExample: $1, in: split)
         }
         let start = clock.now
-        try split.load(examples, into: self.examples)
-        batch.fill(from: self.examples)
-        arena.clearGradients()
-        let pass = Pass(
-          batch: batch, compute: run.compute,
-          random: random.substream(UInt64(step)).substream(UInt64(index)), isTraining: true)
-        _ = run.decoder.forwardBackward(pass)
-        reducer.accumulate(arena)
+        _ = try pass(microBatch: index, of: globalBatch)
         rates.append(operations / ((clock.now - start) / .seconds(1)))
         // The first ones fill caches and pages.
-        if rates.count >= 4 && (clock.now - began) / .seconds(1) > limit { break }
+        if rates.count >= 4 && (clock.now - began) / .seconds(1) > limit { break steps }
       }
-      if rates.count >= 4 && (clock.now - began) / .seconds(1) > limit { break }
     }
     let warm = rates.dropFirst(rates.count > 3 ? 2 : 0).sorted()
     let start = clock.now

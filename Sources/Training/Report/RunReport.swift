@@ -72,13 +72,6 @@ public struct RunReport {
     return (Figure.grouped(trained), "\(share) % of \(Figure.grouped(all))")
   }
 
-  private static func duration(_ seconds: Double) -> String {
-    if seconds < 60 { return Figure.significant(seconds, digits: 3) + " s" }
-    let minutes = Int(seconds / 60)
-    if minutes < 60 { return "\(minutes) min \(Int(seconds) % 60) s" }
-    return "\(minutes / 60) h \(minutes % 60) min"
-  }
-
   private var places: String {
     func some(_ name: String, _ one: String) -> String {
       let count = history.run[name]?.int ?? 1
@@ -124,7 +117,10 @@ public struct RunReport {
     }
     if let seconds = history.end["seconds"]?.double {
       tiles.append(
-        ("Time", Self.duration(seconds), history.startCount > 1 ? "of the last start" : ""))
+        (
+          "Time", Figure.duration(seconds: seconds),
+          history.startCount > 1 ? "of the last start" : ""
+        ))
     }
     return tiles
   }

@@ -87,6 +87,21 @@ with h5py.File(HERE / "types.h5", "w") as file:
     file.create_dataset("lzf", data=np.zeros(1000, np.uint32), compression="lzf")
     file["dangling"] = h5py.SoftLink("/nowhere")
 
+# Text of variable length where object headers differ: the newer format, in parts, behind other bytes,
+# and where only the library finds it.
+(HERE / "attributes").mkdir(exist_ok=True)
+for name, count, options in (
+    ("newer", 6, {"libver": "latest"}),
+    ("parts", 30, {}),
+    ("behind", 3, {"userblock_size": 512}),
+    ("dense", 9, {"libver": "latest"}),
+):
+    with h5py.File(HERE / "attributes" / f"{name}.h5", "w", **options) as file:
+        for index in range(count):
+            file.attrs[f"text{index}"] = f"{name} {index} " + "ä" * index
+            # Between two attributes, so that a header grows in parts.
+            file[f"numbers/{index}"] = np.uint8(index)
+
 
 def refused(name, libver=None, **storage):
     """A dataset of which /train/tokens is not what training may read."""

@@ -77,7 +77,8 @@ public enum ModelDirectory {
       let isOlder = tensor.name == base.configuration.savedHeadName
       entries.append(
         SafetensorsWriter.Entry(
-          isOlder ? tensor.name : name, elementType ?? standard ?? tensor.elementType ?? .bfloat16, shape: tensor.shape))
+          isOlder ? tensor.name : name,
+          elementType ?? standard ?? tensor.elementType ?? .bfloat16, shape: tensor.shape))
     }
     var writer = try SafetensorsWriter(path: path, tensors: entries)
     for ((name, tensor), entry) in zip(sources, entries) {

@@ -15,7 +15,7 @@ public struct StackedParameter {
   public var path: String { "\(module).\(name)" }
 }
 
-/// Feed-forward networks of which each token takes some, with weights:
+/// Feed-forward networks of which each token takes some, with weights.
 ///
 ///     y = Σ_j w_j down_j(f(gate_j(n)) ⊙ up_j(n))         w = the chosen of softmax(router(n))
 ///

@@ -16,8 +16,9 @@ extension DecoderFamily {
     },
     block: { (builder, index) throws(ModelError) in try qwen3MoEBlock(&builder, index) })
 
-  /// A block of Qwen3, whose feed-forward network is one or many (Yang et al. 2025,
-  /// arXiv:2505.09388).
+  /// A block of Qwen3, whose feed-forward network is one or many.
+  ///
+  /// (Yang et al. 2025, arXiv:2505.09388.)
   private static func qwen3MoEBlock(
     _ builder: inout LayerBuilder, _ index: Int
   ) throws(ModelError) -> DecoderBlock {

@@ -297,7 +297,8 @@ public final class LoRA: PEFTMethod {
 
   /// LoRA+: B, and as in PEFT's helper every vector, learns `loraplus_lr_ratio` times faster.
   public func learningRateFactor(of slot: ParameterSlot) -> Double {
-    let isFast = slot.shape.count == 1 || sites.contains { $0.b == slot }
+    let isFast =
+      slot.shape.count == 1 || sites.contains { $0.b == slot }
       || stacked.contains { $0.b == slot }
     return isFast ? configuration.plusRatio : 1
   }

@@ -288,8 +288,9 @@ struct LoRAConfiguration {
       "target_modules": targets,
       "target_parameters": targetParameters.isEmpty
         ? nil : .array(targetParameters.sorted().map(JSONValue.string)),
-      "task_type": "CAUSAL_LM", "trainable_token_indices": tokens.json, "use_bdlora": nil, "use_dora": .bool(usesDoRA),
-      "use_qalora": false, "use_rslora": .bool(usesRSLoRA), "velora_config": nil,
+      "task_type": "CAUSAL_LM", "trainable_token_indices": tokens.json, "use_bdlora": nil,
+      "use_dora": .bool(usesDoRA), "use_qalora": false, "use_rslora": .bool(usesRSLoRA),
+      "velora_config": nil,
     ]
   }
 }

@@ -14,8 +14,9 @@ struct ExpertTargetingTests {
       "lora", on: "qwen3_moe", ["r": 2, "lora_alpha": 6, "target_modules": "all-linear"])
     let export = try #require(base.method.export(baseName: "qwen3_moe"))
     for name in ["target_modules", "target_parameters", "rank_pattern", "alpha_pattern"] {
-      let (found, expected) = (export.configuration[name], fields[name])
-      #expect(try #require(found).says(#require(expected)), "\(name)")
+      let found = try #require(export.configuration[name])
+      let expected = try #require(fields[name])
+      #expect(found.says(expected), "\(name)")
     }
     let found = Dictionary(uniqueKeysWithValues: export.tensors.map { ($0.name, $0.shape) })
     #expect(found == Dictionary(uniqueKeysWithValues: tensors.map { ($0.name, $0.shape) }))

@@ -21,13 +21,18 @@ struct Throughput {
   }
 
   /// Operations a second of all ranks where they multiply and add in registers alone.
-  let peak: Double
+  private(set) var peak: Double
   /// Since the last line of metrics.
   private(set) var recent = Tally()
   /// Since this start.
   private(set) var whole = Tally()
 
   init(peak: Double) { self.peak = peak }
+
+  /// Learns a peak that was measured again: what a processor can do is the most it was seen to do.
+  ///
+  /// On shared machines clocks and neighbours change within seconds.
+  mutating func raise(peak other: Double) { peak = max(peak, other) }
 
   /// Adds a step.
   mutating func add(_ report: StepReport, seconds: Double) {

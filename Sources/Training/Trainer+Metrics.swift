@@ -74,6 +74,7 @@ extension Trainer {
   /// - Returns: the most memory that any rank had, in bytes.
   func logSummary() throws -> Int {
     let peak = Int(try run.communicator.allReduce(Int64(peakMemoryBytes()), .maximum))
+    throughput.raise(peak: try run.measurePeak())
     let (whole, plan) = (throughput.whole, memoryPlan)
     if whole.seconds > 0 {
       run.logger.info(

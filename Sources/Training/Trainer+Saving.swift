@@ -117,6 +117,7 @@ extension Trainer {
       "tokens_per_second": .double(throughput.whole.tokensPerSecond),
       "useful_flops_per_second": .double(throughput.whole.operationsPerSecond),
       "share_of_peak": .double(throughput.share(throughput.whole)),
+      "peak_flops_per_second": .double(throughput.peak),
       "saving_seconds": .double(savingSeconds),
       "verifying_seconds": .double(baseGuard.seconds),
     ])

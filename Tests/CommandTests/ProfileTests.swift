@@ -21,6 +21,12 @@ import Testing
       let useful = try #require(line["useful_flops_per_second"]?.double)
       #expect(share > 0 && share < 1 && abs(share * peak - useful) < 1e-6 * useful)
     }
+    // Measured again at the end: what the processor can do is the most it was seen to do.
+    let last = try #require(end["peak_flops_per_second"]?.double)
+    #expect(last >= peak)
+    let share = try #require(end["share_of_peak"]?.double)
+    let useful = try #require(end["useful_flops_per_second"]?.double)
+    #expect(abs(share * last - useful) < 1e-6 * useful)
     #expect((end["peak_memory_bytes"]?.int ?? 0) > planned / 2)
     for words in ["% of peak", "of useful arithmetic", "once a node", "planned"] {
       #expect(result.errors.contains(words), "\(words)")

@@ -239,7 +239,8 @@ public struct RunReport {
       ("Instruction set", run["instruction_set"]?.string ?? "?"),
     ]
     if let library = run["versions"]?["mpi"]?.string { facts.append(("MPI", library)) }
-    if let peak = run["peak_flops_per_second"]?.double {
+    // Measured again after the last step.
+    if let peak = (history.end["peak_flops_per_second"] ?? run["peak_flops_per_second"])?.double {
       facts.append(("Peak, measured", Figure.significant(peak / 1e9, digits: 3) + " GFLOP/s"))
     }
     facts.append(("Starts", "\(history.startCount)"))

@@ -59,8 +59,9 @@ struct GoldenTests {
     let rounded = try GoldenRun(golden, arithmetic: .bfloat16)
     let (loss, roundedLoss) = (exact.gradients(step: 1), rounded.gradients(step: 1))
     // A token between two experts that are near goes where rounding sends it: then all else differs.
-    let moved = moves(exact.decoder.expertLoads, rounded.decoder.expertLoads)
-    #expect(moved <= 2, "\(moved) tokens went to other experts")
+    let loads = exact.decoder.expertLoads
+    let (moved, choices) = (moves(loads, rounded.decoder.expertLoads), loads.joined().reduce(0, +))
+    #expect(moved * 20 <= choices, "\(moved) of \(choices) choices are others")
     guard moved == 0 else { return }
     #expect(abs(roundedLoss - loss) <= Tolerance.bfloat16Roundoff * loss, "\(roundedLoss), \(loss)")
     // Six products in succession in a block, forwards and backwards, and the head's two.

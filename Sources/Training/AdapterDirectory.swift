@@ -81,8 +81,9 @@ public struct AdapterDirectory: Sendable {
   ///
   /// The weight file carries a digest of itself, which other programs do not look at.
   ///
+  /// - Parameter origin: what it was trained on, where that is known.
   /// - Throws: `SafetensorsError` or `FileError`.
-  public func write(_ export: AdapterExport, base: String, origin: AdapterOrigin) throws {
+  public func write(_ export: AdapterExport, base: String, origin: AdapterOrigin? = nil) throws {
     let entries = export.tensors.map {
       SafetensorsWriter.Entry($0.name, .float32, shape: $0.shape)
     }
@@ -97,7 +98,7 @@ public struct AdapterDirectory: Sendable {
     try writer.finish()
     try write(export.configuration.text(indentation: 2), to: "adapter_config.json")
     try write(AdapterDirectory.readme(export, base: base), to: "README.md")
-    try origin.write(to: path)
+    try origin?.write(to: path)
   }
 
   private func write(_ text: String, to name: String) throws(FileError) {

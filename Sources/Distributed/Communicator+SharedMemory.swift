@@ -8,7 +8,9 @@ extension Communicator {
   /// all have it: however a rank ends, nothing is left behind.
   /// - Throws: where the node has no room, on all ranks.
   public func allocateOnNode(byteCount: Int) throws(MPIError) -> SharedBytes {
-    if localSize == 1 { return try together { try SharedBytes(byteCount: byteCount) } }
+    // A way around that all ranks take, or none: with one rank here and two on another node, a rank that
+    // left by itself would answer the others' calls with later ones of its own.
+    if nodeCount == worldSize { return try together { try SharedBytes(byteCount: byteCount) } }
     let isLeader = rank == nodeLeader
     let made = try together { isLeader ? try SharedBytes.makeFile(byteCount: byteCount) : "" }
     // The name goes at once where anything fails.

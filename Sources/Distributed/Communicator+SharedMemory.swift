@@ -8,12 +8,17 @@ extension Communicator {
   /// all have it: however a rank ends, nothing is left behind.
   /// - Throws: where the node has no room, on all ranks.
   public func allocateOnNode(byteCount: Int) throws(MPIError) -> SharedBytes {
-    if localSize == 1 { return try together { try SharedBytes(byteCount: byteCount) } }
-    let isLeader = rank == nodeLeader
+    let isAlone = localSize == 1
+    // Nodes may have differently many ranks, and all ranks must call the same collectives.
+    if nodeCount == worldSize { return try together { try SharedBytes(byteCount: byteCount) } }
+    let isLeader = rank == nodeLeader && !isAlone
     let made = try together { isLeader ? try SharedBytes.makeFile(byteCount: byteCount) : "" }
     // The name goes at once where anything fails.
     defer { if isLeader { SharedBytes.removeFile(made) } }
     let path = try allGather(made)[nodeLeader]
-    return try together { try SharedBytes(file: path, byteCount: byteCount) }
+    return try together {
+      try isAlone
+        ? SharedBytes(byteCount: byteCount) : SharedBytes(file: path, byteCount: byteCount)
+    }
   }
 }

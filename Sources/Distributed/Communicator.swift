@@ -52,6 +52,10 @@ public final class Communicator {
   private(set) var board: NodeBoard?
   private var stallWatch: StallWatch?
 
+  /// The environment variable that parts a machine into nodes of so many ranks, which then share
+  /// nothing: what several nodes do can be tried on one.
+  static let ranksPerNodeVariable = "SWIFT_PEFT_TRAIN_RANKS_PER_NODE"
+
   /// Joins the job that the environment speaks of.
   ///
   /// The corresponding C function is `MPI_Init_thread` (MPI 3.1, §12.4.3).
@@ -118,6 +122,15 @@ public final class Communicator {
       unsafe MPI_Comm_split_type(world, cmpi_comm_type_shared(), number, cmpi_info_null(), &node)
     }
     try MPICall.check("MPI_Comm_rank") { unsafe MPI_Comm_rank(node, &localNumber) }
+    if let ranks = Self.environment()[Self.ranksPerNodeVariable].flatMap({ Int32($0) }), ranks > 0 {
+      var part: MPI_Comm?
+      try MPICall.check("MPI_Comm_split") {
+        unsafe MPI_Comm_split(node, localNumber / ranks, localNumber, &part)
+      }
+      try MPICall.check("MPI_Comm_free") { unsafe MPI_Comm_free(&node) }
+      unsafe node = part
+      try MPICall.check("MPI_Comm_rank") { unsafe MPI_Comm_rank(node, &localNumber) }
+    }
     try MPICall.check("MPI_Comm_size") { unsafe MPI_Comm_size(node, &localCount) }
     var leader: Int32 = number
     try MPICall.check("MPI_Allreduce") {

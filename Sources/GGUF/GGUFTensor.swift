@@ -84,6 +84,12 @@ public struct GGUFTensor: Sendable {
     unsafe XXH64.hash(UnsafeRawBufferPointer(rebasing: bytes[range]))
   }
 
+  /// Tells the system that some of its bytes will not be read soon.
+  public func releasePages(bytes range: Range<Int>) {
+    // The range is checked against the tensor by the slice; the bytes lie in a mapped file.
+    unsafe MappedRanges.releasePages(UnsafeRawBufferPointer(rebasing: bytes[range]))
+  }
+
   /// An element among some of its bytes that is infinite or not a number, or the first of a block
   /// whose scale is.
   ///

@@ -1,6 +1,6 @@
 import Tensors
 
-/// A piece of what a decoder keeps of its base: a block of a file, of a copy in bf16, or a vector.
+/// A piece of what a decoder keeps of its base: a block of a file or of a copy, or a vector.
 public struct BasePiece {
   fileprivate enum Source {
     case block(BaseContents, Int)
@@ -14,6 +14,9 @@ public struct BasePiece {
   /// What it is, for messages.
   public let place: String
 
+  /// Whether it lies in a file and is read only to be looked at.
+  private let isResting: Bool
+
   /// Bytes in it.
   public var byteCount: Int {
     switch source {
@@ -26,14 +29,18 @@ public struct BasePiece {
   /// The hash of what it is now.
   public func hash() -> UInt64 {
     switch source {
-    case .block(let contents, let block): contents.hash(block)
-    case .view(let view): XXH64.hash(view)
-    case .bytes(let bytes, let range): bytes.hash(range)
+    case .block(let contents, let block):
+      let hash = contents.hash(block)
+      if isResting { contents.release(block) }
+      return hash
+    case .view(let view): return XXH64.hash(view)
+    case .bytes(let bytes, let range): return bytes.hash(range)
     }
   }
 
-  fileprivate init(_ source: Source, known: UInt64?, place: String) {
+  fileprivate init(_ source: Source, known: UInt64?, place: String, isResting: Bool = false) {
     (self.source, self.known, self.place) = (source, known, place)
+    self.isResting = isResting
   }
 }
 
@@ -41,18 +48,26 @@ extension Decoder {
   /// What of the base a rank looks after: its share of what ranks of a node share, and all that is its
   /// own.
   public func guardedPieces(rank: Int, of count: Int) -> [BasePiece] {
-    var pieces = ownBlocks.map {
-      BasePiece(.block(contents, $0.index), known: $0.hash, place: contents.place($0.index))
+    // Stored weights of which a quantised copy has taken the place are not read any more.
+    let replaced = Set(quantization == nil ? [] : linearLayers.map(\.weight.storedName))
+    // Those of which products read a copy need not stay in memory after they were looked at.
+    let resting = Set(parameters.filter { $0.rounded != nil }.map(\.storedName))
+    var pieces = ownBlocks.compactMap { block -> BasePiece? in
+      let name = contents.tensorName(block.index)
+      if replaced.contains(name) { return nil }
+      return BasePiece(
+        .block(contents, block.index), known: block.hash, place: contents.place(block.index),
+        isResting: resting.contains(name))
     }
-    if let roundedBytes {
+    for (bytes, what) in copies {
       let size = BaseContents.blockBytes
-      let starts = Array(stride(from: 0, to: roundedBytes.byteCount, by: size))
+      let starts = Array(stride(from: 0, to: bytes.byteCount, by: size))
       for index in stride(from: rank, to: starts.count, by: max(count, 1)) {
-        let range = starts[index]..<min(starts[index] + size, roundedBytes.byteCount)
+        let range = starts[index]..<min(starts[index] + size, bytes.byteCount)
         pieces.append(
           BasePiece(
-            .bytes(roundedBytes, range), known: nil,
-            place: "the copy in bf16 that this node keeps of \(directory)"))
+            .bytes(bytes, range), known: nil,
+            place: "the copy in \(what) that this node keeps of \(directory)"))
       }
     }
     for parameter in parameters where !parameter.isTrainable {

@@ -51,6 +51,7 @@ private struct QuantizedTensor: BaseTensor {
   var unitBytes: Int { 1 }
 
   func hash(bytes range: Range<Int>) -> UInt64 { stored.weight.hash(bytes: range) }
+  func releasePages(bytes range: Range<Int>) { stored.weight.releasePages(bytes: range) }
   // All codes are numbers; scales are tensors of their own.
   func firstNonFinite(bytes range: Range<Int>) -> Int? { nil }
 

@@ -50,7 +50,7 @@ extension Decoder {
       parameter.keepQuantized(
         weight, byteCount: WeightQuantization.byteCount(parameter.weight, as: format))
     }
-    retain(bytes)
+    copies.append((bytes, format.rawValue))
     quantization = format
   }
 }

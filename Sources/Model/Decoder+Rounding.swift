@@ -54,7 +54,7 @@ extension Decoder {
     for (parameter, offset) in places {
       parameter.rounded = WeightRounding.rounded(parameter.weight, in: bytes, at: offset)
     }
-    roundedBytes = bytes
+    copies.append((bytes, "bf16"))
     return byteCount
   }
 }

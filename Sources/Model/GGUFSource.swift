@@ -40,6 +40,7 @@ struct StoredGGUFTensor: BaseTensor {
 
   func hash(bytes range: Range<Int>) -> UInt64 { tensor.hash(bytes: range) }
   func firstNonFinite(bytes range: Range<Int>) -> Int? { tensor.firstNonFinite(bytes: range) }
+  func releasePages(bytes range: Range<Int>) { tensor.releasePages(bytes: range) }
 
   func weight(layout: WeightMatrix.Layout) throws(ModelError) -> WeightMatrix {
     precondition(

@@ -23,6 +23,8 @@ public protocol BaseTensor: Sendable {
   func hash(bytes range: Range<Int>) -> UInt64
   /// An element in some of its bytes, whole units, that is infinite or not a number.
   func firstNonFinite(bytes range: Range<Int>) -> Int?
+  /// Tells the system that some of its bytes will not be read soon.
+  func releasePages(bytes range: Range<Int>)
   /// A hash of some words, in fingerprints of earlier versions.
   func sampledHash() -> UInt64
 

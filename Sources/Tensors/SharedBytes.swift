@@ -141,14 +141,6 @@ extension WeightMatrix {
   /// They count no longer as this process's memory; reading them brings them back. Only for weights
   /// in mapped files.
   public func releasePages() {
-    let page = sysconf(Int32(_SC_PAGESIZE))
-    let start = Int(bitPattern: storage)
-    let end = start + byteCount
-    // Pages at the ends are shared with neighbours.
-    let first = (start + page - 1) / page * page
-    let last = end / page * page
-    if last > first {
-      madvise(UnsafeMutableRawPointer(bitPattern: first), last - first, MADV_DONTNEED)
-    }
+    MappedRanges.releasePages(UnsafeRawBufferPointer(start: storage, count: byteCount))
   }
 }

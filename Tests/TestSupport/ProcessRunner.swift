@@ -117,10 +117,24 @@ public enum ProcessRunner {
     var variables = mpirunEnvironment
     variables.merge(environment) { _, given in given }
     return try run(
-      URL(fileURLWithPath: "/usr/bin/env"),
-      ["mpirun", "--oversubscribe", "--bind-to", "none", "-n", "\(ranks)", executable.path]
-        + arguments,
+      URL(fileURLWithPath: "/usr/bin/env"), launch(ranks, executable) + arguments,
       environment: variables, input: input, directory: directory, timeoutSeconds: timeoutSeconds)
+  }
+
+  /// Starts a job and returns at once, for tests that look at its ranks while they run.
+  public static func startMPIRun(
+    ranks: Int, _ executable: URL, _ arguments: [String]
+  ) throws -> RunningProcess {
+    if ProcessInfo.processInfo.environment[withoutRanksVariable] != nil {
+      try Test.cancel("\(withoutRanksVariable) is set")
+    }
+    return try start(
+      URL(fileURLWithPath: "/usr/bin/env"), launch(ranks, executable) + arguments,
+      environment: mpirunEnvironment)
+  }
+
+  private static func launch(_ ranks: Int, _ executable: URL) -> [String] {
+    ["mpirun", "--oversubscribe", "--bind-to", "none", "-n", "\(ranks)", executable.path]
   }
 
   /// What Open MPI needs in a container: to run as root, and not to map other processes' memory.

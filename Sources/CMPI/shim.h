@@ -31,6 +31,7 @@ static inline int cmpi_max_library_version(void) { return MPI_MAX_LIBRARY_VERSIO
 // Values that are enumerators in one MPI and macros in another.
 static inline int cmpi_thread_funneled(void) { return MPI_THREAD_FUNNELED; }
 static inline int cmpi_comm_type_shared(void) { return MPI_COMM_TYPE_SHARED; }
+static inline int cmpi_undefined(void) { return MPI_UNDEFINED; }
 static inline int cmpi_success(void) { return MPI_SUCCESS; }
 
 #endif

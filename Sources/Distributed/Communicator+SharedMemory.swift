@@ -6,11 +6,19 @@ extension Communicator {
   ///
   /// A file in `/dev/shm`, or in `TMPDIR` where that is too small, which has no name any more once
   /// all have it: however a rank ends, nothing is left behind.
+  ///
+  /// - Parameters:
+  ///   - byteCount: the same on all ranks of a node.
+  ///   - likeFile: whether pages that are released keep what is in them.
   /// - Throws: where the node has no room, on all ranks.
-  public func allocateOnNode(byteCount: Int) throws(MPIError) -> SharedBytes {
+  public func allocateOnNode(
+    byteCount: Int, likeFile: Bool
+  ) throws(MPIError) -> SharedBytes {
     let isAlone = localSize == 1
     // Nodes may have differently many ranks, and all ranks must call the same collectives.
-    if nodeCount == worldSize { return try together { try SharedBytes(byteCount: byteCount) } }
+    if nodeCount == worldSize {
+      return try together { try SharedBytes(byteCount: byteCount, likeFile: likeFile) }
+    }
     let isLeader = rank == nodeLeader && !isAlone
     let made = try together { isLeader ? try SharedBytes.makeFile(byteCount: byteCount) : "" }
     // The name goes at once where anything fails.
@@ -18,7 +26,13 @@ extension Communicator {
     let path = try allGather(made)[nodeLeader]
     return try together {
       try isAlone
-        ? SharedBytes(byteCount: byteCount) : SharedBytes(file: path, byteCount: byteCount)
+        ? SharedBytes(byteCount: byteCount, likeFile: likeFile)
+        : SharedBytes(file: path, byteCount: byteCount)
     }
+  }
+
+  /// The same, for what is never released.
+  public func allocateOnNode(byteCount: Int) throws(MPIError) -> SharedBytes {
+    try allocateOnNode(byteCount: byteCount, likeFile: false)
   }
 }

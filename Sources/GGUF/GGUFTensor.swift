@@ -90,6 +90,9 @@ public struct GGUFTensor: Sendable {
     unsafe MappedRanges.releasePages(UnsafeRawBufferPointer(rebasing: bytes[range]))
   }
 
+  /// Gives up its bytes where they were received from another node, for good.
+  public func discard() { file.discard(range) }
+
   /// An element among some of its bytes that is infinite or not a number, or the first of a block
   /// whose scale is.
   ///

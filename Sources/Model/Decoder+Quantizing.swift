@@ -43,6 +43,7 @@ extension Decoder {
     }
     try members.barrier()
     bytes.seal()
+    if rank == 0 { contents.discard(Set(places.map(\.parameter.storedName))) }
     for (parameter, offset) in places {
       let (weight, table) = WeightQuantization.quantized(
         parameter.weight, as: format, in: bytes, at: offset)

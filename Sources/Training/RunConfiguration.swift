@@ -105,6 +105,8 @@ public struct RunConfiguration: Sendable {
   public let precision: PrecisionChoice
   /// How the base's projections are kept; nil for as they are stored.
   public let baseQuantization: BaseQuantization?
+  /// How the base comes to the nodes.
+  public let baseDistribution: BaseDistribution
   /// A tokenizer in place of the model's.
   public let tokenizer: String?
   /// Compute threads of a rank; nil for a share of the cores allowed.
@@ -176,6 +178,7 @@ public struct RunConfiguration: Sendable {
     shuffles = !flag("no_shuffle")
     precision = path("precision").flatMap(PrecisionChoice.init) ?? .auto
     baseQuantization = path("quantize_base").flatMap(BaseQuantization.init)
+    baseDistribution = path("base_distribution").flatMap(BaseDistribution.init) ?? .auto
     tokenizer = path("tokenizer")
     threads = settings["threads"]?.int
     instructionSet =

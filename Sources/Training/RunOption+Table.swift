@@ -111,6 +111,11 @@ extension RunOption {
       "bind_threads", .choice(["auto", "none"]), default: "auto", "HOW",
       "auto: each thread stays on a core of the rank's own; none: the system places them"),
     RunOption(
+      "base_distribution", .choice(BaseDistribution.allCases.map(\.rawValue)), default: "auto",
+      "HOW",
+      "read: every node reads the base; broadcast: one node in \(BaseFiles.nodesPerReader) reads it and the others receive it"
+    ),
+    RunOption(
       "gradient_checkpointing", .flag, default: false, "",
       "recompute activations in backward instead of keeping them"),
     RunOption(

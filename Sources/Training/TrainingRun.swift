@@ -98,10 +98,12 @@ public final class TrainingRun {
     instructionSets = try communicator.allGather(compute.instructionSet.rawValue)
     try communicator.warn(logger, share.warning(threads: configuration.threads))
 
+    let files = try BaseFiles(model, configuration.baseDistribution, communicator)
     let decoder = try BaseModel.open(
       model, precision: configuration.precision, communicator: communicator, on: compute,
-      needsDigest: true, quantization: configuration.baseQuantization)
+      files: files.map, needsDigest: true, quantization: configuration.baseQuantization)
     self.decoder = decoder
+    if let sentence = files.sentence { logger.info("\(sentence)") }
     try communicator.agreeToGoOn()
     attached = try communicator.together {
       try AttachedMethod(

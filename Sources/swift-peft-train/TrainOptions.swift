@@ -38,6 +38,7 @@ struct TrainOptions: ParsableArguments {
   @Option(help: RunOption.argumentHelp("threads")) var threads: String?
   @Option(help: RunOption.argumentHelp("instruction_set")) var instructionSet: String?
   @Option(help: RunOption.argumentHelp("bind_threads")) var bindThreads: String?
+  @Option(help: RunOption.argumentHelp("base_distribution")) var baseDistribution: String?
   @Flag(inversion: .prefixedNo, help: RunOption.argumentHelp("gradient_checkpointing"))
   var gradientCheckpointing: Bool?
   @Option(help: RunOption.argumentHelp("logging_steps")) var loggingSteps: String?

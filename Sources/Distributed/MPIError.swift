@@ -86,7 +86,8 @@ public enum MPIError: ClassifiedError, Hashable {
     case .tooManyMicroBatches(let perRank, let worldSize, let limit):
       return """
         A step of \(perRank) micro-batches on each of \(worldSize) ranks; exact sums have room for \
-        \(limit) in all. Lower global_batch_size or raise micro_batch_size.
+        \(limit) in all. Lower global_batch_size or raise micro_batch_size (or \
+        micro_batch_tokens).
         """
     }
   }

@@ -17,7 +17,7 @@ public struct NodeGroups: Sendable {
   /// Nodes that read.
   public let readerCount: Int
   /// The node's group, and its number among all.
-  let (group, node): (Int, Int)
+  let group, node: Int
 }
 
 extension Communicator {

@@ -112,7 +112,7 @@ struct BaseSpeed {
 
   /// Seconds of all nodes that read at once, of one that reads alone, of sending; 0 where nothing was
   /// tried.
-  let (together, alone, sending): (Double, Double, Double)
+  let together, alone, sending: Double
   /// What was found, for the log.
   var reason: String {
     together == 0

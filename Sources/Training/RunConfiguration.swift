@@ -71,6 +71,8 @@ public struct RunConfiguration: Sendable {
   public let globalBatchSize: Int
   /// Sequences in one forward and backward.
   public let microBatchSize: Int
+  /// Tokens in one forward and backward at most; nil where ``microBatchSize`` counts.
+  public let microBatchTokens: Int?
   /// Most tokens of an example.
   public let maxLength: Int?
   /// Passes over the data.
@@ -161,6 +163,7 @@ public struct RunConfiguration: Sendable {
       path("resume").map { $0.isEmpty ? .newest : .checkpoint($0) } ?? .no
     globalBatchSize = integer("global_batch_size")
     microBatchSize = integer("micro_batch_size")
+    microBatchTokens = settings["micro_batch_tokens"]?.int
     maxLength = settings["max_length"]?.int
     epochCount = number("num_epochs")
     maxSteps = settings["max_steps"]?.int
@@ -204,6 +207,11 @@ public struct RunConfiguration: Sendable {
   }
 
   private func checkConsistency() throws(ConfigurationError) {
+    if microBatchTokens != nil && settings.isSet("micro_batch_size") {
+      throw .conflict(
+        "micro_batch_size cuts micro-batches by sequences, micro_batch_tokens by tokens",
+        remedy: "Give one of them")
+    }
     if microBatchSize > globalBatchSize {
       throw .conflict(
         "micro_batch_size (\(microBatchSize)) exceeds global_batch_size (\(globalBatchSize))",

@@ -53,6 +53,10 @@ extension RunOption {
       "micro_batch_size", .integer(minimum: 1), default: 1, "N",
       "sequences in one forward and backward", resumption: .allowable),
     RunOption(
+      "micro_batch_tokens", .integer(minimum: 1), "N",
+      "in place of micro_batch_size: tokens in one forward and backward at most (a longer example has one of its own)",
+      resumption: .allowable),
+    RunOption(
       "max_length", .integer(minimum: 2), "N",
       "cut longer examples to this many tokens (default: the model's positions)",
       resumption: .allowable),

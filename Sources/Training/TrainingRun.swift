@@ -121,11 +121,7 @@ public final class TrainingRun {
         modelVocabularySize: vocabularySize)
     }
     if let tokenizerWarning { logger.warning("\(tokenizerWarning)") }
-    schedule = BatchSchedule(
-      exampleCount: dataset.train.exampleCount, globalBatchSize: configuration.globalBatchSize,
-      microBatchSize: configuration.microBatchSize, seed: configuration.seed,
-      shuffles: configuration.shuffles, epochCount: configuration.epochCount,
-      maxSteps: configuration.maxSteps)
+    schedule = configuration.schedule(of: dataset.train)
     let totalSteps = schedule.totalSteps
     let method = attached.method
     notes =
@@ -247,6 +243,7 @@ extension RunConfiguration {
     values["profile"] = nil
     values["allow_changed"] = nil
     values["time_limit"] = nil
+    if microBatchTokens != nil { values["micro_batch_size"] = nil }
     if self.model != nil { values["model"] = absolute(model) }
     if self.data != nil { values["data"] = absolute(data) }
     if let adapter { values["adapter"] = absolute(adapter) }

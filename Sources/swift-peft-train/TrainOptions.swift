@@ -17,6 +17,7 @@ struct TrainOptions: ParsableArguments {
   @Option(help: RunOption.argumentHelp("resume")) var resume: String?
   @Option(help: RunOption.argumentHelp("global_batch_size")) var globalBatchSize: String?
   @Option(help: RunOption.argumentHelp("micro_batch_size")) var microBatchSize: String?
+  @Option(help: RunOption.argumentHelp("micro_batch_tokens")) var microBatchTokens: String?
   @Option(help: RunOption.argumentHelp("max_length")) var maxLength: String?
   @Option(help: RunOption.argumentHelp("num_epochs")) var numEpochs: String?
   @Option(help: RunOption.argumentHelp("max_steps")) var maxSteps: String?

@@ -52,10 +52,10 @@ extension Communicator {
   ) throws(MPIError) {
     guard let world = world() else { return }
     let isLeader = localRank == 0
-    var leaders: MPI_Comm?
+    var leaders: cmpi_comm = 0
     try MPICall.check("MPI_Comm_split") {
-      unsafe MPI_Comm_split(
-        world.handle, isLeader ? CInt(groups.group) : cmpi_undefined(), CInt(groups.node), &leaders)
+      unsafe cmpi_comm_split(
+        world, isLeader ? CInt(groups.group) : -1, CInt(groups.node), &leaders)
     }
     if isLeader {
       let count = bytes.count
@@ -63,11 +63,11 @@ extension Communicator {
         let end = min(start + Self.pieceBytes, count)
         if groups.isReader && end < count { willSend(end..<min(end + Self.pieceBytes, count)) }
         try MPICall.check("MPI_Bcast") {
-          unsafe MPI_Bcast(
-            bytes.base.map { unsafe $0 + start }, CInt(end - start), cmpi_uint8(), 0, leaders)
+          unsafe cmpi_bcast(
+            bytes.base.map { unsafe $0 + start }, CInt(end - start), cmpi_uint8, 0, leaders)
         }
       }
-      try MPICall.check("MPI_Comm_free") { unsafe MPI_Comm_free(&leaders) }
+      try MPICall.check("MPI_Comm_free") { unsafe cmpi_comm_free(&leaders) }
     }
     try barrier()
   }

@@ -1,3 +1,4 @@
+import DataParallel
 import Kernels
 import PEFT
 
@@ -114,6 +115,10 @@ extension RunOption {
     RunOption(
       "bind_threads", .choice(["auto", "none"]), default: "auto", "HOW",
       "auto: each thread stays on a core of the rank's own; none: the system places them"),
+    RunOption(
+      "mpi", .choice(MPIChoice.allCases.map(\.rawValue)), default: "auto", "NAME",
+      "which MPI library to load: openmpi, mpich (or Intel's, Cray's, MVAPICH's), auto: the launcher's"
+    ),
     RunOption(
       "base_distribution", .choice(BaseDistribution.allCases.map(\.rawValue)), default: "auto",
       "HOW",

@@ -47,7 +47,8 @@ struct CompareCommand: ParsableCommand {
   }
 
   func run() throws {
-    Job.run(logsAllRanks: options.logAllRanks ?? false) { communicator, logger in
+    Job.run(logsAllRanks: options.logAllRanks ?? false, mpi: options.mpiChoice) {
+      communicator, logger in
       let (settings, model, data) = try communicator.together {
         let settings = try self.settings()
         return (

@@ -18,7 +18,7 @@ struct TrainCommand: ParsableCommand {
   @OptionGroup var options: TrainOptions
 
   func run() throws {
-    let end = Job.run(logsAllRanks: options.logAllRanks ?? false) {
+    let end = Job.run(logsAllRanks: options.logAllRanks ?? false, mpi: options.mpiChoice) {
       (communicator, logger) -> RunOutcome.Status in
       let settings = try communicator.together { try options.settings() }
       if settings["model"] == nil && settings["data"] == nil {

@@ -1,4 +1,5 @@
 import ArgumentParser
+import DataParallel
 import Training
 
 /// The options of `train`, each named as its key in the table of `RunOption`.
@@ -39,6 +40,7 @@ struct TrainOptions: ParsableArguments {
   @Option(help: RunOption.argumentHelp("threads")) var threads: String?
   @Option(help: RunOption.argumentHelp("instruction_set")) var instructionSet: String?
   @Option(help: RunOption.argumentHelp("bind_threads")) var bindThreads: String?
+  @Option(help: RunOption.argumentHelp("mpi")) var mpi: String?
   @Option(help: RunOption.argumentHelp("base_distribution")) var baseDistribution: String?
   @Flag(inversion: .prefixedNo, help: RunOption.argumentHelp("gradient_checkpointing"))
   var gradientCheckpointing: Bool?
@@ -67,6 +69,13 @@ struct TrainOptions: ParsableArguments {
     if let config { settings = try RunSettings(yamlFile: config) }
     settings.merge(try given())
     return settings
+  }
+
+  /// Which MPI library to load; settings that cannot be read are told of once the ranks can speak.
+  var mpiChoice: MPIChoice {
+    var value = (try? given())?.entries["mpi"]?.value
+    if value == nil { value = (try? settings())?.entries["mpi"]?.value }
+    return value?.string.flatMap(MPIChoice.init) ?? .auto
   }
 
   /// What was given on the command line.

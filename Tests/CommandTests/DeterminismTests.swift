@@ -23,6 +23,29 @@ import Testing
     }
   }
 
+  @Test("Under MPICH the same program trains the same adapter, byte for byte")
+  func mpich() throws {
+    let bench = try Workbench()
+    let names = ["mpich", "openmpi"]
+    let one = try ProcessRunner.mpich(
+      ranks: 3, Workbench.program, bench.options(output: bench.path(names[0])))
+    try #require(one.status == 0, "\(one.errors)")
+    let other = try bench.mpirun(
+      ranks: 3, bench.options(output: bench.path(names[1])) + ["--mpi", "openmpi"])
+    try #require(other.status == 0, "\(other.errors)")
+    let adapters = try names.map {
+      try bytes(of: bench.path($0) + "/adapter/adapter_model.safetensors")
+    }
+    #expect(adapters[0] == adapters[1])
+    let library = try bench.metrics(bench.path("mpich")).first?["versions"]?["mpi"]?.string
+    #expect(library?.contains("MPICH") == true)
+    // The other's launcher finds ranks that are alone.
+    let wrong = try ProcessRunner.mpich(
+      ranks: 2, Workbench.program,
+      bench.options(output: bench.path("wrong")) + ["--mpi", "openmpi"])
+    #expect(wrong.status == 64 && wrong.errors.contains("--mpi"), "\(wrong.errors)")
+  }
+
   @Test("Micro-batches cut by tokens: the same adapter on any ranks, threads and nodes")
   func tokens() throws {
     let bench = try Workbench()

@@ -94,7 +94,9 @@ public final class MappedFile: @unchecked Sendable {
       UnsafeMutableRawPointer(mutating: base) + start, range.upperBound - start, MADV_WILLNEED)
   }
 
-  /// Gives up bytes that were received, for good; they read as zeros then. A file keeps its own.
+  /// Gives up bytes that were received, for good.
+  ///
+  /// They read as zeros then. A file keeps its own.
   public func discard(_ range: Range<Int>) {
     owner?.discard((start + range.lowerBound)..<(start + range.upperBound))
   }

@@ -9,7 +9,9 @@ import Tensors
 /// all of them. The proportional set size (proc_pid_smaps(5), `Pss`) shows whether that is so: of a page
 /// that `n` processes have, each is charged `1/n`.
 enum BaseMemory {
-  /// Bytes on the node that has most; nil where a kernel does not tell. Called by all ranks.
+  /// Bytes on the node that has most; nil where a kernel does not tell.
+  ///
+  /// Called by all ranks.
   static func ofNode(_ decoder: Decoder, _ communicator: Communicator) throws(MPIError) -> Int? {
     // All ranks hold all of it while any looks.
     try communicator.barrier()

@@ -2,7 +2,9 @@ import Foundation
 import TestSupport
 import Testing
 
-/// A base that some nodes read and others receive. Nodes are ranks of this machine that share nothing.
+/// A base that some nodes read and others receive.
+///
+/// Nodes are ranks of this machine that share nothing.
 @Suite("The base comes to nodes by reading or by messages", .serialized)
 struct BaseDistributionTests {
   private let bench: Workbench

@@ -165,7 +165,8 @@ public struct RunPlan {
       ways.append("at most \(ranks) rank\(ranks == 1 ? "" : "s") a node, each of more threads")
     }
     if ways.isEmpty {
-      ways.append("a smaller --micro-batch-size (or --micro-batch-tokens) or --max-length, or a smaller base")
+      ways.append(
+        "a smaller --micro-batch-size (or --micro-batch-tokens) or --max-length, or a smaller base")
     }
     return [
       "A node needs \(megabytes(nodeBytes)) and has \(megabytes(job.nodeMemory)). What would fit: \(ways.joined(separator: "; "))."

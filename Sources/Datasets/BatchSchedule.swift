@@ -57,16 +57,19 @@ public final class BatchSchedule {
     _ split: TokenSplit, globalBatchSize: Int, microBatchTokens: Int, seed: UInt64,
     shuffles: Bool = true, epochCount: Double = 1, maxSteps: Int? = nil
   ) {
-    precondition(globalBatchSize > 0, "global batches of \(globalBatchSize)")
+    precondition(
+      globalBatchSize > 0 && microBatchTokens > 0,
+      "\(microBatchTokens) tokens of batches of \(globalBatchSize)")
     let longest = split.maximumTokenCount(ofExamples: 1)
-    let capacity = max(microBatchTokens, longest, 1)
-    // Where one runs over, each holds more than the mean less the longest.
+    // Where one runs over, each holds more than its room less the longest example.
     let most = split.maximumTokenCount(ofExamples: globalBatchSize)
-    let bound = capacity > longest ? most / (capacity - longest) + 1 : Int.max
+    let bound =
+      microBatchTokens > longest
+      ? MicroBatchPacking.rounded(most / (microBatchTokens - longest) + 1) : Int.max
     self.init(
       exampleCount: split.exampleCount, globalBatchSize: globalBatchSize, seed: seed,
       shuffles: shuffles, epochCount: epochCount, maxSteps: maxSteps, microBatchSize: nil,
-      packing: MicroBatchPacking(capacity: capacity) { split.tokenCount(of: $0) },
+      packing: MicroBatchPacking(capacity: microBatchTokens) { split.tokenCount(of: $0) },
       mostMicroBatches: min(globalBatchSize, split.exampleCount, bound))
   }
 

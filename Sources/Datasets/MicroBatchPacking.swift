@@ -1,8 +1,9 @@
-/// Cuts a global batch by tokens: into as few micro-batches as hold it, all about equally full.
+/// Cuts a global batch by tokens: into few micro-batches that hold it, all about equally full.
 ///
 /// Which examples share a micro-batch follows from their lengths alone, so it is the same for any number
 /// of ranks. The longest example goes first, into the emptiest micro-batch; where one runs over there
-/// is one more of them.
+/// are more of them. An example that is too long for any has one of its own. Their number is 1 or even, from
+/// 8 on a multiple of 4, from 16 on of 8 and so on: the numbers of ranks that jobs have divide it.
 final class MicroBatchPacking {
   /// Tokens in a micro-batch at most.
   let capacity: Int
@@ -15,9 +16,7 @@ final class MicroBatchPacking {
   /// Where each micro-batch begins in ``examples``, and after the last where it ends.
   private(set) var starts: [Int] = []
 
-  /// - Parameters:
-  ///   - capacity: at least the tokens of the longest example.
-  ///   - tokenCount: of an example.
+  /// - Parameter tokenCount: of an example.
   init(capacity: Int, tokenCount: @escaping (_ example: Int) -> Int) {
     precondition(capacity > 0, "micro-batches of \(capacity) tokens")
     self.capacity = capacity
@@ -28,17 +27,18 @@ final class MicroBatchPacking {
   func pack(_ batch: ArraySlice<Int>) {
     byLength.removeAll()
     binOfPlace.removeAll(keepingCapacity: true)
-    var total = 0
+    var (total, longOnes) = (0, 0)
     for (place, example) in batch.enumerated() {
       let tokens = tokenCount(example)
       byLength.append(cost: tokens, index: place)
       binOfPlace.append(0)
-      total += tokens
+      if tokens > capacity { longOnes += 1 } else { total += tokens }
     }
     byLength.sort()
-    var count = max((total + capacity - 1) / capacity, 1)
     // As many micro-batches as examples hold them all.
-    while !deal(into: count) && count < batch.count { count += 1 }
+    let most = max(batch.count, 1)
+    var count = min(Self.rounded(max(longOnes + (total + capacity - 1) / capacity, 1)), most)
+    while !deal(into: count) && count < most { count = min(Self.rounded(count + 1), most) }
 
     starts.removeAll(keepingCapacity: true)
     for _ in 0...count { starts.append(0) }
@@ -56,6 +56,13 @@ final class MicroBatchPacking {
     starts[count] = batch.count
   }
 
+  /// The next number of micro-batches that is not below `count`.
+  static func rounded(_ count: Int) -> Int {
+    if count < 2 { return count }
+    let step = max(1 << (Int.bitWidth - 2 - count.leadingZeroBitCount), 2)
+    return (count + step - 1) / step * step
+  }
+
   /// Deals the examples to `count` micro-batches.
   ///
   /// - Returns: whether all hold theirs.
@@ -64,8 +71,9 @@ final class MicroBatchPacking {
     for bin in 0..<count { bins.append((0, bin)) }
     for (tokens, place) in byLength.items {
       binOfPlace[place] = bins[0].bin
+      let isFirst = bins[0].load == 0
       bins[0].load += tokens
-      if bins[0].load > capacity { return false }
+      if bins[0].load > capacity && !isFirst { return false }
       sinkTop()
     }
     return true

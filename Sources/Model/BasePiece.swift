@@ -29,13 +29,17 @@ public struct BasePiece {
   /// The hash of what it is now.
   public func hash() -> UInt64 {
     switch source {
-    case .block(let contents, let block):
-      let hash = contents.hash(block)
-      if isResting { contents.release(block) }
-      return hash
-    case .view(let view): return XXH64.hash(view)
-    case .bytes(let bytes, let range): return bytes.hash(range)
+    case .block(let contents, let block): contents.hash(block)
+    case .view(let view): XXH64.hash(view)
+    case .bytes(let bytes, let range): bytes.hash(range)
     }
+  }
+
+  /// Lets a piece that is read only to be looked at leave this process's memory.
+  ///
+  /// Called when all have been looked at, since reading one brings pages of its neighbours along.
+  public func release() {
+    if case .block(let contents, let block) = source, isResting { contents.release(block) }
   }
 
   fileprivate init(_ source: Source, known: UInt64?, place: String, isResting: Bool = false) {

@@ -43,6 +43,8 @@ extension Decoder {
     }
     try members.barrier()
     bytes.seal()
+    // Reading one brings pages of its neighbours back, 2 MiB at a time.
+    for (parameter, _) in places { parameter.weight.releasePages() }
     if rank == 0 { contents.discard(Set(places.map(\.parameter.storedName))) }
     for (parameter, offset) in places {
       let (weight, table) = WeightQuantization.quantized(

@@ -51,6 +51,8 @@ extension Decoder {
     }
     try members.barrier()
     bytes.seal()
+    // Reading one brings pages of its neighbours back, 2 MiB at a time.
+    for (parameter, _) in places { parameter.weight.releasePages() }
     for (parameter, offset) in places {
       parameter.rounded = WeightRounding.rounded(parameter.weight, in: bytes, at: offset)
     }

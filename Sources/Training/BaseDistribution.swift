@@ -23,7 +23,7 @@ public struct BaseFiles {
   /// messages go a few hops.
   public static let nodesPerReader = 32
   /// Bases of fewer bytes are read without measuring which way is faster.
-  static let fewestBytes = 64 << 20
+  static let fewestBytes = 32 << 20
 
   /// Where the bytes come from.
   public private(set) var map = FileMap.disk
@@ -107,7 +107,7 @@ public struct BaseFiles {
 /// One node reads some pieces alone, then all nodes read others at the same time, which are then sent.
 /// What nodes have in their page caches counts as it will for the rest.
 struct BaseSpeed {
-  private static let pieceBytes = 4 << 20
+  private static let pieceBytes = 2 << 20
   private static let pieceCount = 8
 
   /// Seconds of all nodes that read at once, of one that reads alone, of sending; 0 where nothing was

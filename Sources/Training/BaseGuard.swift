@@ -42,6 +42,7 @@ final class BaseGuard {
   func verify(step: Int) throws {
     let start = ContinuousClock.now
     let change = findChange(step: step, budget: Self.share * ((start - last) / .seconds(1)))
+    for piece in pieces { piece.release() }
     last = .now
     seconds += (last - start) / .seconds(1)
     try communicator.together { if let change { throw change } }

@@ -60,7 +60,7 @@ struct BaseMemoryTests {
     ])
     try #require(merged.status == 0, "\(merged.errors)")
     expect(
-      try measured(ranks: 3, gguf, ["--precision", "f32"], output: "gguf"),
+      try measured(ranks: 3, gguf + "/model.gguf", ["--precision", "f32"], output: "gguf"),
       llama.matrixElements * 34 / 32, "GGUF")
   }
 

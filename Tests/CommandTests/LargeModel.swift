@@ -3,7 +3,7 @@ import JSON
 import Safetensors
 import TestSupport
 
-/// A model of some 60 MB made after a tiny one of the fixtures: large enough that a second copy shows
+/// A model of some 40 MB made after a tiny one of the fixtures: large enough that a second copy shows
 /// in a node's memory.
 struct LargeModel {
   enum Element: String {

@@ -8,7 +8,17 @@ CHECKS = --explicit-target-dependency-import-check error
 
 N ?= 1000
 
-.PHONY: run test torture build bench sanitize fixtures slowest setup lint format clean
+# What installs the libraries that the build needs; SETUP=true where somebody else has.
+SETUP ?= scripts/setup.sh
+# What is installed has Swift's runtime linked in, and a build of its own.
+STATIC = .build-dist
+PREFIX ?= /usr/local
+DESTDIR ?=
+# More options of `swift build`, such as where libraries are.
+FLAGS ?=
+
+.PHONY: run test torture build static install dist deb test-slurm test-hosts bench sanitize fixtures \
+  slowest setup lint format clean
 
 run: build
 	scripts/mpirun.sh $(RANKS) $(PROGRAM)
@@ -34,6 +44,22 @@ fixtures:
 build: setup
 	$(SWIFT) build -c release $(CHECKS) --product swift-peft-train
 
+# Runs where no Swift is.
+static: setup
+	$(SWIFT) build -c release $(CHECKS) --scratch-path $(STATIC) --static-swift-stdlib \
+	  --product swift-peft-train $(FLAGS)
+
+# `make install PREFIX=$$HOME/.local`: program, demo, manual, completions, Slurm scripts, module file.
+install: static
+	packaging/install.sh $(STATIC)/release $(DESTDIR)$(PREFIX)
+
+# The same as a tarball that works wherever it is unpacked, and as a Debian package, in dist/.
+dist: static
+	packaging/dist.sh $(STATIC)/release dist
+
+deb: static
+	packaging/deb.sh $(STATIC)/release dist
+
 # N times each: system calls that fail, kills and signals, bits that flip, changed files (N a reader).
 # Each prints its figures. What is done is kept in .build/torture: stopped, it goes on behind it;
 # `make torture WHAT=KillTests` does one of them.
@@ -43,6 +69,13 @@ torture: setup
 	TORTURE=$(N) TORTURE_STATE=$(CURDIR)/.build/torture TEST_TIMEOUT_SCALE=$(or $(TEST_TIMEOUT_SCALE),4) \
 	  $(SWIFT) test -c release --skip-build --filter '$(WHAT)'
 
+# The batch scripts on a Slurm of two nodes, and a job on three hosts, made of this machine (as root).
+test-slurm: build
+	scripts/test-slurm.sh $(PROGRAM)
+
+test-hosts: build
+	scripts/test-hosts.sh $(PROGRAM)
+
 # On an idle machine; `make bench PEER=path/of/python` with Hugging Face PEFT by turns.
 bench: setup
 	$(SWIFT) build -c release --product swift-peft-train
@@ -50,7 +83,7 @@ bench: setup
 	.build/release/benchmarks all $(if $(PEER),--python $(PEER))
 
 setup:
-	@scripts/setup.sh
+	@$(SETUP)
 
 lint:
 	$(SWIFT) format lint --strict --recursive --parallel Sources Tests Benchmarks Package.swift

@@ -140,7 +140,7 @@ adapters() {
   echo "adapters after $steps steps ($("$program" --version 2>/dev/null || echo "$program"))"
   local method set found expected ranks unlike turn
   for set in avx512 avx2 neon scalar; do
-    if [ -n "$(hash ia3 $set)" ]; then sets+=($set); else
+    if [ -n "$(hash ia3 "$set")" ]; then sets+=("$set"); else
       echo "  not run   $set: $(tail -1 "$scratch/errors" | cut -c1-100)"
     fi
   done

@@ -15,7 +15,8 @@ extension Communicator {
     byteCount: Int, likeFile: Bool
   ) throws(MPIError) -> SharedBytes {
     let isAlone = localSize == 1
-    // Nodes may have differently many ranks, and all ranks must call the same collectives.
+    // A way around that all ranks take, or none: with one rank here and two on another node, a rank that
+    // left by itself would answer the others' calls with later ones of its own.
     if nodeCount == worldSize {
       return try together { try SharedBytes(byteCount: byteCount, likeFile: likeFile) }
     }

@@ -181,7 +181,8 @@ public final class Communicator {
     let bytes = try allocateOnNode(byteCount: NodeBoard.byteCount(ranks: localSize))
     let board = NodeBoard(bytes, localRank: localRank, localSize: localSize, rank: rank)
     let watch = StallWatch(
-      board, worldSize: worldSize, nodeCount: nodeCount, node: processorName)
+      board, beats: try nodeBeats(), worldSize: worldSize, nodeCount: nodeCount, node: processorName
+    )
     watch.seconds = timeout
     watch.start()
     (self.board, stallWatch) = (board, watch)

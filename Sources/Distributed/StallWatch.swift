@@ -12,11 +12,14 @@ import Tensors
 /// A thread that ends the job when a rank no longer gets on, and says which.
 ///
 /// It waits for nobody: it reads what ranks of its node write in memory that they share
-/// (``NodeBoard``), and calls MPI only to end the job. It judges so:
+/// (``NodeBoard``), and the signs of life between nodes (``NodeBeats``); it calls MPI only to end the
+/// job. It judges so:
 ///
 /// - A rank that neither waits for others nor gets on for the time given speaks for itself.
 /// - A rank of which nothing at all is seen for so long (stopped, dead, frozen) is named by the lowest
 ///   rank of its node that lives.
+/// - A node of which nothing is heard for so long, while this rank waits, is named by rank 0; rank 0's
+///   node by the lowest ranks of the others.
 /// - Where all ranks of a node wait for so long, somebody elsewhere stalls, or ranks wait for each
 ///   other in different places: after a quarter of the time more they say where each of them waits.
 ///
@@ -40,14 +43,18 @@ final class StallWatch: Sendable {
   }
 
   private let board: NodeBoard
+  private let beats: NodeBeats?
   private let worldSize: Int
   private let nodeCount: Int
   private let node: String
   private let timeout = Mutex(0.0)
   private let isOver = Atomic<Bool>(false)
 
-  init(_ board: NodeBoard, worldSize: Int, nodeCount: Int, node: String) {
+  init(
+    _ board: NodeBoard, beats: NodeBeats?, worldSize: Int, nodeCount: Int, node: String
+  ) {
     self.board = board
+    self.beats = beats
     self.worldSize = worldSize
     self.nodeCount = nodeCount
     self.node = node
@@ -67,6 +74,8 @@ final class StallWatch: Sendable {
     board.publish(RunProgress.now)
     Thread.detachNewThread { [self] in
       var sightings = [Sighting](repeating: Sighting(), count: board.count)
+      var heard = beats?.noSightings ?? []
+      var secondsSinceSending = Double.infinity
       var last = ContinuousClock.now
       while !isOver.load(ordering: .relaxed) {
         let limit = seconds
@@ -78,8 +87,13 @@ final class StallWatch: Sendable {
         last = now
         board.publish(RunProgress.now)
         look(&sightings, passed)
+        // Sixty in the time that is let pass: some may be lost.
+        secondsSinceSending += passed
+        let sends = secondsSinceSending >= min(limit / 60, 10)
+        beats?.exchange(&heard, passed: passed, moment: RunProgress.now, sends: sends)
+        if sends { secondsSinceSending = 0 }
         guard limit > 0, !isOver.load(ordering: .relaxed), isSuspicious(sightings, limit),
-          let verdict = verdict(sightings, limit)
+          let verdict = verdict(sightings, heard, limit)
         else { continue }
         leave(verdict)
       }
@@ -107,7 +121,9 @@ final class StallWatch: Sendable {
   }
 
   /// What this rank has to say, once its patience is over.
-  private func verdict(_ sightings: [Sighting], _ limit: Double) -> Verdict? {
+  private func verdict(
+    _ sightings: [Sighting], _ heard: [NodeBeats.Sighting], _ limit: Double
+  ) -> Verdict? {
     let own = board.row(board.own)
     let time = DurationText.text(seconds: limit)
     let frozen = sightings.indices.filter {
@@ -127,6 +143,21 @@ final class StallWatch: Sendable {
       return Verdict(
         text: "\(name(board.own)) made no progress for \(time), \(Self.place(own.moment)).",
         patience: 0)
+    }
+    if let beats {
+      let silent = beats.silent(heard, limit: limit)
+      if let first = silent.first {
+        // Where rank 0's node is silent, the others speak by turns.
+        let patience = Double(min(beats.own, 10))
+        guard sightings[board.own].secondsSinceProgress >= limit + patience else { return nil }
+        let subject = silent.prefix(4).map { Self.name(beats.nodes[$0]) }.joined(separator: ", ")
+        let more = silent.count > 4 ? " and \(silent.count - 4) more nodes" : ""
+        let verb = silent.count > 1 ? "show" : "shows"
+        return Verdict(
+          text:
+            "\(subject)\(more) \(verb) \(node) no sign of life for \(time): down, cut off, or stopped. \(beats.nodes[first].name) was last seen \(Self.place(heard[first].moment)).",
+          patience: patience)
+      }
     }
     // Others of this node that do not wait get on, or speak for themselves.
     let waiting = sightings.indices.filter {
@@ -148,6 +179,12 @@ final class StallWatch: Sendable {
 
   private func name(_ index: Int) -> String {
     "rank \(board.row(index).rank) of \(worldSize) (on \(node))"
+  }
+
+  private static func name(_ node: NodeBeats.Node) -> String {
+    let ranks = node.ranks.prefix(8).map(String.init).joined(separator: ", ")
+    let more = node.ranks.count > 8 ? " …" : ""
+    return "node \(node.name) (rank\(node.ranks.count > 1 ? "s" : "") \(ranks)\(more))"
   }
 
   private static func place(_ moment: RunProgress.Moment) -> String {

@@ -98,6 +98,8 @@ struct BaseDistributionTests {
         try #require(result.status == 0, "\(result.errors)")
         if how == "auto" { #expect(result.errors.contains("took all at once"), "\(result.errors)") }
         #expect(try adapter("\(name)-\(how)") == adapter("\(name)-read"), "\(name) \(how)")
+        // Nodes that read the same files on one machine share them all the same.
+        if how != "broadcast" { continue }
         let end = try bench.metrics(bench.path("\(name)-\(how)")).last
         let found = try #require(end?["base_node_bytes"]?.int)
         #expect(10 * found > 9 * base && 10 * found < 11 * base, "\(name) \(how): \(found)")

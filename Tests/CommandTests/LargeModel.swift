@@ -2,6 +2,7 @@ import Foundation
 import JSON
 import Safetensors
 import TestSupport
+import Testing
 
 /// A model of some 40 MB made after a tiny one of the fixtures: large enough that a second copy shows
 /// in a node's memory.
@@ -77,13 +78,23 @@ struct LargeModel {
         offset += bytes
       }
       let head = Data(JSONValue.object(header).text().utf8)
-      var contents = Data()
-      contents.reserveCapacity(8 + head.count + offset + block.count)
-      withUnsafeBytes(of: UInt64(head.count).littleEndian) { contents.append(contentsOf: $0) }
-      contents += head
-      while contents.count < 8 + head.count + offset { contents += block }
-      try contents.prefix(8 + head.count + offset).write(
-        to: URL(fileURLWithPath: "\(path)/\(name)"))
+      let file = "\(path)/\(name)"
+      var start = Data()
+      withUnsafeBytes(of: UInt64(head.count).littleEndian) { start.append(contentsOf: $0) }
+      FileManager.default.createFile(atPath: file, contents: start + head)
+      let handle = try #require(FileHandle(forWritingAtPath: file))
+      try handle.seekToEnd()
+      // In small pieces, as what downloads files does. Of one large piece the system may make pages of
+      // 2 MiB, each of which is in memory with whatever lies beside a table of some rows.
+      let piece = 1 << 16
+      var left = offset
+      while left > 0 {
+        let place = (offset - left) % block.count
+        let count = min(left, piece, block.count - place)
+        try handle.write(contentsOf: block[place..<(place + count)])
+        left -= count
+      }
+      try handle.close()
     }
     if fileCount > 1 {
       try Data(JSONValue.object(["metadata": [:], "weight_map": .object(map)]).text().utf8)

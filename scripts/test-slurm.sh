@@ -17,10 +17,12 @@ for command in munged slurmctld slurmd mpirun; do
     [ "$(id -u)" -eq 0 ] || { echo "test-slurm: install slurm-wlm, munge and openmpi-bin" >&2; exit 1; }
     apt-get update -qq
     # Without starting what is installed: this test starts its own.
-    printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d && chmod +x /usr/sbin/policy-rc.d
+    policy=/usr/sbin/policy-rc.d
+    [ -e "$policy" ] && policy=$(mktemp)
+    printf '#!/bin/sh\nexit 101\n' >"$policy" && chmod +x "$policy"
     DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
       slurm-wlm munge openmpi-bin >/dev/null
-    rm /usr/sbin/policy-rc.d
+    rm "$policy"
     break
   fi
 done
@@ -131,8 +133,12 @@ await() { # await JOB STATE [seconds]: the job is in it; whoever waits for a res
     [ "$now" = "$2" ] && return
     case $now in
       COMPLETED | FAILED | CANCELLED | TIMEOUT | NODE_FAIL) fail "job $1 is $now, not $2" ;;
-      # Slurm lets a requeued job wait for two minutes.
-      *PENDING*) scontrol update JobId="$1" StartTime=now 2>/dev/null || true ;;
+      # Slurm lets a requeued job wait for two minutes; its nodes need some seconds to forget it.
+      *PENDING*)
+        if [ "$(field "$1" Restarts)" != 0 ]; then
+          sleep 4
+          scontrol update JobId="$1" StartTime=now 2>/dev/null || true
+        fi ;;
     esac
     [ "$SECONDS" -lt "$until" ] || fail "job $1 is $now, not $2 after ${3:-120} s"
     sleep 0.3

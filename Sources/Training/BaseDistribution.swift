@@ -38,6 +38,7 @@ public struct BaseFiles {
   ) throws {
     guard choice != .read, communicator.nodeCount > 1 else { return }
     let groups = try communicator.nodeGroups(of: Self.nodesPerReader)
+    var reason = ""
     if choice == .auto {
       // A node that has no files may receive them.
       var own: [MappedFile]? = []
@@ -45,8 +46,9 @@ public struct BaseFiles {
       let lacking = try communicator.allReduce(Int32(own == nil ? 1 : 0), .sum)
       if lacking == 0 {
         let speed = try BaseSpeed(own ?? [], groups, communicator)
+        reason = speed.reason
         guard speed.isBroadcastFaster else {
-          sentence = "base read by each of \(communicator.nodeCount) nodes\(speed.reason)"
+          sentence = "base read by each of \(communicator.nodeCount) nodes\(reason)"
           return
         }
       }
@@ -57,7 +59,7 @@ public struct BaseFiles {
     map = try Self.receive(files, groups, communicator)
     let readers = groups.readerCount
     sentence =
-      "base read by \(readers) of \(communicator.nodeCount) nodes and sent to the others"
+      "base read by \(readers) of \(communicator.nodeCount) nodes and sent to the others\(reason)"
   }
 
   /// Sends files from the nodes that read to the others.

@@ -36,7 +36,8 @@ let package = Package(
       name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
     .systemLibrary(name: "CHDF5", pkgConfig: "hdf5", providers: [.apt(["libhdf5-dev"])]),
     .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
-    .systemLibrary(name: "CMPI", pkgConfig: "ompi-c", providers: [.apt(["libopenmpi-dev"])]),
+    // Opens the MPI library that is there when the program starts; none is linked.
+    .target(name: "CMPI", linkerSettings: [.linkedLibrary("dl", .when(platforms: [.linux]))]),
 
     // Floor 1: shapes, buffers, text.
     .target(name: "Tensors", dependencies: ["CKernels"]),
@@ -237,7 +238,7 @@ for target in package.targets {
   case .system, .plugin, .binary, .macro: continue
   default: break
   }
-  let hasOnlyC = ["CKernels", "CAllocationCounter"].contains(target.name)
+  let hasOnlyC = ["CKernels", "CMPI", "CAllocationCounter"].contains(target.name)
   if hasOnlyC {
     target.cSettings =
       (target.cSettings ?? []) + [.enableWarning("all"), .enableWarning("extra")]

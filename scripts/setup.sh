@@ -12,7 +12,6 @@ need() {
 }
 need pkg-config command -v pkg-config
 need openmpi-bin command -v mpirun
-need libopenmpi-dev pkg-config --exists ompi-c
 need libopenblas-dev pkg-config --exists openblas
 need libhdf5-dev pkg-config --exists hdf5
 need zlib1g-dev pkg-config --exists zlib

@@ -16,8 +16,10 @@ public final class BatchSchedule {
   public let exampleCount: Int
   /// Sequences in one step, over all ranks together.
   public let globalBatchSize: Int
-  /// Sequences in one forward and backward.
-  public let microBatchSize: Int
+  /// Sequences in one forward and backward; nil where micro-batches are cut by tokens.
+  public let microBatchSize: Int?
+  /// Micro-batches of the largest global batch, at most.
+  public let mostMicroBatches: Int
   /// Steps in an epoch, the smaller last one included.
   public let stepsPerEpoch: Int
   /// Steps in the run.
@@ -26,24 +28,61 @@ public final class BatchSchedule {
   private let shuffles: Bool
   private var order: [Int]
   private var orderedEpoch: Int?
+  private let packing: MicroBatchPacking?
 
-  /// Plans a run.
+  /// Plans a run whose micro-batches are cut by sequences.
   ///
   /// - Parameter shuffles: false takes examples in file order, epoch after epoch.
   /// - Parameter epochCount: epochs, whole or not; as in transformers, ⌈epochs × steps per epoch⌉
   ///   steps.
   /// - Parameter maxSteps: ends the run earlier; nil when only the epochs do.
-  public init(
+  public convenience init(
     exampleCount: Int, globalBatchSize: Int, microBatchSize: Int, seed: UInt64,
     shuffles: Bool = true, epochCount: Double = 1, maxSteps: Int? = nil
   ) {
     precondition(
       exampleCount > 0 && globalBatchSize > 0 && microBatchSize > 0,
       "\(exampleCount) examples in batches of \(globalBatchSize) and \(microBatchSize)")
+    self.init(
+      exampleCount: exampleCount, globalBatchSize: globalBatchSize, seed: seed, shuffles: shuffles,
+      epochCount: epochCount, maxSteps: maxSteps, microBatchSize: microBatchSize, packing: nil,
+      mostMicroBatches: (min(globalBatchSize, exampleCount) - 1) / microBatchSize + 1)
+  }
+
+  /// Plans a run over a split whose micro-batches are cut by tokens.
+  ///
+  /// - Parameter microBatchTokens: tokens in one forward and backward at most; a longer example is a
+  ///   micro-batch of its own.
+  public convenience init(
+    _ split: TokenSplit, globalBatchSize: Int, microBatchTokens: Int, seed: UInt64,
+    shuffles: Bool = true, epochCount: Double = 1, maxSteps: Int? = nil
+  ) {
+    precondition(
+      globalBatchSize > 0 && microBatchTokens > 0,
+      "\(microBatchTokens) tokens of batches of \(globalBatchSize)")
+    let longest = split.maximumTokenCount(ofExamples: 1)
+    // Where one runs over, each holds more than its room less the longest example.
+    let most = split.maximumTokenCount(ofExamples: globalBatchSize)
+    let bound =
+      microBatchTokens > longest
+      ? MicroBatchPacking.rounded(most / (microBatchTokens - longest) + 1) : Int.max
+    self.init(
+      exampleCount: split.exampleCount, globalBatchSize: globalBatchSize, seed: seed,
+      shuffles: shuffles, epochCount: epochCount, maxSteps: maxSteps, microBatchSize: nil,
+      packing: MicroBatchPacking(capacity: microBatchTokens) { split.tokenCount(of: $0) },
+      mostMicroBatches: min(globalBatchSize, split.exampleCount, bound))
+  }
+
+  private init(
+    exampleCount: Int, globalBatchSize: Int, seed: UInt64, shuffles: Bool, epochCount: Double,
+    maxSteps: Int?, microBatchSize: Int?, packing: MicroBatchPacking?, mostMicroBatches: Int
+  ) {
     precondition(epochCount >= 0 && maxSteps ?? 0 >= 0, "\(epochCount) epochs")
     self.exampleCount = exampleCount
     self.globalBatchSize = globalBatchSize
     self.microBatchSize = microBatchSize
+    self.packing = packing
+    self.mostMicroBatches = mostMicroBatches
     self.seed = seed
     self.shuffles = shuffles
     // Written so that no batch size overflows.
@@ -63,15 +102,14 @@ public final class BatchSchedule {
     let epoch = (step - 1) / stepsPerEpoch
     let start = (step - 1) % stepsPerEpoch * globalBatchSize
     arrange(epoch: epoch)
+    let examples = order[start..<(start + min(globalBatchSize, exampleCount - start))]
+    guard let packing else {
+      return GlobalBatch(
+        step: step, epoch: epoch, examples: examples, cut: .every(microBatchSize ?? 1))
+    }
+    packing.pack(examples)
     return GlobalBatch(
-      step: step, epoch: epoch,
-      examples: order[start..<(start + min(globalBatchSize, exampleCount - start))],
-      microBatchSize: microBatchSize)
-  }
-
-  /// Micro-batches of the largest global batch.
-  public var mostMicroBatches: Int {
-    (min(globalBatchSize, exampleCount) - 1) / microBatchSize + 1
+      step: step, epoch: epoch, examples: packing.examples[...], cut: .at(packing.starts))
   }
 
   /// Epochs completed after `step` steps, in fractions of an epoch's steps as transformers logs it.
@@ -103,21 +141,37 @@ public struct GlobalBatch {
   public let step: Int
   /// The epoch that it belongs to, from 0.
   public let epoch: Int
-  /// Its examples, in order.
+  /// Its examples, micro-batch after micro-batch.
   public let examples: ArraySlice<Int>
-  /// Examples in each micro-batch but perhaps the last.
-  public let microBatchSize: Int
+
+  /// Where micro-batches begin among the examples.
+  enum Cut {
+    /// After so many examples each.
+    case every(Int)
+    /// Here; the last place is the end.
+    case at([Int])
+  }
+  let cut: Cut
 
   /// Micro-batches in it.
   public var microBatchCount: Int {
-    examples.isEmpty ? 0 : (examples.count - 1) / microBatchSize + 1
+    switch cut {
+    case .every(let size): examples.isEmpty ? 0 : (examples.count - 1) / size + 1
+    case .at(let starts): starts.count - 1
+    }
   }
 
-  /// The examples of micro-batch `index`: consecutive ones, the last micro-batch may have fewer.
+  /// The examples of micro-batch `index`.
+  ///
+  /// Cut by sequences they are consecutive ones, and the last micro-batch may have fewer.
   public func microBatch(_ index: Int) -> ArraySlice<Int> {
     precondition(
       index >= 0 && index < microBatchCount, "micro-batch \(index) of \(microBatchCount)")
-    let start = examples.startIndex + index * microBatchSize
-    return examples[start..<(start + min(microBatchSize, examples.endIndex - start))]
+    switch cut {
+    case .every(let size):
+      let start = examples.startIndex + index * size
+      return examples[start..<(start + min(size, examples.endIndex - start))]
+    case .at(let starts): return examples[starts[index]..<starts[index + 1]]
+    }
   }
 }

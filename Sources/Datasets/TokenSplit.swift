@@ -77,6 +77,18 @@ public final class TokenSplit {
     return sumOfLargest(count) { tokenCount(of: $0) }
   }
 
+  /// The most examples that have `tokens` tokens together, or fewer; at least one.
+  public func mostExamples(ofTokens tokens: Int) -> Int {
+    let lengths = (0..<exampleCount).map { tokenCount(of: $0) }.sorted()
+    var (sum, count) = (0, 0)
+    for length in lengths {
+      sum += length
+      if sum > tokens { break }
+      count += 1
+    }
+    return max(count, 1)
+  }
+
   /// Replaces what is in `buffer` by these examples, in this order.
   ///
   /// Throws `DatasetError.storage` where the file can no longer be read.

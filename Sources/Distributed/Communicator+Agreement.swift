@@ -96,10 +96,12 @@ extension Communicator {
       print("[rank \(communicator.rank)/\(worldSize)] \(error)")
       communicator.abort(status: status)
     }
-    if case .notConnected(let claim, _) = mpiError {
+    switch mpiError {
+    case .notConnected(let claim, _), .noLibrary(let claim, _, _):
       // These processes cannot speak to each other; the launcher's own numbering decides.
       if reporter == 0 { print("[rank 0/\(claim.worldSize ?? 1)] \(error)") }
       exit(status)
+    default: break
     }
     if reporter == communicator?.rank ?? 0 {
       print(worldSize > 1 ? "[rank \(reporter)/\(worldSize)] \(error)" : "error: \(error)")

@@ -9,7 +9,7 @@ extension Communicator {
   /// The corresponding C function is `MPI_Barrier` (MPI 3.1, §5.3).
   public func barrier() throws(MPIError) {
     guard let world = world() else { return }
-    try MPICall.check("MPI_Barrier") { unsafe MPI_Barrier(world.handle) }
+    try MPICall.check("MPI_Barrier") { cmpi_barrier(world) }
   }
 
   /// Replaces every rank's `values` by those of `root`; all ranks give equally many.
@@ -110,9 +110,8 @@ extension Communicator {
     try unsafe values.withUnsafeBufferPointer { source throws(MPIError) in
       try unsafe result.withUnsafeMutableBufferPointer { target throws(MPIError) in
         try MPICall.check("MPI_Allgather") {
-          unsafe MPI_Allgather(
-            source.baseAddress, CInt(count), type.handle, target.baseAddress, CInt(count),
-            type.handle, world.handle)
+          unsafe cmpi_allgather(
+            source.baseAddress, target.baseAddress, CInt(count), type.handle, world)
         }
       }
     }
@@ -136,9 +135,9 @@ extension Communicator {
     var all = [Int64](repeating: 0, count: rank == root ? total : 0)
     try unsafe all.withUnsafeMutableBufferPointer { target throws(MPIError) in
       try MPICall.check("MPI_Gatherv") {
-        unsafe MPI_Gatherv(
-          values, CInt(values.count), cmpi_int64(), target.baseAddress, lengths, starts,
-          cmpi_int64(), CInt(root), world.handle)
+        unsafe cmpi_gatherv(
+          values, CInt(values.count), target.baseAddress, lengths, starts, cmpi_int64,
+          CInt(root), world)
       }
     }
     guard rank == root else { return [] }
@@ -161,9 +160,8 @@ extension Communicator {
     var all = [UInt8](repeating: 0, count: total)
     try unsafe all.withUnsafeMutableBufferPointer { target throws(MPIError) in
       try MPICall.check("MPI_Allgatherv") {
-        unsafe MPI_Allgatherv(
-          bytes, CInt(bytes.count), cmpi_uint8(), target.baseAddress, lengths, starts,
-          cmpi_uint8(), world.handle)
+        unsafe cmpi_allgatherv(
+          bytes, CInt(bytes.count), target.baseAddress, lengths, starts, cmpi_uint8, world)
       }
     }
     return (0..<worldSize).map { Array(all[Int(starts[$0])..<Int(starts[$0] + lengths[$0])]) }
@@ -175,20 +173,14 @@ extension Communicator {
   }
 }
 
-/// The world's handle, while there is one; a plain tuple element would not carry `@safe`.
-@safe
-struct World {
-  let handle: MPI_Comm
-}
-
 extension Communicator {
   /// The handle, or nil in a world of one, where there is nothing to send even if MPI runs.
-  func world() -> World? {
+  func world() -> cmpi_comm? {
     if worldSize == 1 { return nil }
-    guard let handle = unsafe handle else {
+    guard let handle else {
       preconditionFailure("a collective after finalize()")
     }
-    return unsafe World(handle: handle)
+    return handle
   }
 
   func checkCount(_ operation: String, _ count: Int) throws(MPIError) {
@@ -209,8 +201,8 @@ extension Communicator {
     while start < count {
       let length = min(largestCount, count - start)
       try MPICall.check("MPI_Bcast") {
-        unsafe MPI_Bcast(
-          base + start, CInt(length), E.messageType.handle, CInt(root), world.handle)
+        unsafe cmpi_bcast(
+          base + start, CInt(length), E.messageType.handle, CInt(root), world)
       }
       start += length
     }
@@ -232,15 +224,9 @@ extension Communicator {
     while start < count {
       let length = min(largestCount, count - start)
       try MPICall.check("MPI_Allreduce") {
-        if let source = unsafe source {
-          unsafe MPI_Allreduce(
-            source + start, target + start, CInt(length), type.handle, operation.handle,
-            world.handle)
-        } else {
-          unsafe MPI_Allreduce(
-            cmpi_in_place(), target + start, CInt(length), type.handle, operation.handle,
-            world.handle)
-        }
+        unsafe cmpi_allreduce(
+          source.map { unsafe $0 + start }, target + start, CInt(length), type.handle,
+          operation.handle, world)
       }
       start += length
     }

@@ -47,21 +47,28 @@ public final class Communicator {
   package var largestCount = Int(CInt.max)
 
   /// The world's handle; nil in a world of one without MPI, and once it has ended.
-  var handle: MPI_Comm?
+  var handle: cmpi_comm?
   /// What ranks of this node tell each other outside of MPI; nil before ``watch(timeout:)``.
   private(set) var board: NodeBoard?
   private var stallWatch: StallWatch?
 
+  /// The environment variable that parts a machine into nodes of so many ranks, which then share
+  /// nothing: what several nodes do can be tried on one.
+  static let ranksPerNodeVariable = "SWIFT_PEFT_TRAIN_RANKS_PER_NODE"
+
   /// Joins the job that the environment speaks of.
   ///
   /// The corresponding C function is `MPI_Init_thread` (MPI 3.1, §12.4.3).
-  /// - Throws: where MPI fails, and where it finds fewer processes than the launcher started.
-  public convenience init() throws(MPIError) {
+  /// - Parameter choice: which MPI library to load where a launcher started the process.
+  /// - Throws: where there is no such library, where MPI fails, and where it finds fewer processes
+  ///   than the launcher started.
+  public convenience init(mpi choice: MPIChoice = .auto) throws(MPIError) {
     guard let claim = LauncherClaim(environment: Self.environment()) else {
       self.init(alone: ())
       return
     }
     if claim.cannotConnect { throw .notConnected(claim: claim, worldSize: 1) }
+    try MPILibrary.load(choice, for: claim)
     try self.init(claim: claim)
   }
 
@@ -74,7 +81,7 @@ public final class Communicator {
     nodeLeader = 0
     nodeCount = 1
     library = nil
-    unsafe handle = nil
+    handle = nil
     var name = [CChar](repeating: 0, count: 256)
     // The last character stays zero, so a name cut short still ends.
     let status = unsafe gethostname(&name, name.count - 1)
@@ -90,43 +97,52 @@ public final class Communicator {
     unsafe setenv("OMPI_MCA_ess_singleton_isolated", "1", 0)
     var provided: CInt = 0
     try MPICall.check("MPI_Init_thread") {
-      unsafe MPI_Init_thread(nil, nil, cmpi_thread_funneled(), &provided)
+      unsafe cmpi_init_thread(CInt(cmpi_thread_funneled), &provided)
     }
-    let world = unsafe cmpi_comm_world()
+    let world = cmpi_world()
     // Failures come back as statuses; by default the library would end the process itself.
-    try MPICall.check("MPI_Comm_set_errhandler") {
-      unsafe MPI_Comm_set_errhandler(world, cmpi_errors_return())
+    try MPICall.check("MPI_Comm_set_errhandler") { cmpi_return_errors(world) }
+    let version = unsafe MPICall.text { characters, length in
+      unsafe cmpi_get_library_version(characters, length)
     }
-    let version = unsafe MPICall.text(capacity: cmpi_max_library_version()) { characters, length in
-      unsafe MPI_Get_library_version(characters, length)
+    guard provided >= CInt(cmpi_thread_funneled) else {
+      throw .threadsUnsupported(library: version)
     }
-    guard provided >= cmpi_thread_funneled() else { throw .threadsUnsupported(library: version) }
 
     var number: CInt = 0
     var size: CInt = 0
-    try MPICall.check("MPI_Comm_rank") { unsafe MPI_Comm_rank(world, &number) }
-    try MPICall.check("MPI_Comm_size") { unsafe MPI_Comm_size(world, &size) }
+    try MPICall.check("MPI_Comm_rank") { unsafe cmpi_comm_rank(world, &number) }
+    try MPICall.check("MPI_Comm_size") { unsafe cmpi_comm_size(world, &size) }
     if let claimed = claim.worldSize, claimed != Int(size) {
       throw .notConnected(claim: claim, worldSize: Int(size))
     }
 
     // The processes that share memory with this one: its node, as far as it matters here.
-    var node: MPI_Comm?
+    var node: cmpi_comm = 0
     var localNumber: CInt = 0
     var localCount: CInt = 0
     try MPICall.check("MPI_Comm_split_type") {
-      unsafe MPI_Comm_split_type(world, cmpi_comm_type_shared(), number, cmpi_info_null(), &node)
+      unsafe cmpi_comm_split_shared(world, number, &node)
     }
-    try MPICall.check("MPI_Comm_rank") { unsafe MPI_Comm_rank(node, &localNumber) }
-    try MPICall.check("MPI_Comm_size") { unsafe MPI_Comm_size(node, &localCount) }
+    try MPICall.check("MPI_Comm_rank") { unsafe cmpi_comm_rank(node, &localNumber) }
+    if let ranks = Self.environment()[Self.ranksPerNodeVariable].flatMap({ Int32($0) }), ranks > 0 {
+      var part: cmpi_comm = 0
+      try MPICall.check("MPI_Comm_split") {
+        unsafe cmpi_comm_split(node, localNumber / ranks, localNumber, &part)
+      }
+      try MPICall.check("MPI_Comm_free") { unsafe cmpi_comm_free(&node) }
+      node = part
+      try MPICall.check("MPI_Comm_rank") { unsafe cmpi_comm_rank(node, &localNumber) }
+    }
+    try MPICall.check("MPI_Comm_size") { unsafe cmpi_comm_size(node, &localCount) }
     var leader: Int32 = number
     try MPICall.check("MPI_Allreduce") {
-      unsafe MPI_Allreduce(cmpi_in_place(), &leader, 1, cmpi_int32(), cmpi_min(), node)
+      unsafe cmpi_allreduce(nil, &leader, 1, cmpi_int32, cmpi_min, node)
     }
-    try MPICall.check("MPI_Comm_free") { unsafe MPI_Comm_free(&node) }
+    try MPICall.check("MPI_Comm_free") { unsafe cmpi_comm_free(&node) }
     var leaders: Int32 = localNumber == 0 ? 1 : 0
     try MPICall.check("MPI_Allreduce") {
-      unsafe MPI_Allreduce(cmpi_in_place(), &leaders, 1, cmpi_int32(), cmpi_sum(), world)
+      unsafe cmpi_allreduce(nil, &leaders, 1, cmpi_int32, cmpi_sum, world)
     }
 
     rank = Int(number)
@@ -136,10 +152,10 @@ public final class Communicator {
     nodeLeader = Int(leader)
     nodeCount = Int(leaders)
     library = version.split(separator: ",").first.map(String.init) ?? version
-    processorName = unsafe MPICall.text(capacity: cmpi_max_processor_name()) { characters, length in
-      unsafe MPI_Get_processor_name(characters, length)
+    processorName = unsafe MPICall.text { characters, length in
+      unsafe cmpi_get_processor_name(characters, length)
     }
-    unsafe handle = world
+    handle = world
   }
 
   /// Leaves the job, together with all other ranks, at the end of a run.
@@ -147,9 +163,9 @@ public final class Communicator {
   /// It waits for the last of them. An error at this point has nobody left to act on it and is dropped. The corresponding C
   /// function is `MPI_Finalize` (MPI 3.1, §8.7).
   public func finalize() {
-    guard unsafe handle != nil else { return }
-    unsafe handle = nil
-    _ = RunProgress.whileWaiting { MPI_Finalize() }
+    guard handle != nil else { return }
+    handle = nil
+    _ = RunProgress.whileWaiting { cmpi_finalize() }
     stallWatch?.end()
   }
 
@@ -200,11 +216,11 @@ public final class Communicator {
   /// For failures that other ranks cannot know of, since they wait in a collective for this one.
   /// The corresponding C function is `MPI_Abort` (MPI 3.1, §8.7).
   public func abort(status: Int32) -> Never {
-    if unsafe handle != nil { _ = unsafe MPI_Abort(cmpi_comm_world(), status) }
+    if handle != nil { _ = cmpi_abort(cmpi_world(), status) }
     exit(status)
   }
 
-  private static func environment() -> [String: String] {
+  static func environment() -> [String: String] {
     var variables: [String: String] = [:]
     var entry = unsafe environ
     while let text = unsafe entry.pointee {

@@ -111,8 +111,8 @@ public final class GradientReducer {
   private let agreed: UnsafeMutablePointer<Int32>
   /// Micro-batches that this rank has added since the last `reset`.
   public private(set) var microBatchCount = 0
-  /// Whether a gradient that this rank has added since then is not a finite number.
-  public private(set) var hasNonFinite = false
+  /// Whether a gradient of the micro-batch that was added last is not a finite number.
+  public private(set) var isLastNonFinite = false
 
   /// Bytes that a rank hands to MPI in a step that reduces all of `arena` at once, where there are
   /// other ranks: an integer for each gradient, an exponent for each tensor, a count,
@@ -173,6 +173,7 @@ public final class GradientReducer {
   public func accumulate(_ arena: ParameterArena) {
     precondition(arena.extent == arenaExtent, "a reducer made for another arena")
     microBatchCount += 1
+    isLastNonFinite = false
     // Sums with too many terms are not made; `finish` tells why.
     if microBatchCount > Self.maximumMicroBatches { return }
     if case .gradients(let kept) = store {
@@ -184,9 +185,10 @@ public final class GradientReducer {
       let pattern = unsafe ReductionKernels.largestMagnitude(gradients, count: tensor.count)
       if pattern == 0 { continue }
       let current = unsafe exponents[index]
-      let exponent = max(Self.exponent(pattern), current)
+      let own = Self.exponent(pattern)
+      let exponent = max(own, current)
       unsafe exponents[index] = exponent
-      if exponent == Self.nonFinite { hasNonFinite = true }
+      if own == Self.nonFinite { isLastNonFinite = true }
       guard case .slices(let slices) = store, exponent != Self.nonFinite else { continue }
       let rise = current == Self.empty ? 0 : Int(exponent - current)
       unsafe slices.add(gradients, to: tensor.range, exponent: exponent, rise: rise)
@@ -199,16 +201,17 @@ public final class GradientReducer {
   /// the next step.
   /// - Parameters:
   ///   - scale: one over the number of counted tokens in the global batch.
+  ///   - microBatches: those of all ranks together, where that is known; all ranks say the same.
   ///   - isCutShort: whether this rank left micro-batches out; one is enough for no rank to get
   ///     gradients.
   /// - Throws: where MPI fails, and on all ranks where the step has too many micro-batches.
   public func finish(
-    into arena: ParameterArena, scale: Double, isCutShort: Bool = false
+    into arena: ParameterArena, scale: Double, microBatches: Int? = nil, isCutShort: Bool = false
   ) throws(MPIError) -> ReductionSummary {
     precondition(arena.extent == arenaExtent, "a reducer made for another arena")
     defer { reset() }
     let bytesBefore = communicator.reducedBytes
-    let nonFinite = try agreeOnExponents(isCutShort: isCutShort)
+    let nonFinite = try agreeOnExponents(microBatches: microBatches, isCutShort: isCutShort)
     if unsafe agreed[tensors.count + 1] != 0 {
       return ReductionSummary(
         bytesReduced: communicator.reducedBytes - bytesBefore, nonFiniteTensor: nil,
@@ -276,9 +279,9 @@ public final class GradientReducer {
   }
 
   /// Forgets everything that was added since the last `finish`.
-  private func reset() {
+  public func reset() {
     microBatchCount = 0
-    hasNonFinite = false
+    isLastNonFinite = false
     for index in tensors.indices where unsafe exponents[index] != Self.empty {
       unsafe exponents[index] = Self.empty
       if case .slices(let slices) = store { slices.clear(tensors[index].range) }
@@ -288,7 +291,9 @@ public final class GradientReducer {
   /// Fills `agreed` with the tensors' exponents over all ranks.
   ///
   /// - Returns: the first tensor whose gradient is not finite on some rank.
-  private func agreeOnExponents(isCutShort: Bool) throws(MPIError) -> Int? {
+  private func agreeOnExponents(
+    microBatches: Int?, isCutShort: Bool
+  ) throws(MPIError) -> Int? {
     // The count travels behind the exponents, and so does whether all are there.
     unsafe agreed.update(from: exponents, count: tensors.count)
     unsafe agreed[tensors.count] = Int32(clamping: microBatchCount)
@@ -296,10 +301,10 @@ public final class GradientReducer {
     try unsafe communicator.allReduce(
       nil, into: agreed, count: tensors.count + Self.extraCount, .maximum)
     let perRank = unsafe Int(agreed[tensors.count])
-    // The largest count times the ranks, since only a maximum was asked for: dealing is even to
-    // within one micro-batch, so it is never far above the true number.
+    // Where nobody knows their number, the largest count times the ranks: of an even deal it is never
+    // far above the true one.
     let (worldSize, limit) = (communicator.worldSize, Self.maximumMicroBatches)
-    if perRank * worldSize > limit {
+    if microBatches ?? (perRank * worldSize) > limit {
       throw .tooManyMicroBatches(perRank: perRank, worldSize: worldSize, limit: limit)
     }
     return tensors.indices.first { unsafe agreed[$0] == Self.nonFinite }

@@ -26,6 +26,8 @@ public struct LauncherClaim: Sendable, Hashable {
   public let worldSize: Int?
   /// This process's number, where the launcher says it.
   public let rank: Int?
+  /// Whether it speaks PMIx.
+  let hasPMIx: Bool
 
   /// Reads the claim out of an environment; nil where no launcher speaks, so the process is alone.
   ///
@@ -38,16 +40,17 @@ public struct LauncherClaim: Sendable, Hashable {
     func number(_ name: String) -> Int? { environment[name].flatMap { Int($0) } }
     let hasPMIx = environment["PMIX_RANK"] != nil
     if let size = number("OMPI_COMM_WORLD_SIZE") {
-      self.init(.openMPI, "OMPI_COMM_WORLD_SIZE", size, number("OMPI_COMM_WORLD_RANK"))
+      self.init(.openMPI, "OMPI_COMM_WORLD_SIZE", size, number("OMPI_COMM_WORLD_RANK"), hasPMIx)
     } else if let size = number("SLURM_STEP_NUM_TASKS"), let rank = number("SLURM_PROCID") {
       let hasInterface = hasPMIx || environment["PMI_RANK"] != nil
       // A step of one task is one process, whether or not it could speak to others.
       if size == 1 && !hasInterface { return nil }
-      self.init(.slurm(hasInterface: hasInterface), "SLURM_STEP_NUM_TASKS", size, rank)
+      self.init(
+        .slurm(hasInterface: hasInterface), "SLURM_STEP_NUM_TASKS", size, rank, hasPMIx)
     } else if let size = number("PMI_SIZE"), let rank = number("PMI_RANK") {
-      self.init(.pmi, "PMI_SIZE", size, rank)
+      self.init(.pmi, "PMI_SIZE", size, rank, hasPMIx)
     } else if hasPMIx {
-      self.init(.pmix, "PMIX_RANK", nil, number("PMIX_RANK"))
+      self.init(.pmix, "PMIX_RANK", nil, number("PMIX_RANK"), hasPMIx)
     } else {
       let others = [
         ("MV2_COMM_WORLD_SIZE", "MV2_COMM_WORLD_RANK"), ("FLUX_JOB_SIZE", "FLUX_TASK_RANK"),
@@ -55,7 +58,7 @@ public struct LauncherClaim: Sendable, Hashable {
       ]
       for (sizeName, rankName) in others {
         if let size = number(sizeName), let rank = number(rankName) {
-          self.init(.other, sizeName, size, rank)
+          self.init(.other, sizeName, size, rank, hasPMIx)
           return
         }
       }
@@ -63,7 +66,10 @@ public struct LauncherClaim: Sendable, Hashable {
     }
   }
 
-  private init(_ launcher: Launcher, _ variable: String, _ worldSize: Int?, _ rank: Int?) {
+  private init(
+    _ launcher: Launcher, _ variable: String, _ worldSize: Int?, _ rank: Int?, _ hasPMIx: Bool
+  ) {
+    self.hasPMIx = hasPMIx
     self.launcher = launcher
     self.variable = variable
     self.worldSize = worldSize
@@ -84,9 +90,9 @@ public struct LauncherClaim: Sendable, Hashable {
     switch launcher {
     case .openMPI:
       """
-      The mpirun that started it does not belong to the MPI library that the program is linked \
-      with; use that library's own mpirun (`ldd` on the program names the library, \
-      `mpirun --version` the launcher), or inside a container the one of the container.
+      The mpirun that started it does not belong to the MPI library that the program loaded; use \
+      that library's own mpirun (`mpirun --version` names the launcher, `--mpi` chooses the \
+      library, LD_LIBRARY_PATH where it is found), or inside a container the one of the container.
       """
     case .slurm(hasInterface: false):
       """
@@ -102,11 +108,12 @@ public struct LauncherClaim: Sendable, Hashable {
       """
     case .pmi:
       """
-      It was started by the launcher of another MPI (MPICH, Intel MPI or Cray); use the mpirun of \
-      the MPI library that the program is linked with.
+      It was started by a launcher of the MPICH family (MPICH, Intel MPI, Cray), and the MPI \
+      library that the program loaded does not speak with it; `--mpi` chooses another, \
+      LD_LIBRARY_PATH says where it is found.
       """
     case .pmix, .other:
-      "Use the mpirun of the MPI library that the program is linked with."
+      "Use the mpirun of the MPI library that the program loaded, or choose another with `--mpi`."
     }
   }
 }

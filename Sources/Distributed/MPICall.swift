@@ -9,28 +9,28 @@ enum MPICall {
   /// (MPI 3.1, §8.4).
   static func check(_ function: StaticString, _ body: () -> CInt) throws(MPIError) {
     let status = RunProgress.whileWaiting(body)
-    if status != cmpi_success() { throw failure(function, status) }
+    if status != CInt(cmpi_success) { throw failure(function, status) }
   }
 
   private static func failure(_ function: StaticString, _ status: CInt) -> MPIError {
-    let message = unsafe text(capacity: cmpi_max_error_string()) { characters, length in
-      unsafe MPI_Error_string(status, characters, length)
+    let message = unsafe text { characters, length in
+      unsafe cmpi_error_string(status, characters, length)
     }
     return .call(function: "\(function)", code: status, message: message)
   }
 
-  /// A string that MPI writes into a buffer of `capacity` characters; empty where that fails.
+  /// A string that MPI writes; empty where that fails.
   static func text(
-    capacity: CInt, _ body: (UnsafeMutablePointer<CChar>, UnsafeMutablePointer<CInt>) -> CInt
+    _ body: (UnsafeMutablePointer<CChar>, UnsafeMutablePointer<CInt>) -> CInt
   ) -> String {
     var length: CInt = 0
-    // A vector of our own, of the size that MPI promises not to pass.
-    var characters = [CChar](repeating: 0, count: Int(capacity) + 1)
+    // Of the size that no MPI passes.
+    var characters = [CChar](repeating: 0, count: Int(cmpi_longest_text) + 1)
     let status = unsafe characters.withUnsafeMutableBufferPointer { buffer -> CInt in
       guard let base = buffer.baseAddress else { return -1 }
       return unsafe body(base, &length)
     }
-    guard status == cmpi_success() else { return "" }
+    guard status == CInt(cmpi_success) else { return "" }
     return String(
       decoding: characters.prefix(Int(length)).map { UInt8(bitPattern: $0) }, as: UTF8.self)
   }

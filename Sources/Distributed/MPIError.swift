@@ -6,6 +6,8 @@ public enum MPIError: ClassifiedError, Hashable {
   case call(function: String, code: Int32, message: String)
   /// The MPI library cannot be used by a program with threads.
   case threadsUnsupported(library: String)
+  /// No MPI library that fits the launcher can be loaded; every process finds the same.
+  case noLibrary(claim: LauncherClaim, wanted: String, problems: [String])
   /// The launcher says that there are more processes than MPI found.
   case notConnected(claim: LauncherClaim, worldSize: Int)
   /// A buffer has fewer elements than the operation reads or writes.
@@ -27,7 +29,7 @@ public enum MPIError: ClassifiedError, Hashable {
   /// Wrong starts and configurations are usage errors; an agreed one keeps the class it had.
   public var errorClass: ErrorClass {
     switch self {
-    case .notConnected, .configurationsDiffer, .tooManyMicroBatches: .usage
+    case .noLibrary, .notConnected, .configurationsDiffer, .tooManyMicroBatches: .usage
     case .rankFailed(_, _, _, _, let errorClass), .ranksDiffer(_, _, _, let errorClass): errorClass
     default: .failure
     }
@@ -38,7 +40,7 @@ public enum MPIError: ClassifiedError, Hashable {
     switch self {
     case .rankFailed(let rank, _, _, _, _): rank
     case .configurationsDiffer, .ranksDiffer, .tooManyMicroBatches: 0
-    case .notConnected(let claim, _): claim.rank
+    case .notConnected(let claim, _), .noLibrary(let claim, _, _): claim.rank ?? 0
     default: nil
     }
   }
@@ -58,6 +60,13 @@ public enum MPIError: ClassifiedError, Hashable {
       return """
         The MPI library (\(library)) offers no MPI_THREAD_FUNNELED, which a program with compute \
         threads needs. Use a build of it with thread support.
+        """
+    case .noLibrary(let claim, let wanted, let problems):
+      return """
+        \(claim.variable) says that a launcher started this process, and no MPI library for it \
+        (\(wanted)) can be loaded: \(problems.joined(separator: "; ")). Install it (Debian: \
+        libopenmpi3, libmpich12), load its module, or say in LD_LIBRARY_PATH where it is; --mpi \
+        chooses another one, SWIFT_PEFT_TRAIN_MPI_NAMES another name of it.
         """
     case .notConnected(let claim, let worldSize):
       let claimed = claim.worldSize.map { "one of \($0)" } ?? "one of several"
@@ -86,7 +95,8 @@ public enum MPIError: ClassifiedError, Hashable {
     case .tooManyMicroBatches(let perRank, let worldSize, let limit):
       return """
         A step of \(perRank) micro-batches on each of \(worldSize) ranks; exact sums have room for \
-        \(limit) in all. Lower global_batch_size or raise micro_batch_size.
+        \(limit) in all. Lower global_batch_size or raise micro_batch_size (or \
+        micro_batch_tokens).
         """
     }
   }

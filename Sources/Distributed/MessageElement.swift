@@ -23,14 +23,14 @@ public enum MessageType: Sendable {
   /// `MPI_DOUBLE`.
   case double
 
-  var handle: MPI_Datatype {
+  var handle: cmpi_type {
     switch self {
-    case .uint8: unsafe cmpi_uint8()
-    case .int32: unsafe cmpi_int32()
-    case .int64: unsafe cmpi_int64()
-    case .uint64: unsafe cmpi_uint64()
-    case .float: unsafe cmpi_float()
-    case .double: unsafe cmpi_double()
+    case .uint8: cmpi_uint8
+    case .int32: cmpi_int32
+    case .int64: cmpi_int64
+    case .uint64: cmpi_uint64
+    case .float: cmpi_float
+    case .double: cmpi_double
     }
   }
 }
@@ -73,11 +73,11 @@ public enum ReductionOperation: Sendable {
   /// `MPI_MIN`.
   case minimum
 
-  var handle: MPI_Op {
+  var handle: cmpi_operation {
     switch self {
-    case .sum: unsafe cmpi_sum()
-    case .maximum: unsafe cmpi_max()
-    case .minimum: unsafe cmpi_min()
+    case .sum: cmpi_sum
+    case .maximum: cmpi_max
+    case .minimum: cmpi_min
     }
   }
 }

@@ -218,9 +218,11 @@ extension Communicator {
     unsafe pthread_sigmask(SIG_UNBLOCK, &set, nil)
     alarm(10)
     var (hasBegun, hasEnded): (CInt, CInt) = (0, 0)
-    unsafe _ = MPI_Initialized(&hasBegun)
-    unsafe _ = MPI_Finalized(&hasEnded)
-    if hasBegun != 0 && hasEnded == 0 { _ = unsafe MPI_Abort(cmpi_comm_world(), status) }
+    if cmpi_is_loaded() != 0 {
+      unsafe _ = cmpi_initialized(&hasBegun)
+      unsafe _ = cmpi_finalized(&hasEnded)
+    }
+    if hasBegun != 0 && hasEnded == 0 { _ = cmpi_abort(cmpi_world(), status) }
     _exit(status)
   }
 }

@@ -17,12 +17,31 @@ public final class MappedFile: @unchecked Sendable {
   /// What is the same for two processes of one machine where they mapped the same file: its device,
   /// number, size and times.
   public let identity: String
+  /// Keeps bytes that came from elsewhere.
+  private let owner: SharedBytes?
+  /// Where they begin there.
+  private let start: Int
+
+  /// Stands for a file whose bytes the processes of a node received.
+  ///
+  /// - Parameters:
+  ///   - path: where the file is, perhaps not on this node.
+  ///   - range: its bytes in memory that all of them share.
+  public init(path: String, received owner: SharedBytes, _ range: Range<Int>) {
+    self.path = path
+    self.owner = owner
+    start = range.lowerBound
+    unsafe bytes = UnsafeRawBufferPointer(
+      start: UnsafeRawPointer(owner.base) + range.lowerBound, count: range.count)
+    identity = "received \(path) \(range.count)"
+  }
 
   /// Maps the file at `path`.
   ///
   /// - Throws: `FileError.cannotRead`.
   public init(path: String) throws(FileError) {
     self.path = path
+    (owner, start) = (nil, 0)
     let (descriptor, byteCount) = try InputFile.descriptor(of: path)
     defer { _ = close(descriptor) }
     if byteCount == 0 {
@@ -45,7 +64,45 @@ public final class MappedFile: @unchecked Sendable {
       """
   }
 
+  /// Number of bytes.
+  public var byteCount: Int { unsafe bytes.count }
+
+  /// All bytes, which nobody writes and which stay mapped as long as this lives.
+  public var view: ByteView {
+    unsafe ByteView(UnsafeMutableRawPointer(mutating: bytes.baseAddress), count: bytes.count)
+  }
+
+  /// Copies some of the bytes.
+  ///
+  /// - Parameter place: of the first one in `target`, which has room for all.
+  public func copy(_ range: Range<Int>, into target: SharedBytes, at place: Int) {
+    precondition(
+      place >= 0 && place + range.count <= target.byteCount,
+      "\(range) at \(place) of \(target.byteCount)")
+    // Both ranges were checked: the one by the slice, the other above.
+    unsafe UnsafeMutableRawBufferPointer(start: target.base + place, count: range.count)
+      .copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[range]))
+  }
+
+  /// Lets the system read some of the bytes before they are asked for.
+  public func prefetch(_ range: Range<Int>) {
+    guard owner == nil, let base = unsafe bytes.baseAddress else { return }
+    let page = sysconf(Int32(_SC_PAGESIZE))
+    let start = range.lowerBound / page * page
+    // A hint, of pages of this mapping.
+    _ = unsafe madvise(
+      UnsafeMutableRawPointer(mutating: base) + start, range.upperBound - start, MADV_WILLNEED)
+  }
+
+  /// Gives up bytes that were received, for good.
+  ///
+  /// They read as zeros then. A file keeps its own.
+  public func discard(_ range: Range<Int>) {
+    owner?.discard((start + range.lowerBound)..<(start + range.upperBound))
+  }
+
   deinit {
+    guard owner == nil else { return }
     // The address is the one that mmap gave, and nobody holds it beyond this owner.
     unsafe MappedRanges.remove(bytes)
     if let base = unsafe bytes.baseAddress {

@@ -15,11 +15,16 @@ public struct GGUFFile: Sendable {
   public let tensors: [GGUFTensor]
   /// What is the same for two processes of one machine where they mapped the same file.
   public let identity: String
+  /// Its bytes.
+  public let file: MappedFile
 
   /// Maps the file at `path` and checks its header.
-  public init(path: String) throws(GGUFError) {
+  ///
+  /// - Parameter files: where its bytes come from.
+  public init(path: String, files: FileMap = .disk) throws(GGUFError) {
     let file: MappedFile
-    do throws(FileError) { file = try MappedFile(path: path) } catch { throw .unreadable(error) }
+    do throws(FileError) { file = try files.open(path) } catch { throw .unreadable(error) }
+    self.file = file
     let header = try GGUFHeader(file)
     self.path = path
     version = header.version
@@ -29,7 +34,10 @@ public struct GGUFFile: Sendable {
   }
 
   /// Whether a file begins as GGUF files do.
-  public static func isOne(_ path: String) -> Bool {
+  ///
+  /// - Parameter files: where its bytes come from.
+  public static func isOne(_ path: String, files: FileMap = .disk) -> Bool {
+    if let isOne = files.begins(path, with: Array("GGUF".utf8)) { return isOne }
     // Opening a pipe would wait for somebody to write into it.
     let target = URL(fileURLWithPath: path).resolvingSymlinksInPath().path
     let attributes = try? FileManager.default.attributesOfItem(atPath: target)
@@ -60,10 +68,12 @@ public struct GGUFFiles: Sendable {
   public var metadata: GGUFMetadata { files[0].metadata }
 
   /// Opens a file, and its further parts where it has any.
-  public init(path: String) throws(GGUFError) {
-    let first = try GGUFFile(path: path)
+  ///
+  /// - Parameter map: where their bytes come from.
+  public init(path: String, files map: FileMap = .disk) throws(GGUFError) {
+    let first = try GGUFFile(path: path, files: map)
     self.path = path
-    files = [first] + (try Self.furtherParts(first))
+    files = [first] + (try Self.furtherParts(first, map))
     tensors = files.flatMap(\.tensors)
     var index: [String: Int] = [:]
     for (place, tensor) in tensors.enumerated() {
@@ -88,7 +98,9 @@ public struct GGUFFiles: Sendable {
   /// A tensor by its name.
   public func tensor(named name: String) -> GGUFTensor? { indexByName[name].map { tensors[$0] } }
 
-  private static func furtherParts(_ first: GGUFFile) throws(GGUFError) -> [GGUFFile] {
+  private static func furtherParts(
+    _ first: GGUFFile, _ files: FileMap
+  ) throws(GGUFError) -> [GGUFFile] {
     let count = try first.metadata.count("split.count") ?? 1
     guard count > 1 else { return [] }
     let number = try first.metadata.count("split.no") ?? 0
@@ -108,7 +120,8 @@ public struct GGUFFiles: Sendable {
     let stem = first.path.dropLast(ending.count)
     var result: [GGUFFile] = []
     for index in 1..<count {
-      let part = try GGUFFile(path: "\(stem)-\(five(index + 1))-of-\(five(count)).gguf")
+      let part = try GGUFFile(
+        path: "\(stem)-\(five(index + 1))-of-\(five(count)).gguf", files: files)
       guard try part.metadata.count("split.no") == index,
         try part.metadata.count("split.count") == count
       else {

@@ -1,3 +1,4 @@
+import Files
 import JSON
 
 /// A language model in GGUF, told in the words of Hugging Face: its configuration, its tensors by
@@ -26,10 +27,11 @@ public struct GGUFModel: Sendable {
 
   /// Opens a model.
   ///
+  /// - Parameter files: where its bytes come from.
   /// - Throws: what is wrong with the file, or not known to this reader: an architecture, a tensor,
   /// a key.
-  public init(path: String) throws(GGUFError) {
-    try self.init(try GGUFFiles(path: path))
+  public init(path: String, files: FileMap = .disk) throws(GGUFError) {
+    try self.init(try GGUFFiles(path: path, files: files))
   }
 
   init(_ files: GGUFFiles) throws(GGUFError) {

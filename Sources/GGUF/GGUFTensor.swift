@@ -84,6 +84,15 @@ public struct GGUFTensor: Sendable {
     unsafe XXH64.hash(UnsafeRawBufferPointer(rebasing: bytes[range]))
   }
 
+  /// Tells the system that some of its bytes will not be read soon.
+  public func releasePages(bytes range: Range<Int>) {
+    // The range is checked against the tensor by the slice; the bytes lie in a mapped file.
+    unsafe MappedRanges.releasePages(UnsafeRawBufferPointer(rebasing: bytes[range]))
+  }
+
+  /// Gives up its bytes where they were received from another node, for good.
+  public func discard() { file.discard(range) }
+
   /// An element among some of its bytes that is infinite or not a number, or the first of a block
   /// whose scale is.
   ///

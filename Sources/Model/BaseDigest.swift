@@ -92,6 +92,19 @@ public struct BaseContents: Sendable {
     tensors[blocks[block].tensor].hash(bytes: blocks[block].bytes)
   }
 
+  /// Tells the system that a block will not be read soon.
+  func release(_ block: Int) {
+    tensors[blocks[block].tensor].releasePages(bytes: blocks[block].bytes)
+  }
+
+  /// Gives up tensors that were received from another node, for good.
+  func discard(_ names: Set<String>) {
+    for tensor in tensors where names.contains(tensor.name) { tensor.discard() }
+  }
+
+  /// The name of the tensor that a block is part of.
+  func tensorName(_ block: Int) -> String { tensors[blocks[block].tensor].name }
+
   /// Bytes in a block.
   func byteCount(ofBlock block: Int) -> Int { blocks[block].bytes.count }
 

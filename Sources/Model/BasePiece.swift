@@ -1,6 +1,6 @@
 import Tensors
 
-/// A piece of what a decoder keeps of its base: a block of a file, of a copy in bf16, or a vector.
+/// A piece of what a decoder keeps of its base: a block of a file or of a copy, or a vector.
 public struct BasePiece {
   fileprivate enum Source {
     case block(BaseContents, Int)
@@ -13,6 +13,9 @@ public struct BasePiece {
   public let known: UInt64?
   /// What it is, for messages.
   public let place: String
+
+  /// Whether it lies in a file and is read only to be looked at.
+  private let isResting: Bool
 
   /// Bytes in it.
   public var byteCount: Int {
@@ -32,8 +35,16 @@ public struct BasePiece {
     }
   }
 
-  fileprivate init(_ source: Source, known: UInt64?, place: String) {
+  /// Lets a piece that is read only to be looked at leave this process's memory.
+  ///
+  /// Called when all have been looked at, since reading one brings pages of its neighbours along.
+  public func release() {
+    if case .block(let contents, let block) = source, isResting { contents.release(block) }
+  }
+
+  fileprivate init(_ source: Source, known: UInt64?, place: String, isResting: Bool = false) {
     (self.source, self.known, self.place) = (source, known, place)
+    self.isResting = isResting
   }
 }
 
@@ -41,18 +52,26 @@ extension Decoder {
   /// What of the base a rank looks after: its share of what ranks of a node share, and all that is its
   /// own.
   public func guardedPieces(rank: Int, of count: Int) -> [BasePiece] {
-    var pieces = ownBlocks.map {
-      BasePiece(.block(contents, $0.index), known: $0.hash, place: contents.place($0.index))
+    // Stored weights of which a quantised copy has taken the place are not read any more.
+    let replaced = Set(quantization == nil ? [] : linearLayers.map(\.weight.storedName))
+    // Those of which products read a copy need not stay in memory after they were looked at.
+    let resting = Set(parameters.filter { $0.rounded != nil }.map(\.storedName))
+    var pieces = ownBlocks.compactMap { block -> BasePiece? in
+      let name = contents.tensorName(block.index)
+      if replaced.contains(name) { return nil }
+      return BasePiece(
+        .block(contents, block.index), known: block.hash, place: contents.place(block.index),
+        isResting: resting.contains(name))
     }
-    if let roundedBytes {
+    for (bytes, what) in copies {
       let size = BaseContents.blockBytes
-      let starts = Array(stride(from: 0, to: roundedBytes.byteCount, by: size))
+      let starts = Array(stride(from: 0, to: bytes.byteCount, by: size))
       for index in stride(from: rank, to: starts.count, by: max(count, 1)) {
-        let range = starts[index]..<min(starts[index] + size, roundedBytes.byteCount)
+        let range = starts[index]..<min(starts[index] + size, bytes.byteCount)
         pieces.append(
           BasePiece(
-            .bytes(roundedBytes, range), known: nil,
-            place: "the copy in bf16 that this node keeps of \(directory)"))
+            .bytes(bytes, range), known: nil,
+            place: "the copy in \(what) that this node keeps of \(directory)"))
       }
     }
     for parameter in parameters where !parameter.isTrainable {

@@ -27,7 +27,7 @@ final class BaseWeights {
     let weight = try tensor.weight(layout: layout)
     let parts = [tensor] + source.companions(of: tensor.name)
     let parameter = Parameter(
-      name: name, shape: shape, weight: weight, layout: layout,
+      name: name, storedName: tensor.name, shape: shape, weight: weight, layout: layout,
       storedBytes: parts.reduce(0) { $0 + $1.byteCount })
     parameters.append(parameter)
     return parameter

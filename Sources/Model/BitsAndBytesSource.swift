@@ -1,3 +1,4 @@
+import Files
 import Safetensors
 import Tensors
 
@@ -26,6 +27,7 @@ struct BitsAndBytesSource: WeightSource {
 
   var path: String { plain.path }
   var identity: String { plain.identity }
+  var mappedFiles: [MappedFile] { plain.mappedFiles }
 
   func contains(_ name: String) -> Bool { plain.contains(name) }
 
@@ -51,6 +53,8 @@ private struct QuantizedTensor: BaseTensor {
   var unitBytes: Int { 1 }
 
   func hash(bytes range: Range<Int>) -> UInt64 { stored.weight.hash(bytes: range) }
+  func releasePages(bytes range: Range<Int>) { stored.weight.releasePages(bytes: range) }
+  func discard() { stored.weight.discard() }
   // All codes are numbers; scales are tensors of their own.
   func firstNonFinite(bytes range: Range<Int>) -> Int? { nil }
 

@@ -1,3 +1,4 @@
+import Files
 import GGUF
 import JSON
 import Kernels
@@ -9,16 +10,17 @@ extension Decoder {
   ///
   /// - Parameters:
   ///   - directory: the model directory or file.
+  ///   - files: where the bytes of its weights come from.
   ///   - arithmetic: arithmetic of products with frozen weights and of attention.
   ///   - finiteCheck: which share of the tensors is searched for NaN and infinities; the ranks of a
   ///     node divide them. `of: 0` searches none.
   /// - Throws: `ModelError` naming the field or the tensor that is missing, extra, misshapen,
   ///   non-finite or unsupported.
   public convenience init(
-    directory: String, arithmetic: Arithmetic = .float32,
+    directory: String, files: FileMap = .disk, arithmetic: Arithmetic = .float32,
     finiteCheck: (part: Int, of: Int) = (0, 1)
   ) throws(ModelError) {
-    let (source, stated) = try ModelLocation.open(directory)
+    let (source, stated) = try ModelLocation.open(directory, files)
     var configuration = stated
     var warnings: [String] = []
     let weights = BaseWeights(source)
@@ -42,14 +44,21 @@ extension Decoder {
 }
 
 /// Tells a model's directory from a GGUF file.
-enum ModelLocation {
+public enum ModelLocation {
+  /// The files that hold a model's weights, mapped.
+  ///
+  /// - Throws: `ModelError` where they cannot be read.
+  public static func weightFiles(of path: String) throws(ModelError) -> [MappedFile] {
+    try open(path).source.mappedFiles
+  }
+
   /// The source of the tensors, and the configuration.
   static func open(
-    _ path: String
+    _ path: String, _ files: FileMap = .disk
   ) throws(ModelError) -> (source: any WeightSource, configuration: DecoderConfiguration) {
-    guard GGUFFile.isOne(path) else {
+    guard GGUFFile.isOne(path, files: files) else {
       let configuration = try DecoderConfiguration(directory: path)
-      let source = try SafetensorsSource(directory: path)
+      let source = try SafetensorsSource(directory: path, files: files)
       return configuration.isQuantizedByBitsAndBytes
         ? (
           try BitsAndBytesSource(source, isTransposed: configuration.modelType == "gpt2"),
@@ -57,7 +66,7 @@ enum ModelLocation {
         ) : (source, configuration)
     }
     let model: GGUFModel
-    do { model = try GGUFModel(path: path) } catch { throw .unreadableWeights(error) }
+    do { model = try GGUFModel(path: path, files: files) } catch { throw .unreadableWeights(error) }
     return (GGUFSource(model: model), try DecoderConfiguration(model.configuration, path: path))
   }
 }

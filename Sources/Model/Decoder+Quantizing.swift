@@ -43,6 +43,9 @@ extension Decoder {
     }
     try members.barrier()
     bytes.seal()
+    // Reading one brings pages of its neighbours back, 2 MiB at a time.
+    for (parameter, _) in places { parameter.weight.releasePages() }
+    if rank == 0 { contents.discard(Set(places.map(\.parameter.storedName))) }
     for (parameter, offset) in places {
       let (weight, table) = WeightQuantization.quantized(
         parameter.weight, as: format, in: bytes, at: offset)
@@ -50,7 +53,7 @@ extension Decoder {
       parameter.keepQuantized(
         weight, byteCount: WeightQuantization.byteCount(parameter.weight, as: format))
     }
-    retain(bytes)
+    copies.append((bytes, format.rawValue))
     quantization = format
   }
 }

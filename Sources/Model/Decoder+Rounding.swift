@@ -51,10 +51,12 @@ extension Decoder {
     }
     try members.barrier()
     bytes.seal()
+    // Reading one brings pages of its neighbours back, 2 MiB at a time.
+    for (parameter, _) in places { parameter.weight.releasePages() }
     for (parameter, offset) in places {
       parameter.rounded = WeightRounding.rounded(parameter.weight, in: bytes, at: offset)
     }
-    roundedBytes = bytes
+    copies.append((bytes, "bf16"))
     return byteCount
   }
 }

@@ -68,8 +68,8 @@ public final class Decoder {
 
   /// Blocks of ``contents`` that this process has read whole, with what it found.
   private(set) var ownBlocks: [(index: Int, hash: UInt64)] = []
-  /// Weights rounded to bf16 that the processes of a node share.
-  var roundedBytes: SharedBytes?
+  /// What the processes of a node made of stored weights and share.
+  var copies: [(bytes: SharedBytes, what: String)] = []
   private(set) var parts: DecoderParts
   private(set) var embeddingHook: (any EmbeddingHook)?
   private(set) var tableHook: (any TableHook)?

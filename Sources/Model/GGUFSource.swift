@@ -1,3 +1,4 @@
+import Files
 import GGUF
 import Tensors
 
@@ -8,6 +9,8 @@ struct GGUFSource: WeightSource {
   var path: String { model.path }
   var names: [String] { model.tensors.map(\.name) }
   var identity: String { model.files.files.map(\.identity).joined(separator: " ") }
+
+  var mappedFiles: [MappedFile] { model.files.files.map(\.file) }
 
   func contains(_ name: String) -> Bool { model.tensor(named: name) != nil }
 
@@ -40,6 +43,8 @@ struct StoredGGUFTensor: BaseTensor {
 
   func hash(bytes range: Range<Int>) -> UInt64 { tensor.hash(bytes: range) }
   func firstNonFinite(bytes range: Range<Int>) -> Int? { tensor.firstNonFinite(bytes: range) }
+  func releasePages(bytes range: Range<Int>) { tensor.releasePages(bytes: range) }
+  func discard() { tensor.discard() }
 
   func weight(layout: WeightMatrix.Layout) throws(ModelError) -> WeightMatrix {
     precondition(

@@ -1,3 +1,4 @@
+import Files
 import Safetensors
 import Tensors
 
@@ -23,6 +24,10 @@ public protocol BaseTensor: Sendable {
   func hash(bytes range: Range<Int>) -> UInt64
   /// An element in some of its bytes, whole units, that is infinite or not a number.
   func firstNonFinite(bytes range: Range<Int>) -> Int?
+  /// Tells the system that some of its bytes will not be read soon.
+  func releasePages(bytes range: Range<Int>)
+  /// Gives up the bytes where they were received from another node, for good.
+  func discard()
   /// A hash of some words, in fingerprints of earlier versions.
   func sampledHash() -> UInt64
 
@@ -53,6 +58,8 @@ public protocol WeightSource: Sendable {
   var names: [String] { get }
   /// What is the same for two processes of one machine where they mapped the same files.
   var identity: String { get }
+  /// The files, as they are in memory.
+  var mappedFiles: [MappedFile] { get }
   /// Whether there is a tensor of that name.
   func contains(_ name: String) -> Bool
   /// A tensor by its name.
@@ -76,8 +83,12 @@ struct SafetensorsSource: WeightSource {
   var names: [String] { files.names }
   var identity: String { files.files.map(\.identity).joined(separator: " ") }
 
-  init(directory: String) throws(ModelError) {
-    do { files = try WeightFiles(directory: directory) } catch { throw .unreadableWeights(error) }
+  var mappedFiles: [MappedFile] { files.files.map(\.file) }
+
+  init(directory: String, files map: FileMap) throws(ModelError) {
+    do { files = try WeightFiles(directory: directory, files: map) } catch {
+      throw .unreadableWeights(error)
+    }
   }
 
   func contains(_ name: String) -> Bool { files.contains(name) }

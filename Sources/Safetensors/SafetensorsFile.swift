@@ -20,15 +20,17 @@ public final class SafetensorsFile: Sendable {
   /// What is the same for two processes of one machine where they mapped the same file: its device,
   /// number, size and times.
   public let identity: String
+  /// Its bytes.
+  public let file: MappedFile
   private let indexByName: [TensorName: Int]
-  private let file: MappedFile
   private let headerEnd: Int
 
   /// Maps the file at `path` and checks its header.
   ///
+  /// - Parameter files: where its bytes come from.
   /// - Throws: what is wrong with it, class `input`.
-  public init(path: String) throws(SafetensorsError) {
-    let file = try Self.map(path)
+  public init(path: String, files: FileMap = .disk) throws(SafetensorsError) {
+    let file = try Self.map(path, files)
     let header = try unsafe SafetensorsHeader(path: path, bytes: file.bytes)
     self.path = path
     self.file = file
@@ -43,9 +45,11 @@ public final class SafetensorsFile: Sendable {
   }
 
   /// Maps a file that may be one.
-  static func map(_ path: String) throws(SafetensorsError) -> MappedFile {
+  static func map(
+    _ path: String, _ files: FileMap = .disk
+  ) throws(SafetensorsError) -> MappedFile {
     let file: MappedFile
-    do throws(FileError) { file = try MappedFile(path: path) } catch {
+    do throws(FileError) { file = try files.open(path) } catch {
       throw SafetensorsError(error)
     }
     let byteCount = unsafe file.bytes.count

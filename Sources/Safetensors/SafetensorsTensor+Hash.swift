@@ -7,6 +7,12 @@ extension SafetensorsTensor {
     unsafe XXH64.hash(UnsafeRawBufferPointer(rebasing: bytes[range]))
   }
 
+  /// Tells the system that some of the tensor's bytes will not be read soon.
+  public func releasePages(bytes range: Range<Int>) {
+    // The range is checked against the tensor by the slice; the bytes lie in a mapped file.
+    unsafe MappedRanges.releasePages(UnsafeRawBufferPointer(rebasing: bytes[range]))
+  }
+
   /// The index, in row-major order, of the first element in `range` that is infinite or not a number.
   ///
   /// - Throws: `unsupportedType`.

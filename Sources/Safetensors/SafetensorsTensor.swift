@@ -33,6 +33,9 @@ public struct SafetensorsTensor: Sendable {
   /// The type the program computes with, where it does.
   public var elementType: ElementType? { storedType.elementType }
 
+  /// Gives up its bytes where they were received from another node, for good.
+  public func discard() { file.discard(byteRange) }
+
   /// The tensor's bytes, little-endian, at any alignment.
   @unsafe
   public var bytes: UnsafeRawBufferPointer {

@@ -23,23 +23,24 @@ public struct WeightFiles: Sendable {
 
   /// Opens the weights of `directory`.
   ///
+  /// - Parameter map: where their bytes come from.
   /// - Throws: what is missing or wrong, class `input`.
-  public init(directory: String) throws(SafetensorsError) {
+  public init(directory: String, files map: FileMap = .disk) throws(SafetensorsError) {
     self.directory = directory
     let single = directory + "/model.safetensors"
     let index = directory + "/model.safetensors.index.json"
-    // `access` copies the path.
-    if unsafe access(single, F_OK) == 0 {
-      files = [try SafetensorsFile(path: single)]
+    if map.exists(single) {
+      files = [try SafetensorsFile(path: single, files: map)]
       tensorByName = try Self.tensors(of: files, placed: [:])
-    } else if unsafe access(index, F_OK) == 0 {
-      (files, tensorByName) = try Self.shards(index: index, directory: directory)
+    } else if map.exists(index) {
+      (files, tensorByName) = try Self.shards(index: index, directory: directory, map)
     } else {
-      let found = try Self.candidates(directory)
+      let received = map.names(in: directory)
+      let found = received.isEmpty ? try Self.candidates(directory) : received
       guard let only = found.first, found.count == 1 else {
         throw .noModelFile(directory: directory, found: found)
       }
-      files = [try SafetensorsFile(path: directory + "/" + only)]
+      files = [try SafetensorsFile(path: directory + "/" + only, files: map)]
       tensorByName = try Self.tensors(of: files, placed: [:])
     }
     names = files.flatMap(\.names)
@@ -62,7 +63,7 @@ public struct WeightFiles: Sendable {
 
   /// Opens what the index names and checks that each tensor is where it says.
   private static func shards(
-    index: String, directory: String
+    index: String, directory: String, _ files: FileMap
   ) throws(SafetensorsError) -> ([SafetensorsFile], [TensorName: SafetensorsTensor]) {
     let document: JSONNode
     do { document = try JSONNode(parsing: try readBytes(index)) } catch let error as JSONError {
@@ -89,15 +90,15 @@ public struct WeightFiles: Sendable {
       shardOfTensor[TensorName(tensor)] = shard
       if firstTensor[shard] == nil { firstTensor[shard] = tensor }
     }
-    var files: [SafetensorsFile] = []
+    var shards: [SafetensorsFile] = []
     var fileByShard: [String: SafetensorsFile] = [:]
     for (shard, tensor) in firstTensor.sorted(by: { $0.key < $1.key }) {
       let path = directory + "/" + shard
-      guard unsafe access(path, F_OK) == 0 else {
+      guard files.exists(path) else {
         throw .missingShard(index: index, shard: shard, tensor: tensor)
       }
-      let file = try SafetensorsFile(path: path)
-      files.append(file)
+      let file = try SafetensorsFile(path: path, files: files)
+      shards.append(file)
       fileByShard[shard] = file
     }
     for (tensor, value) in map.members {
@@ -106,7 +107,7 @@ public struct WeightFiles: Sendable {
       }
     }
     let placed = shardOfTensor.mapValues { directory + "/" + $0 }
-    return (files, try tensors(of: files, placed: placed))
+    return (shards, try tensors(of: shards, placed: placed))
   }
 
   /// All tensors by name; one that is in two files must be placed in one of them by the index.

@@ -43,8 +43,11 @@ public final class SharedBytes {
   public let byteCount: Int
 
   /// Memory of this process alone.
-  public init(byteCount: Int) throws(SharedMemoryError) {
-    base = try SharedBytes.map(byteCount, file: -1, flags: MAP_PRIVATE | SharedBytes.anonymous)
+  ///
+  /// - Parameter likeFile: whether pages that are released keep what is in them, as those of a file.
+  public init(byteCount: Int, likeFile: Bool = false) throws(SharedMemoryError) {
+    base = try SharedBytes.map(
+      byteCount, file: -1, flags: (likeFile ? MAP_SHARED : MAP_PRIVATE) | SharedBytes.anonymous)
     self.byteCount = byteCount
     #if os(Linux)
       _ = madvise(base, byteCount, MADV_HUGEPAGE)
@@ -71,6 +74,22 @@ public final class SharedBytes {
 
   /// Lets this process read the memory and no longer write it.
   public func seal() { mprotect(base, max(byteCount, 1), PROT_READ) }
+
+  /// Gives the memory of a range back, of all processes that share it; it reads as zeros then.
+  ///
+  /// Whole pages alone, and only of memory that processes share or that is like a file's.
+  public func discard(_ range: Range<Int>) {
+    #if os(Linux)
+      let page = sysconf(Int32(_SC_PAGESIZE))
+      let first = (range.lowerBound + page - 1) / page * page
+      let last = range.upperBound / page * page
+      guard first >= 0, last > first, last <= byteCount else { return }
+      // The system asks that the mapping be writable.
+      mprotect(base + first, last - first, PROT_READ | PROT_WRITE)
+      madvise(base + first, last - first, MADV_REMOVE)
+      mprotect(base + first, last - first, PROT_READ)
+    #endif
+  }
 
   /// Makes a file of zeros whose room is certain, in memory (`/dev/shm`) where there is enough,
   /// else in the directory for temporary files.
@@ -141,14 +160,6 @@ extension WeightMatrix {
   /// They count no longer as this process's memory; reading them brings them back. Only for weights
   /// in mapped files.
   public func releasePages() {
-    let page = sysconf(Int32(_SC_PAGESIZE))
-    let start = Int(bitPattern: storage)
-    let end = start + byteCount
-    // Pages at the ends are shared with neighbours.
-    let first = (start + page - 1) / page * page
-    let last = end / page * page
-    if last > first {
-      madvise(UnsafeMutableRawPointer(bitPattern: first), last - first, MADV_DONTNEED)
-    }
+    MappedRanges.releasePages(UnsafeRawBufferPointer(start: storage, count: byteCount))
   }
 }

@@ -104,6 +104,8 @@ public struct WeightMatrix {
       interleavedHead: interleavedHead, codes: codes)
   }
 
+  /// Where it begins in memory, as a number.
+  public var address: Int { Int(bitPattern: storage) }
   /// The type of the numbers where they are stored one by one.
   public var elementType: ElementType? { format.elementType }
   /// Rows in memory.

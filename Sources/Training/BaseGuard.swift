@@ -9,7 +9,7 @@ import Tensors
 /// Before each checkpoint the base is read again, each block by one of the ranks that share it, for
 /// at most 0.05 % of the time since the checkpoint before, and at least 64 MiB a rank. Where that is
 /// not all of it, the next checkpoint goes on from there. Besides the mapped files these are what was
-/// made of them: weights rounded to bf16, vectors in f32.
+/// made of them: weights rounded to bf16 or quantised, vectors in f32.
 final class BaseGuard {
   /// Share of the run's time.
   private static let share = 0.0005
@@ -42,6 +42,7 @@ final class BaseGuard {
   func verify(step: Int) throws {
     let start = ContinuousClock.now
     let change = findChange(step: step, budget: Self.share * ((start - last) / .seconds(1)))
+    for piece in pieces { piece.release() }
     last = .now
     seconds += (last - start) / .seconds(1)
     try communicator.together { if let change { throw change } }

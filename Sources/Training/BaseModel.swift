@@ -1,4 +1,5 @@
 import DataParallel
+import Files
 import Kernels
 import Model
 import Tensors
@@ -15,17 +16,21 @@ public enum BaseModel {
   ///
   /// - Parameters:
   ///   - compute: who reads, and will compute with it.
+  ///   - files: where the bytes of its weights come from.
   ///   - quantization: what its projections are kept as; nil for as they are stored.
   ///   - needsDigest: whether the base's fingerprint will be asked for.
   /// - Throws: on all ranks, `MPIError.rankFailed` where any cannot read it, `MPIError.ranksDiffer`
   ///   with the first tensor that is not the same everywhere, and `UnlikeBFloat16Products`.
   public static func open(
     _ directory: String, precision: PrecisionChoice, communicator: Communicator,
-    on compute: Compute, needsDigest: Bool = false, quantization: BaseQuantization? = nil
+    on compute: Compute, files: FileMap = .disk, needsDigest: Bool = false,
+    quantization: BaseQuantization? = nil
   ) throws -> Decoder {
     func read(_ arithmetic: Arithmetic) throws -> Decoder {
       try communicator.together {
-        try Decoder(directory: directory, arithmetic: arithmetic, finiteCheck: (part: 0, of: 0))
+        try Decoder(
+          directory: directory, files: files, arithmetic: arithmetic,
+          finiteCheck: (part: 0, of: 0))
       }
     }
     var decoder = try read(precision == .bfloat16 ? .bfloat16 : .float32)

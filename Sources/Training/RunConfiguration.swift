@@ -71,6 +71,8 @@ public struct RunConfiguration: Sendable {
   public let globalBatchSize: Int
   /// Sequences in one forward and backward.
   public let microBatchSize: Int
+  /// Tokens in one forward and backward at most; nil where ``microBatchSize`` counts.
+  public let microBatchTokens: Int?
   /// Most tokens of an example.
   public let maxLength: Int?
   /// Passes over the data.
@@ -105,6 +107,8 @@ public struct RunConfiguration: Sendable {
   public let precision: PrecisionChoice
   /// How the base's projections are kept; nil for as they are stored.
   public let baseQuantization: BaseQuantization?
+  /// How the base comes to the nodes.
+  public let baseDistribution: BaseDistribution
   /// A tokenizer in place of the model's.
   public let tokenizer: String?
   /// Compute threads of a rank; nil for a share of the cores allowed.
@@ -161,6 +165,7 @@ public struct RunConfiguration: Sendable {
       path("resume").map { $0.isEmpty ? .newest : .checkpoint($0) } ?? .no
     globalBatchSize = integer("global_batch_size")
     microBatchSize = integer("micro_batch_size")
+    microBatchTokens = settings["micro_batch_tokens"]?.int
     maxLength = settings["max_length"]?.int
     epochCount = number("num_epochs")
     maxSteps = settings["max_steps"]?.int
@@ -178,6 +183,7 @@ public struct RunConfiguration: Sendable {
     shuffles = !flag("no_shuffle")
     precision = path("precision").flatMap(PrecisionChoice.init) ?? .auto
     baseQuantization = path("quantize_base").flatMap(BaseQuantization.init)
+    baseDistribution = path("base_distribution").flatMap(BaseDistribution.init) ?? .auto
     tokenizer = path("tokenizer")
     threads = settings["threads"]?.int
     instructionSet =
@@ -204,6 +210,11 @@ public struct RunConfiguration: Sendable {
   }
 
   private func checkConsistency() throws(ConfigurationError) {
+    if microBatchTokens != nil && settings.isSet("micro_batch_size") {
+      throw .conflict(
+        "micro_batch_size cuts micro-batches by sequences, micro_batch_tokens by tokens",
+        remedy: "Give one of them")
+    }
     if microBatchSize > globalBatchSize {
       throw .conflict(
         "micro_batch_size (\(microBatchSize)) exceeds global_batch_size (\(globalBatchSize))",

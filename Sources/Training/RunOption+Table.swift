@@ -1,3 +1,4 @@
+import DataParallel
 import Kernels
 import PEFT
 
@@ -52,6 +53,10 @@ extension RunOption {
     RunOption(
       "micro_batch_size", .integer(minimum: 1), default: 1, "N",
       "sequences in one forward and backward", resumption: .allowable),
+    RunOption(
+      "micro_batch_tokens", .integer(minimum: 1), "N",
+      "in place of micro_batch_size: tokens in one forward and backward at most (a longer example has one of its own)",
+      resumption: .allowable),
     RunOption(
       "max_length", .integer(minimum: 2), "N",
       "cut longer examples to this many tokens (default: the model's positions)",
@@ -110,6 +115,15 @@ extension RunOption {
     RunOption(
       "bind_threads", .choice(["auto", "none"]), default: "auto", "HOW",
       "auto: each thread stays on a core of the rank's own; none: the system places them"),
+    RunOption(
+      "mpi", .choice(MPIChoice.allCases.map(\.rawValue)), default: "auto", "NAME",
+      "which MPI library to load: openmpi, mpich (or Intel's, Cray's, MVAPICH's), auto: the launcher's"
+    ),
+    RunOption(
+      "base_distribution", .choice(BaseDistribution.allCases.map(\.rawValue)), default: "auto",
+      "HOW",
+      "read: every node reads the base; broadcast: one node in \(BaseFiles.nodesPerReader) reads it and the others receive it"
+    ),
     RunOption(
       "gradient_checkpointing", .flag, default: false, "",
       "recompute activations in backward instead of keeping them"),

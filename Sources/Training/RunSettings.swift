@@ -34,10 +34,16 @@ public struct RunSettings: Sendable {
   /// Where a key was set.
   public func source(of key: String) -> SettingSource { entries[key]?.source ?? .commandLine }
 
-  /// Takes over everything that `other` sets.
+  /// Takes over everything that `other` sets; of two settings that exclude each other its own.
   public mutating func merge(_ other: RunSettings) {
+    for (key, rival) in Self.rivals where other.isSet(key) { entries[rival] = nil }
     entries.merge(other.entries) { $1 }
   }
+
+  /// Settings of which one takes the other's place.
+  private static let rivals = [
+    ("micro_batch_size", "micro_batch_tokens"), ("micro_batch_tokens", "micro_batch_size"),
+  ]
 
   /// Sets a key to what `text` says, as on the command line.
   ///

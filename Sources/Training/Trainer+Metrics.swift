@@ -78,8 +78,9 @@ extension Trainer {
 
   /// What the run took, against what the machine could and what was planned; called by all ranks.
   ///
-  /// - Returns: the most memory that any rank had, in bytes.
-  func logSummary() throws -> Int {
+  /// - Returns: the most memory that any rank had, and the base in the memory of a node, in bytes; the
+  ///   latter is nil where the kernel does not tell.
+  func logSummary() throws -> (peak: Int, base: Int?) {
     let peak = Int(try run.communicator.allReduce(Int64(peakMemoryBytes()), .maximum))
     throughput.raise(peak: try run.measurePeak())
     let (whole, plan) = (throughput.whole, memoryPlan)
@@ -91,7 +92,14 @@ extension Trainer {
     run.logger.info(
       "memory: \(megabytes(peak)) at most in a rank, \(megabytes(plan.total)) planned (base \(megabytes(plan.base + plan.rounded)), once a node; activations \(megabytes(plan.workspace)); adapter, optimiser, reduction \(megabytes(plan.training)); threads \(megabytes(plan.threads)); program \(megabytes(plan.program)))"
     )
-    return peak
+    let base = try BaseMemory.ofNode(run.decoder, run.communicator)
+    if let base {
+      let ranks = run.communicator.localSize
+      run.logger.info(
+        "base: \(megabytes(base)) of a node's memory, measured\(ranks > 1 ? ": one copy for \(ranks) ranks" : "")"
+      )
+    }
+    return (peak, base)
   }
 
   /// Writes a line on rank 0; where that fails, all ranks throw.

@@ -106,7 +106,7 @@ extension Trainer {
   private func writeEnd(
     _ status: RunOutcome.Status, step: Int, exportedStep: Int?, duration: Duration
   ) throws {
-    let peakMemory = try logSummary()
+    let (peakMemory, baseMemory) = try logSummary()
     try finishProfile()
     try writeOnAllRanks([
       "event": "end", "status": .string(status.rawValue), "step": .int(step),
@@ -114,6 +114,7 @@ extension Trainer {
       "eval_loss": best.lastLoss.map { .double($0) } ?? .null,
       "seconds": .double(duration / .seconds(1)), "peak_memory_bytes": .int(peakMemory),
       "planned_memory_bytes": .int(memoryPlan.total),
+      "base_node_bytes": baseMemory.map { .int($0) } ?? .null,
       "tokens_per_second": .double(throughput.whole.tokensPerSecond),
       "useful_flops_per_second": .double(throughput.whole.operationsPerSecond),
       "share_of_peak": .double(throughput.share(throughput.whole)),

@@ -25,7 +25,7 @@ public final class Trainer {
   let reducer: GradientReducer
   /// What ranks compare in each step.
   let state: ReplicatedState
-  let dealer: MicroBatchDealer
+  let queue: MicroBatchQueue
   let batch: TokenBatch
   let examples: ExampleBuffer
   let totals = StepTotals()
@@ -84,10 +84,9 @@ public final class Trainer {
 
     compute.part(.method) { method.prepareStep(context) }
     totals.reset()
-    let mine = dealer.microBatches(
-      of: globalBatch, from: run.dataset.train, rank: run.communicator.rank)
+    queue.begin(globalBatch)
     var firstNonFinite: Int?
-    for index in mine {
+    while let index = queue.next() {
       // A rank that is asked to stop goes to the reduction at once, where all learn of it.
       if isTimeToStop {
         report.isCutShort = true
@@ -95,7 +94,9 @@ public final class Trainer {
       }
       let loss = try pass(microBatch: index, of: globalBatch)
       totals.loss.add(loss)
-      if firstNonFinite == nil, !loss.isFinite || reducer.hasNonFinite { firstNonFinite = index }
+      if !loss.isFinite || reducer.isLastNonFinite {
+        firstNonFinite = min(firstNonFinite ?? index, index)
+      }
     }
     if run.communicator.worldSize > 1 {
       // What the last update left and this step's passes used.
@@ -109,7 +110,8 @@ public final class Trainer {
     arena.clearDerivedGradients()
     let reduction = try compute.part(.reduction) {
       let summary = try reducer.finish(
-        into: arena, scale: scale, isCutShort: report.isCutShort)
+        into: arena, scale: scale, microBatches: globalBatch.microBatchCount,
+        isCutShort: report.isCutShort)
       if summary.isCutShort { return summary }
       totals.stopRequests = isTimeToStop ? 1 : 0
       try totals.reduce(over: run.communicator)
@@ -263,13 +265,9 @@ public final class Trainer {
     let configuration = run.configuration
     learningRates = run.learningRates
     random = CounterRandom(seed: configuration.seed, purpose: "training")
-    let splits = [run.dataset.train, run.dataset.validation].compactMap(\.self)
-    // A micro-batch never has more than all examples.
-    let sequences = min(
-      configuration.microBatchSize, splits.map(\.exampleCount).max() ?? 1)
-    let tokens = splits.map { $0.maximumTokenCount(ofExamples: sequences) }.max() ?? 0
-    let length = splits.map { $0.maximumTokenCount(ofExamples: 1) }.max() ?? 0
-    maximumLength = length
+    let room = MicroBatchRoom(configuration, run.dataset)
+    let (tokens, sequences) = (room.tokens, room.sequences)
+    maximumLength = room.longest
     let decoder = run.decoder
     // Before the workspace is there, which takes the memory that measuring gives back.
     throughput = Throughput(peak: try run.measurePeak())
@@ -277,17 +275,18 @@ public final class Trainer {
     let plan = try run.communicator.together {
       try decoder.prepare(
         for: .training(recomputesActivations: configuration.recomputesActivations),
-        maximumTokens: tokens, maximumSequences: sequences, maximumLength: length)
+        maximumTokens: tokens, maximumSequences: sequences, maximumLength: room.longest)
     }
     for operand in decoder.largestOperands(maximumTokens: tokens, maximumSequences: sequences) {
       run.compute.reserve(operandRows: operand.rows, columns: operand.columns)
     }
     batch = decoder.makeBatch(maximumTokens: tokens, maximumSequences: sequences)
     examples = ExampleBuffer(tokenCapacity: tokens, sequenceCapacity: sequences)
-    dealer = MicroBatchDealer(worldSize: run.communicator.worldSize)
+    queue = try MicroBatchQueue(
+      run.schedule, of: run.dataset.train, arithmetic: arithmetic, communicator: run.communicator)
     reducer = GradientReducer(
       arena: run.attached.arena, communicator: run.communicator,
-      microBatches: dealer.mostMicroBatches(of: run.schedule.mostMicroBatches))
+      microBatches: queue.mostMicroBatches)
     state = ReplicatedState(
       arena: run.attached.arena, optimizer: run.optimizer, method: run.attached.method,
       communicator: run.communicator, compute: run.compute)
@@ -307,7 +306,8 @@ public final class Trainer {
       }
     }
     validation = run.dataset.validation.map {
-      Evaluation(split: $0, microBatchSize: sequences, communicator: run.communicator)
+      Evaluation(
+        split: $0, microBatchSize: room.evaluatedSequences, communicator: run.communicator)
     }
     profile =
       run.configuration.profiledSteps == 0

@@ -27,15 +27,19 @@ extension TrainingRun {
     for note in notes { logger.warning("\(note)") }
     logSplit(dataset.train)
     if let validation = dataset.validation { logSplit(validation) }
-    let (batch, micro) = (configuration.globalBatchSize, configuration.microBatchSize)
-    let microBatches = (batch + micro - 1) / micro
-    let ranks = communicator.worldSize
+    let batch = configuration.globalBatchSize
+    let first = schedule.batch(step: 1)
+    let (microBatches, ranks) = (first.microBatchCount, communicator.worldSize)
+    let size =
+      configuration.microBatchTokens.map { " of at most \($0) tokens" } ?? ""
     logger.info(
-      "steps      \(schedule.totalSteps) of \(batch) sequences in \(microBatches) micro-batches, about \((microBatches + ranks - 1) / ranks) a rank"
+      "steps      \(schedule.totalSteps) of \(batch) sequences in \(microBatches) micro-batches\(size), about \((microBatches + ranks - 1) / ranks) a rank"
     )
     if microBatches < ranks {
+      let option =
+        configuration.microBatchTokens == nil ? "--micro-batch-size" : "--micro-batch-tokens"
       logger.warning(
-        "\(ranks - microBatches) of \(ranks) ranks have nothing to do: a step has \(microBatches) micro-batches. Raise --global-batch-size or lower --micro-batch-size."
+        "\(ranks - microBatches) of \(ranks) ranks have nothing to do: a step has \(microBatches) micro-batches. Raise --global-batch-size or lower \(option)."
       )
     }
     logger.info(

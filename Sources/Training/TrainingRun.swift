@@ -103,10 +103,12 @@ public final class TrainingRun {
     instructionSets = try communicator.allGather(compute.instructionSet.rawValue)
     try communicator.warn(logger, share.warning(threads: configuration.threads))
 
+    let files = try BaseFiles(model, configuration.baseDistribution, communicator)
     let decoder = try BaseModel.open(
       model, precision: configuration.precision, communicator: communicator, on: compute,
-      needsDigest: true, quantization: configuration.baseQuantization)
+      files: files.map, needsDigest: true, quantization: configuration.baseQuantization)
     self.decoder = decoder
+    if let sentence = files.sentence { logger.info("\(sentence)") }
     try communicator.agreeToGoOn()
     attached = try communicator.together {
       try AttachedMethod(
@@ -124,11 +126,7 @@ public final class TrainingRun {
         modelVocabularySize: vocabularySize)
     }
     if let tokenizerWarning { logger.warning("\(tokenizerWarning)") }
-    schedule = BatchSchedule(
-      exampleCount: dataset.train.exampleCount, globalBatchSize: configuration.globalBatchSize,
-      microBatchSize: configuration.microBatchSize, seed: configuration.seed,
-      shuffles: configuration.shuffles, epochCount: configuration.epochCount,
-      maxSteps: configuration.maxSteps)
+    schedule = configuration.schedule(of: dataset.train)
     let totalSteps = schedule.totalSteps
     let method = attached.method
     notes =
@@ -273,6 +271,7 @@ extension RunConfiguration {
     values["profile"] = nil
     values["allow_changed"] = nil
     values["time_limit"] = nil
+    if microBatchTokens != nil { values["micro_batch_size"] = nil }
     if self.model != nil { values["model"] = absolute(model) }
     if self.data != nil { values["data"] = absolute(data) }
     if let samplePrompts { values["sample_prompts"] = absolute(samplePrompts) }

@@ -47,7 +47,7 @@ struct CompareCommand: ParsableCommand {
   }
 
   func run() throws {
-    Job.run(style: options.logStyle) { communicator, logger in
+    Job.run(style: options.logStyle, mpi: options.mpiChoice) { communicator, logger in
       let (settings, model, data) = try communicator.together {
         let settings = try self.settings()
         return (

@@ -10,15 +10,17 @@ enum Job {
   /// An error ends the process, and the whole job, with its message printed once and its promised
   /// status.
   ///
-  /// - Parameter style: how it logs.
+  /// - Parameters:
+  ///   - style: how it logs.
+  ///   - mpi: which MPI library is loaded.
   /// - Returns: what `body` does.
   @discardableResult
   static func run<Result>(
-    style: LogStyle = LogStyle(),
+    style: LogStyle = LogStyle(), mpi: MPIChoice = .auto,
     _ body: (_ communicator: Communicator, _ logger: Logger) throws -> Result
   ) -> Result {
     let communicator: Communicator
-    do { communicator = try Communicator() } catch {
+    do { communicator = try Communicator(mpi: mpi) } catch {
       Communicator.end(error, status: Failure.status(of: error.errorClass), in: nil)
     }
     let logger = StandardErrorLog.logger(

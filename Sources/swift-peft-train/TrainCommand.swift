@@ -30,7 +30,7 @@ struct TrainCommand: ParsableCommand {
       return print(try text(), terminator: "")
     }
     let style = options.logStyle
-    let end = Job.run(style: style) {
+    let end = Job.run(style: style, mpi: options.mpiChoice) {
       (communicator, logger) -> RunOutcome.Status in
       let settings = try communicator.together { try options.settings() }
       if settings["model"] == nil && settings["data"] == nil {

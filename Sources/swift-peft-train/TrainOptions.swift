@@ -1,4 +1,5 @@
 import ArgumentParser
+import DataParallel
 import Training
 
 /// The options of `train`, each named as its key in the table of `RunOption`.
@@ -17,6 +18,7 @@ struct TrainOptions: ParsableArguments {
   @Option(help: RunOption.argumentHelp("resume")) var resume: String?
   @Option(help: RunOption.argumentHelp("global_batch_size")) var globalBatchSize: String?
   @Option(help: RunOption.argumentHelp("micro_batch_size")) var microBatchSize: String?
+  @Option(help: RunOption.argumentHelp("micro_batch_tokens")) var microBatchTokens: String?
   @Option(help: RunOption.argumentHelp("max_length")) var maxLength: String?
   @Option(help: RunOption.argumentHelp("num_epochs")) var numEpochs: String?
   @Option(help: RunOption.argumentHelp("max_steps")) var maxSteps: String?
@@ -38,6 +40,8 @@ struct TrainOptions: ParsableArguments {
   @Option(help: RunOption.argumentHelp("threads")) var threads: String?
   @Option(help: RunOption.argumentHelp("instruction_set")) var instructionSet: String?
   @Option(help: RunOption.argumentHelp("bind_threads")) var bindThreads: String?
+  @Option(help: RunOption.argumentHelp("mpi")) var mpi: String?
+  @Option(help: RunOption.argumentHelp("base_distribution")) var baseDistribution: String?
   @Flag(inversion: .prefixedNo, help: RunOption.argumentHelp("gradient_checkpointing"))
   var gradientCheckpointing: Bool?
   @Option(help: RunOption.argumentHelp("logging_steps")) var loggingSteps: String?
@@ -77,6 +81,13 @@ struct TrainOptions: ParsableArguments {
     if let config, let file = try? RunSettings(yamlFile: config) { settings = file }
     if let given = try? given() { settings.merge(given) }
     return LogStyle(settings)
+  }
+
+  /// Which MPI library to load; settings that cannot be read are told of once the ranks can speak.
+  var mpiChoice: MPIChoice {
+    var value = (try? given())?.entries["mpi"]?.value
+    if value == nil { value = (try? settings())?.entries["mpi"]?.value }
+    return value?.string.flatMap(MPIChoice.init) ?? .auto
   }
 
   /// What was given on the command line.

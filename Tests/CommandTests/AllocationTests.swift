@@ -19,6 +19,7 @@ import Testing
           "gradient_checkpointing: true", "target_modules: all-linear",
         ]
       ),
+      ("lora-tokens", ["method: lora", "micro_batch_tokens: 50"]),
       ("lora-sgd", ["method: lora", "optimizer: sgd", "target_modules: all-linear"]),
       // Ranks are dealt out in the counted steps too.
       (
@@ -57,7 +58,8 @@ import Testing
       let common = [
         "model: \(model)", "data: \(directory.path("data.h5"))",
         "output_dir: \(directory.path("out-\(UUID().uuidString)"))", "precision: \(precision)",
-        "threads: \(threads)", "num_epochs: 20", "global_batch_size: 6", "micro_batch_size: 2",
+        "threads: \(threads)", "num_epochs: 20", "global_batch_size: 6",
+        lines.contains { $0.hasPrefix("micro_batch_tokens") } ? "" : "micro_batch_size: 2",
         "logging_steps: 0", "learning_rate: 1e-3", "warmup_steps: 3",
       ]
       try (common + lines).joined(separator: "\n").write(

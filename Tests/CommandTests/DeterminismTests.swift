@@ -23,6 +23,66 @@ import Testing
     }
   }
 
+  @Test("Under MPICH the same program trains the same adapter, byte for byte")
+  func mpich() throws {
+    let bench = try Workbench()
+    let names = ["mpich", "openmpi"]
+    let one = try ProcessRunner.mpich(
+      ranks: 3, Workbench.program, bench.options(output: bench.path(names[0])))
+    try #require(one.status == 0, "\(one.errors)")
+    let other = try bench.mpirun(
+      ranks: 3, bench.options(output: bench.path(names[1])) + ["--mpi", "openmpi"])
+    try #require(other.status == 0, "\(other.errors)")
+    let adapters = try names.map {
+      try bytes(of: bench.path($0) + "/adapter/adapter_model.safetensors")
+    }
+    #expect(adapters[0] == adapters[1])
+    let library = try bench.metrics(bench.path("mpich")).first?["versions"]?["mpi"]?.string
+    #expect(library?.contains("MPICH") == true)
+    // The other's launcher finds ranks that are alone.
+    let wrong = try ProcessRunner.mpich(
+      ranks: 2, Workbench.program,
+      bench.options(output: bench.path("wrong")) + ["--mpi", "openmpi"])
+    #expect(wrong.status == 64 && wrong.errors.contains("--mpi"), "\(wrong.errors)")
+  }
+
+  @Test("Micro-batches cut by tokens: the same adapter on any ranks, threads and nodes")
+  func tokens() throws {
+    let bench = try Workbench()
+    let cut = ["--micro-batch-tokens", "20"]
+    let reference = bench.path("reference")
+    let alone = try bench.run(bench.options(output: reference) + cut + ["--threads", "1"])
+    try #require(alone.status == 0, "\(alone.errors)")
+    #expect(alone.errors.contains("micro-batches of at most 20 tokens"))
+    let expected = try bytes(of: reference + "/adapter/adapter_model.safetensors")
+    for (ranks, threads, ranksPerNode) in [(1, 2, 0), (2, 1, 0), (3, 2, 0), (3, 1, 1), (4, 1, 2)] {
+      let output = bench.path("\(ranks)-\(threads)-\(ranksPerNode)")
+      let result = try ProcessRunner.mpirun(
+        ranks: ranks, Workbench.program,
+        bench.options(output: output) + cut + ["--threads", "\(threads)"],
+        environment: ["SWIFT_PEFT_TRAIN_RANKS_PER_NODE": "\(ranksPerNode)"])
+      try #require(result.status == 0, "\(ranks) ranks: \(result.errors)")
+      #expect(
+        try bytes(of: output + "/adapter/adapter_model.safetensors") == expected,
+        "\(ranks) ranks, \(ranksPerNode) a node")
+    }
+    // From its own settings, too, which name one of the two.
+    let again = try bench.run([
+      "--config", reference + "/config.yaml", "--output-dir", bench.path("again"),
+    ])
+    try #require(again.status == 0, "\(again.errors)")
+    #expect(try bytes(of: bench.path("again/adapter/adapter_model.safetensors")) == expected)
+    let both = try bench.run(
+      bench.options(output: bench.path("both")) + cut + ["--micro-batch-size", "1"])
+    #expect(both.status == 64 && lastLine(both).contains("Give one of them"), "\(both.errors)")
+    // The command line wins over the file.
+    let other = try bench.run([
+      "--config", reference + "/config.yaml", "--output-dir", bench.path("other"),
+      "--micro-batch-size", "2", "--max-steps", "1",
+    ])
+    #expect(other.status == 0, "\(other.errors)")
+  }
+
   @Test("Gradient checkpointing changes no bit")
   func recomputation() throws {
     let bench = try Workbench()

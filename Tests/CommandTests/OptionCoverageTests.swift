@@ -51,7 +51,7 @@ struct OptionCoverageTests {
   /// Options of other programs that messages advise.
   private static let foreign: Set<String> = [
     "--bind-to", "--map-by", "--mem", "--time", "--bigendian", "--ntasks", "--cpus-per-task",
-    "--ntasks-per-node", "--mpi", "--nodes",
+    "--ntasks-per-node", "--nodes",
     "--oversubscribe", "--ntasks", "--low", "--high",
   ]
 

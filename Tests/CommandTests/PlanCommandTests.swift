@@ -43,6 +43,19 @@ import Testing
     #expect(checkpoint < size && size < checkpoint + 200_000)
   }
 
+  @Test("Micro-batches cut by tokens take the memory that is planned")
+  func tokens() throws {
+    let bench = try Workbench()
+    let cut = ["--micro-batch-tokens", "30", "--threads", "1"]
+    let (few, many) = (try plan(bench, cut), try plan(bench, ["--micro-batch-tokens", "60"]))
+    let output = bench.path("out")
+    let result = try bench.run(bench.options(output: output) + cut)
+    try #require(result.status == 0, "\(result.errors)")
+    let run = try #require(try bench.metrics(output).first)
+    #expect(few["workspace_bytes"]?.int != nil && few["workspace_bytes"] == run["workspace_bytes"])
+    #expect((few["workspace_bytes"]?.int ?? 0) < (many["workspace_bytes"]?.int ?? 0))
+  }
+
   @Test("What does not fit is said, with what would")
   func tooLarge() throws {
     let bench = try Workbench()

@@ -130,6 +130,7 @@ struct SoundnessTests {
     arguments: [
       ("learning_rate", "learning_rate: 0.5"), ("seed", "seed: 7"),
       ("global_batch_size", "global_batch_size: 4"), ("micro_batch_size", "micro_batch_size: 2"),
+      ("micro_batch_tokens", "micro_batch_tokens: 30"),
       ("adam_beta1", "adam_beta1: 0.8"), ("adam_beta2", "adam_beta2: 0.99"),
       ("adam_epsilon", "adam_epsilon: 1e-6"), ("weight_decay", "weight_decay: 0.1"),
       ("max_grad_norm", "max_grad_norm: 2"), ("warmup_steps", "warmup_steps: 3"),

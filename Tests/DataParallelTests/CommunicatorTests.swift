@@ -54,6 +54,23 @@ struct CommunicatorTests {
     #expect(result.outputLines == ["sums of \(ranks) ranks are right"])
   }
 
+  @Test(
+    "Nodes of unlike numbers of ranks: memory, numbers taken in turn, bytes sent to them",
+    arguments: [(1, 1), (2, 2), (2, 1), (3, 2), (4, 1), (5, 2)])
+  func nodes(ranks: Int, ranksPerNode: Int) throws {
+    let nodes = (ranks + ranksPerNode - 1) / ranksPerNode
+    for (check, text) in [("shared", ""), ("counter", "numbers"), ("send", "bytes for")] {
+      let result = try ProcessRunner.mpirun(
+        ranks: ranks, ProcessRunner.built("mpi-probe"), [check],
+        environment: ["SWIFT_PEFT_TRAIN_RANKS_PER_NODE": "\(ranksPerNode)"])
+      #expect(result.status == 0, "\(check): \(result.errors)")
+      if !text.isEmpty {
+        let number = check == "counter" ? "of \(nodes)" : "\(nodes)"
+        #expect(result.outputLines == ["\(text) \(number) nodes are right"])
+      }
+    }
+  }
+
   @Test("Memory of a node is one copy, filled together, and no file stays", arguments: [1, 2, 3])
   func sharedMemory(ranks: Int) throws {
     let result = try job(ranks, ["shared"])

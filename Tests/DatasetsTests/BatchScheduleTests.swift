@@ -158,4 +158,118 @@ struct MicroBatchDealerTests {
     #expect(hands.count { $0.isEmpty } == 3)
     #expect(dealer.mostMicroBatches(of: schedule.mostMicroBatches) == 1)
   }
+
+  @Test("What examples cost decides, not how many tokens they have, where that is told")
+  func costs() throws {
+    let split = try uneven()
+    let schedule = BatchSchedule(exampleCount: 40, globalBatchSize: 40, microBatchSize: 1, seed: 3)
+    let batch = schedule.batch(step: 1)
+    // The longest costs as much as all others together.
+    let longest = (0..<40).max { split.tokenCount(of: $0) < split.tokenCount(of: $1) } ?? 0
+    let dealer = MicroBatchDealer(worldSize: 2) { example, _ in example == longest ? 39 : 1 }
+    let hands = (0..<2).map { dealer.microBatches(of: batch, from: split, rank: $0) }
+    #expect(hands.map(\.count).sorted() == [1, 39])
+  }
+
+  @Test(
+    "Ranks of a node take what their node was dealt, each once, whoever is slow",
+    arguments: [[0, 0, 0], [0, 1, 0, 1], [0, 0, 0, 1], [0, 1, 2]])
+  func nodes(nodeOfRank: [Int]) throws {
+    let split = try uneven()
+    let worldSize = nodeOfRank.count
+    let schedule = BatchSchedule(exampleCount: 40, globalBatchSize: 17, microBatchSize: 1, seed: 3)
+    let dealer = MicroBatchDealer(worldSize: worldSize)
+    let most = dealer.mostMicroBatches(of: schedule.mostMicroBatches)
+    let deals = (0..<worldSize).map { rank in
+      NodeDeal(
+        MicroBatchDealer(worldSize: worldSize), isOnNode: nodeOfRank.map { $0 == nodeOfRank[rank] },
+        localRank: (0..<rank).count { nodeOfRank[$0] == nodeOfRank[rank] })
+    }
+    // One rank takes one for each that the others take; or only its first.
+    for slow in 0..<worldSize {
+      for step in 1...schedule.totalSteps {
+        let batch = schedule.batch(step: step)
+        for deal in deals { deal.begin(batch, from: split) }
+        var taken = [Int](repeating: 0, count: worldSize)
+        var hands = [[Int]](repeating: [], count: worldSize)
+        var isBusy = true
+        while isBusy {
+          isBusy = false
+          for rank in 0..<worldSize where rank != slow || hands[rank].isEmpty {
+            let node = nodeOfRank[rank]
+            let index = deals[rank].next { count in
+              guard taken[node] < count else { return nil }
+              taken[node] += 1
+              return taken[node] - 1
+            }
+            if let index {
+              hands[rank].append(index)
+              isBusy = true
+            }
+          }
+          if !isBusy, let index = deals[slow].next({ _ in nil }) { hands[slow].append(index) }
+        }
+        let isAlone = nodeOfRank.count { $0 == nodeOfRank[slow] } == 1
+        if !isAlone {
+          #expect(hands.joined().sorted() == Array(0..<batch.microBatchCount))
+          #expect(hands[slow].count <= 1)
+        }
+        #expect(hands.allSatisfy { $0.count <= most })
+      }
+    }
+  }
+
+  @Test(
+    "Cut by tokens, micro-batches are few, about equally full, and hold no more",
+    arguments: [
+      5, 38, 60, 200, 100_000,
+    ])
+  func tokens(limit: Int) throws {
+    let split = try uneven()
+    let longest = split.maximumTokenCount(ofExamples: 1)
+    let schedule = BatchSchedule(
+      split, globalBatchSize: 16, microBatchTokens: limit, seed: 3, epochCount: 2)
+    let whole = BatchSchedule(
+      exampleCount: 40, globalBatchSize: 16, microBatchSize: 1, seed: 3, epochCount: 2)
+    #expect(schedule.totalSteps == whole.totalSteps && schedule.microBatchSize == nil)
+    for step in 1...schedule.totalSteps {
+      let batch = schedule.batch(step: step)
+      #expect(batch.examples.sorted() == whole.batch(step: step).examples.sorted())
+      let cut = (0..<batch.microBatchCount).map { Array(batch.microBatch($0)) }
+      #expect(Array(cut.joined()) == Array(batch.examples))
+      #expect(cut.allSatisfy { !$0.isEmpty } && cut.count <= schedule.mostMicroBatches)
+      let loads = cut.map { $0.reduce(0) { $0 + split.tokenCount(of: $1) } }
+      for (load, examples) in zip(loads, cut) {
+        #expect(load <= limit || examples.count == 1, "\(loads)")
+      }
+      // Examples that are too long apart, none is fuller than another by more than an example.
+      let shared = loads.filter { $0 <= limit }
+      if cut.count < batch.examples.count {
+        #expect((shared.max() ?? 0) - (shared.min() ?? 0) <= min(longest, limit), "\(loads)")
+        let step = cut.count < 2 ? 1 : cut.count < 8 ? 2 : 4
+        #expect(cut.count.isMultiple(of: step), "\(loads)")
+        // Fewer would not hold them, or not so that none is much fuller than others.
+        let fewer = cut.count - step - (loads.count - shared.count)
+        #expect(
+          fewer * limit < shared.reduce(0, +) || fewer * (limit - longest) < shared.reduce(0, +),
+          "\(loads)")
+      }
+      // What was asked for before makes no difference.
+      #expect(Array(batch.examples) == Array(schedule.batch(step: step).examples))
+    }
+  }
+
+  @Test("The most examples of so many tokens are the shortest ones")
+  func mostExamples() throws {
+    let split = try uneven()
+    let lengths = (0..<40).map { split.tokenCount(of: $0) }.sorted()
+    for tokens in [1, 2, 5, 30, 700, 10_000] {
+      var sum = 0
+      let count = lengths.prefix { length in
+        sum += length
+        return sum <= tokens
+      }.count
+      #expect(split.mostExamples(ofTokens: tokens) == max(count, 1))
+    }
+  }
 }

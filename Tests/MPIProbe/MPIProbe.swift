@@ -38,6 +38,8 @@ enum MPIProbe {
     case "place": place(communicator)
     case "collectives": try Collectives.check(communicator)
     case "sums": try Collectives.checkSums(communicator)
+    case "counter": try SharedMemory.checkCounter(communicator)
+    case "send": try SharedMemory.checkSend(communicator)
     case "shared": try SharedMemory.check(communicator)
     case "reduce": try Reduction.check(communicator)
     case "totals": try Reduction.checkTotals(communicator)

@@ -117,10 +117,54 @@ public enum ProcessRunner {
     var variables = mpirunEnvironment
     variables.merge(environment) { _, given in given }
     return try run(
-      URL(fileURLWithPath: "/usr/bin/env"),
-      ["mpirun", "--oversubscribe", "--bind-to", "none", "-n", "\(ranks)", executable.path]
-        + arguments,
+      URL(fileURLWithPath: "/usr/bin/env"), launch(ranks, executable) + arguments,
       environment: variables, input: input, directory: directory, timeoutSeconds: timeoutSeconds)
+  }
+
+  /// Starts a job and returns at once, for tests that look at its ranks while they run.
+  public static func startMPIRun(
+    ranks: Int, _ executable: URL, _ arguments: [String]
+  ) throws -> RunningProcess {
+    if ProcessInfo.processInfo.environment[withoutRanksVariable] != nil {
+      try Test.cancel("\(withoutRanksVariable) is set")
+    }
+    return try start(
+      URL(fileURLWithPath: "/usr/bin/env"), launch(ranks, executable) + arguments,
+      environment: mpirunEnvironment)
+  }
+
+  /// The launcher of MPICH or one of its kin: what ``mpichVariable`` says, else Debian's.
+  ///
+  /// It is asked for under a name that Open MPI has not, since both call theirs `mpirun`.
+  public static let mpichLauncher: URL? = {
+    let given = ProcessInfo.processInfo.environment[mpichVariable].map { [$0] }
+    return (given ?? ["/usr/bin/mpiexec.hydra", "/usr/bin/mpiexec.mpich"])
+      .first { FileManager.default.isExecutableFile(atPath: $0) }
+      .map { URL(fileURLWithPath: $0) }
+  }()
+
+  /// The environment variable that names the launcher of an MPICH.
+  public static let mpichVariable = "TEST_MPICH_MPIEXEC"
+
+  /// Runs a program as `ranks` processes under MPICH's launcher; cancels the test where there is none.
+  public static func mpich(
+    ranks: Int, _ executable: URL, _ arguments: [String], environment: [String: String] = [:]
+  ) throws -> ProcessResult {
+    guard let launcher = mpichLauncher else {
+      try Test.cancel("no MPICH is installed, and \(mpichVariable) names none")
+    }
+    if ProcessInfo.processInfo.environment[withoutRanksVariable] != nil {
+      try Test.cancel("\(withoutRanksVariable) is set")
+    }
+    oneJobAtATime.lock()
+    defer { oneJobAtATime.unlock() }
+    return try run(
+      launcher, ["-n", "\(ranks)", executable.path] + arguments, environment: environment,
+      timeoutSeconds: 180)
+  }
+
+  private static func launch(_ ranks: Int, _ executable: URL) -> [String] {
+    ["mpirun", "--oversubscribe", "--bind-to", "none", "-n", "\(ranks)", executable.path]
   }
 
   /// What Open MPI needs in a container: to run as root, and not to map other processes' memory.

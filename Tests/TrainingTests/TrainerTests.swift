@@ -231,4 +231,21 @@ import Training
     let restored = BestSoFar(stored: .object(best.stored))
     #expect(restored.step == 7 && restored.loss == 0.1 + 0.2 && restored.staleEvaluations == 1)
   }
+
+  @Test("Cut by tokens, a step is the same but for the order of sums", arguments: [1, 20, 1000])
+  func tokens(limit: Int) throws {
+    let tiny = try TinyRun()
+    func values(_ settings: [String: JSONValue], _ output: String) throws -> [Float] {
+      let run = try tiny.open(settings, output: output)
+      _ = try run.train()
+      let values = run.attached.arena.allValues
+      return (0..<values.rows).flatMap { row in (0..<values.columns).map { values[row, $0] } }
+    }
+    let sequences = try values(["optimizer": "sgd"], "sequences")
+    let tokens = try values(["optimizer": "sgd", "micro_batch_tokens": .int(limit)], "tokens")
+    #expect(tokens.count == sequences.count && tokens != sequences || limit == 1)
+    for (one, other) in zip(tokens, sequences) {
+      #expect(abs(one - other) <= 1e-5 * max(abs(other), 0.01), "\(one) for \(other)")
+    }
+  }
 }

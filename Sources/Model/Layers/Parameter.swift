@@ -7,6 +7,8 @@ import Tensors
 public final class Parameter {
   /// The tensor's name in the weight files.
   public let name: String
+  /// What the file calls it.
+  let storedName: String
   /// Its dimensions as stored.
   public let shape: [Int]
   /// How the file stores its numbers.
@@ -39,10 +41,11 @@ public final class Parameter {
   ///   - layout: what `shape` is in.
   ///   - storedBytes: bytes of it in the file, with scales that lie apart.
   init(
-    name: String, shape: [Int], weight: WeightMatrix, layout: WeightMatrix.Layout,
-    storedBytes: Int? = nil
+    name: String, storedName: String? = nil, shape: [Int], weight: WeightMatrix,
+    layout: WeightMatrix.Layout, storedBytes: Int? = nil
   ) {
     self.name = name
+    self.storedName = storedName ?? name
     self.shape = shape
     self.weight = weight
     self.layout = layout
@@ -55,6 +58,7 @@ public final class Parameter {
   /// A frozen vector; vectors are few and small, so they are copied to f32 once.
   init(name: String, vector storage: VectorStorage) {
     self.name = name
+    storedName = name
     shape = [storage.view.columns]
     copy = storage
     vector = storage.view

@@ -112,7 +112,7 @@ public struct RunPlan {
     recomputedBytes = trainer.recomputedWorkspaceBytes
 
     // Some steps, spread over the run, dealt as they will be.
-    let dealer = MicroBatchDealer(worldSize: job.ranks)
+    let dealer = MicroBatchDealer(worldSize: job.ranks, arithmetic: trainer.arithmetic)
     let sampled = stride(from: 1, through: max(steps, 1), by: max(1, steps / 64))
     var (tokens, operations, slowest, count) = (0, 0.0, 0.0, 0.0)
     for step in sampled {
@@ -165,7 +165,8 @@ public struct RunPlan {
       ways.append("at most \(ranks) rank\(ranks == 1 ? "" : "s") a node, each of more threads")
     }
     if ways.isEmpty {
-      ways.append("a smaller --micro-batch-size or --max-length, or a smaller base")
+      ways.append(
+        "a smaller --micro-batch-size (or --micro-batch-tokens) or --max-length, or a smaller base")
     }
     return [
       "A node needs \(megabytes(nodeBytes)) and has \(megabytes(job.nodeMemory)). What would fit: \(ways.joined(separator: "; "))."
@@ -188,6 +189,8 @@ extension Trainer {
     var rates: [Double] = []
     steps: for step in 1...max(learningRates.totalSteps, 1) {
       let globalBatch = run.schedule.batch(step: step)
+      // It has room for a step.
+      reducer.reset()
       for index in 0..<globalBatch.microBatchCount {
         let operations = globalBatch.microBatch(index).reduce(0.0) {
           $0 + arithmetic.operations(ofExample: $1, in: split)

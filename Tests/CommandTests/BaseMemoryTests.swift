@@ -1,0 +1,123 @@
+import Foundation
+import JSON
+import TestSupport
+import Testing
+
+/// One base a node, whatever it is stored in and computed in.
+@Suite("The base is in a node's memory once", .serialized)
+struct BaseMemoryTests {
+  private let bench: Workbench
+
+  init() throws { bench = try Workbench() }
+
+  private func options(_ model: String, _ output: String) -> [String] {
+    [
+      "--model", model, "--data", bench.data, "--output-dir", bench.path(output), "--threads", "1",
+      "--global-batch-size", "4", "--target-modules", "all-linear", "--r", "1",
+    ]
+  }
+
+  /// What the run says that the base takes.
+  private func measured(
+    ranks: Int, _ model: String, _ more: [String], output: String,
+    environment: [String: String] = [:]
+  ) throws -> Int {
+    let result = try ProcessRunner.mpirun(
+      ranks: ranks, Workbench.program, options(model, output) + ["--max-steps", "2"] + more,
+      environment: environment)
+    try #require(result.status == 0, "\(result.errors)")
+    #expect(result.errors.contains("of a node's memory, measured"))
+    return try #require(try bench.metrics(bench.path(output)).last?["base_node_bytes"]?.int)
+  }
+
+  private func expect(_ found: Int, _ base: Int, _ what: String) {
+    #expect(
+      10 * found > 9 * base && 10 * found < 11 * base, "\(what): \(found) for a base of \(base)")
+  }
+
+  @Test(
+    "Stored in f32 or bf16, in shards, quantised, rounded, turned, in GGUF: one base for 3 ranks")
+  func formats() throws {
+    let llama = try LargeModel("llama", at: bench.path("llama"))
+    func run(_ model: LargeModel, _ base: Int, _ what: String, _ more: String...) throws {
+      let output = what.replacing(" ", with: "-")
+      expect(try measured(ranks: 3, model.path, more, output: output), base, what)
+    }
+    try run(llama, llama.matrixBytes, "stored in f32", "--precision", "f32")
+    // The table is read as it is stored; its 53 rows are nothing.
+    try run(llama, llama.matrixBytes / 2, "rounded to bf16", "--precision", "bf16")
+    try run(llama, llama.matrixElements * 9 / 16, "quantised to nf4", "--quantize-base", "nf4")
+    let sharded = try LargeModel("llama", .bfloat16, fileCount: 2, at: bench.path("sharded"))
+    try run(sharded, sharded.matrixBytes, "bf16 in shards", "--precision", "f32")
+    let turned = try LargeModel("gpt2", at: bench.path("gpt2"))
+    try run(turned, turned.matrixBytes, "GPT-2 in f32", "--precision", "f32")
+    try run(turned, turned.matrixBytes / 2, "GPT-2 in bf16", "--precision", "bf16")
+
+    let gguf = bench.path("model.gguf")
+    let merged = try bench.run([
+      "merge", "--model", llama.path, "--adapter", bench.path("stored-in-f32/adapter"),
+      "--output-dir", gguf, "--to", "gguf", "--dtype", "q8_0",
+    ])
+    try #require(merged.status == 0, "\(merged.errors)")
+    expect(
+      try measured(ranks: 3, gguf + "/model.gguf", ["--precision", "f32"], output: "gguf"),
+      llama.matrixElements * 34 / 32, "GGUF")
+  }
+
+  @Test("Each node has one, and so has each rank that is a node")
+  func nodes() throws {
+    let llama = try LargeModel("llama", at: bench.path("llama"))
+    // Two ranks and one: all make the copy together, whatever their node's number of ranks.
+    let environment = ["SWIFT_PEFT_TRAIN_RANKS_PER_NODE": "2"]
+    let half = try measured(
+      ranks: 3, llama.path, ["--precision", "bf16"], output: "nodes", environment: environment)
+    expect(half, llama.matrixBytes / 2, "rounded on each node")
+  }
+
+  @Test("Seen from outside, a rank adds what is its own and no base", arguments: [1, 2, 4])
+  func outside(ranks: Int) throws {
+    let llama = try LargeModel("llama", at: bench.path("llama"))
+    let (one, own) = (try memory(ranks: 1, llama), try memory(ranks: ranks, llama))
+    let base = llama.matrixBytes
+    #expect(one > base)
+    // What one rank has besides the base, ten in a hundred for what differs from run to run.
+    let allowed = base * 11 / 10 + ranks * (one - base)
+    #expect(own < allowed, "\(ranks) ranks have \(own) bytes, one has \(one), the base \(base)")
+  }
+
+  /// Proportional set size of all ranks of a run between its steps.
+  private func memory(ranks: Int, _ model: LargeModel) throws -> Int {
+    let output = "outside-\(ranks)-\(UUID().uuidString)"
+    let process = try ProcessRunner.startMPIRun(
+      ranks: ranks, Workbench.program,
+      options(model.path, output)
+        + [
+          "--precision", "f32", "--max-steps", "100000", "--num-epochs", "100000",
+          "--logging-steps", "1",
+        ])
+    defer {
+      process.send(signal: SIGTERM)
+      _ = process.waitUntil { $0.hasEnded }
+    }
+    let isUnderWay = process.waitUntil(timeoutSeconds: 120) { _ in
+      ((try? bench.metrics(bench.path(output))) ?? []).contains { ($0["step"]?.int ?? 0) >= 3 }
+    }
+    try #require(isUnderWay, "\(process.errorsSoFar)")
+    var (sum, count) = (0, 0)
+    for name in try FileManager.default.contentsOfDirectory(atPath: "/proc")
+    where Int(name) != nil {
+      let words = (FileManager.default.contents(atPath: "/proc/\(name)/cmdline") ?? Data())
+        .split(separator: 0).map { String(decoding: $0, as: UTF8.self) }
+      guard words.first == Workbench.program.path, words.contains(bench.path(output)) else {
+        continue
+      }
+      let text = FileManager.default.contents(atPath: "/proc/\(name)/smaps_rollup") ?? Data()
+      let line = String(decoding: text, as: UTF8.self).split(separator: "\n")
+        .first { $0.hasPrefix("Pss:") }
+      sum += (Int(line?.filter(\.isNumber) ?? "") ?? 0) << 10
+      count += 1
+    }
+    try #require(count == ranks)
+    return sum
+  }
+}

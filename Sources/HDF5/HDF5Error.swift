@@ -45,6 +45,14 @@ public struct HDF5ErrorFrame: Sendable, Hashable {
   public let kind: String
   /// What it said.
   public let message: String
+
+  /// What it said in one line: HDF5 breaks some of its own.
+  var line: String { message.split(whereSeparator: \.isNewline).joined(separator: " ") }
+
+  /// The system's reason, where a system call failed: `No space left on device`.
+  var systemReason: String? {
+    message.firstMatch(of: /error message = '([^']*)'/).map { String($0.1) }
+  }
 }
 
 /// Everything that can go wrong between us and an HDF5 file.
@@ -109,6 +117,9 @@ public enum HDF5Error: ClassifiedError, Hashable {
     }
   }
 
+  /// The deepest of one chain of calls; behind it the library tells of what failed because of it.
+  private static let mostFrames = 8
+
   /// What, where, expected and found, how to mend.
   public var description: String {
     switch self {
@@ -161,18 +172,21 @@ public enum HDF5Error: ClassifiedError, Hashable {
     case .file(let error):
       return error.description
     case .callFailed(let location, let function, let stack):
-      let what = location.access == .reading ? "reading" : "writing"
+      let isReading = location.access == .reading
       let mend =
-        location.access == .reading
-        ? "The file may be damaged: copy or write it again."
-        : "Check space, quota and permissions."
-      // One line, for the last line of a failed run is to say it all; HDF5 breaks some of its own.
-      let frames = stack.map { frame in
-        let message = frame.message.split(whereSeparator: \.isNewline).joined(separator: " ")
-        return "\(frame.function): \(message) (\(frame.part): \(frame.kind))"
+        isReading
+        ? "The file may be damaged: copy or write it again." : "Check space, quota and permissions."
+      // What the system says is what counts, among dozens of lines about where it was met.
+      if let reason = stack.lazy.compactMap(\.systemReason).first {
+        return
+          "\(location.file) cannot be \(isReading ? "read" : "written"): \(reason) "
+          + "(\(function) of '\(location.object)'). \(mend)"
       }
-      return "\(function) failed \(what) \(location). \(mend) HDF5 says: "
-        + frames.joined(separator: "; ")
+      let frames = stack.map { frame in
+        "\(frame.function): \(frame.line) (\(frame.part): \(frame.kind))"
+      }
+      return "\(function) failed \(isReading ? "reading" : "writing") \(location). \(mend) "
+        + "HDF5 says: " + frames.prefix(Self.mostFrames).joined(separator: "; ")
     }
   }
 }

@@ -67,6 +67,65 @@ public enum Elementwise {
     }
   }
 
+  /// `y[t] = Σ_c a[t, c] · b[t, c]`, summed in f64.
+  ///
+  /// - Parameters:
+  ///   - a: first factor, [T, F].
+  ///   - b: second factor, [T, F].
+  ///   - y: result, [T, 1].
+  public static func rowDots(
+    _ a: MatrixView, _ b: MatrixView, into y: MatrixView, on compute: Compute
+  ) {
+    requireShape(b, a.rows, a.columns, "b")
+    requireShape(y, a.rows, 1, "y")
+    compute.forEachRows(a.rows, columns: a.columns) { rows in
+      for t in rows {
+        y[t, 0] = Float(
+          compute.kernels.pointee.elementwise.dot(a.from(t), b.from(t), 1, a.columns))
+      }
+    }
+  }
+
+  /// `y[t, j] = x[t, first + j · step]`.
+  ///
+  /// - Parameters:
+  ///   - x: source, [T, F].
+  ///   - y: result, [T, n].
+  public static func gatherColumns(
+    _ x: MatrixView, from first: Int, by step: Int, into y: MatrixView, on compute: Compute
+  ) {
+    requireColumns(x, y, first, step)
+    compute.forEachRows(x.rows, columns: y.columns) { rows in
+      for t in rows {
+        for j in 0..<y.columns { y[t, j] = x[t, first + j * step] }
+      }
+    }
+  }
+
+  /// `x[t, first + j · step] += y[t, j]`, the backward of `gatherColumns`.
+  ///
+  /// - Parameters:
+  ///   - y: source, [T, n].
+  ///   - x: added to, [T, F].
+  public static func scatterColumns(
+    _ y: MatrixView, from first: Int, by step: Int, addingTo x: MatrixView, on compute: Compute
+  ) {
+    requireColumns(x, y, first, step)
+    compute.forEachRows(x.rows, columns: y.columns) { rows in
+      for t in rows {
+        for j in 0..<y.columns { x[t, first + j * step] += y[t, j] }
+      }
+    }
+  }
+
+  private static func requireColumns(
+    _ x: MatrixView, _ y: MatrixView, _ first: Int, _ step: Int
+  ) {
+    precondition(
+      x.rows == y.rows && first >= 0 && first + (y.columns - 1) * step < x.columns,
+      "[\(y.rows), \(y.columns)] from column \(first) by \(step) of [\(x.rows), \(x.columns)]")
+  }
+
   /// Exchanges groups of columns: group (i, j) of `x`, j counting within i, is group (j, i) of `y`.
   ///
   /// - Parameters:

@@ -15,7 +15,7 @@ extension Decoder {
   ) throws {
     var places: [(parameter: Parameter, offset: Int)] = []
     var byteCount = 0
-    for parameter in linearLayers.map(\.weight) {
+    for parameter in products.filter({ !$0.isExact }).map(\.weight) {
       let weight = parameter.weight
       guard !weight.format.isQuantized else {
         throw ModelError.notQuantizable(

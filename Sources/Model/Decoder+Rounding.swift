@@ -30,7 +30,7 @@ extension Decoder {
     var places: [(parameter: Parameter, offset: Int)] = []
     var byteCount = 0
     var seen: Set<ObjectIdentifier> = []
-    for parameter in (linearLayers + [head]).map(\.weight)
+    for parameter in (products.filter { !$0.isExact } + [head]).map(\.weight)
     where !parameter.isTrainable && parameter.rounded == nil
       && WeightRounding.isUseful(for: parameter.weight)
       && seen.insert(ObjectIdentifier(parameter)).inserted

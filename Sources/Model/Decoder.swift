@@ -103,6 +103,13 @@ public final class Decoder {
   }
   /// Every projection of the blocks, block after block.
   public var linearLayers: [LinearLayer] { parts.blocks.flatMap(\.linearLayers) }
+  /// Those, and the projections inside experts, which no name of a module reaches.
+  public var products: [LinearLayer] { parts.blocks.flatMap(\.products) }
+  /// Tensors that transformers has in one piece, or in a module that is no projection: the experts'
+  /// of each block and what chooses among them.
+  public var stackedParameters: [StackedParameter] { parts.blocks.flatMap(\.stacked) }
+  /// How many tokens of the last pass each expert took, block by block; empty where there are none.
+  public var expertLoads: [[Int]] { parts.blocks.map(\.expertLoads) }
   /// The head, hidden features to logits; its weight is the token table's where they are tied.
   public var head: LinearLayer { parts.head }
   /// The module path of the token table.
@@ -121,7 +128,7 @@ public final class Decoder {
   /// - Throws: `ModelError.unknownSite` where the model has no such place.
   public func attach(_ hooks: HookSet) throws(ModelError) {
     let layers = Dictionary(
-      uniqueKeysWithValues: (linearLayers + [head]).map { ($0.path, $0) })
+      uniqueKeysWithValues: (products + [head]).map { ($0.path, $0) })
     for (path, hook) in hooks.linear {
       guard let layer = layers[path] else {
         throw .unknownSite(name: path, known: parts.blocks[0].linearLayers.map(\.path))
@@ -245,7 +252,7 @@ public final class Decoder {
   ) -> [(rows: Int, columns: Int)] {
     guard arithmetic == .bfloat16 else { return [] }
     let rows = maximumTokens + maximumSequences * virtualTokenCount
-    let features = linearLayers.map { max($0.inputSize, $0.outputSize) }.max() ?? 0
+    let features = products.map { max($0.inputSize, $0.outputSize) }.max() ?? 0
     return [
       (rows, max(features, configuration.hiddenSize)),
       // Backward multiplies gradients of logits with the head, a few rows at a time.

@@ -10,6 +10,8 @@ struct BlockScratch {
   let inner: WorkspaceSlot  // [tokens, intermediate]
   let dInner: WorkspaceSlot  // [tokens, intermediate]
   let gateAndUp: WorkspaceSlot  // [tokens, 2 · intermediate]
+  let expertInput: WorkspaceSlot  // [tokens, hidden] the rows of one expert
+  let expertOutput: WorkspaceSlot  // [tokens, hidden]
   let dAttention: WorkspaceSlot  // [tokens, N·D]
   let dQuery: WorkspaceSlot  // [tokens, N·D]
   let dKey: WorkspaceSlot  // [tokens, K·D]
@@ -21,7 +23,8 @@ struct BlockScratch {
     _ plan: inout WorkspacePlan, _ c: DecoderConfiguration, _ blocks: [DecoderBlock], rows: Int,
     isTraining: Bool
   ) {
-    let (hidden, intermediate) = (c.hiddenSize, c.intermediateSize)
+    let (hidden, experts) = (c.hiddenSize, c.experts)
+    let intermediate = max(c.intermediateSize, experts?.intermediateSize ?? 0)
     let backwardRows = isTraining ? rows : 0
     normed = plan.reserve("scratch.normed", rows: rows, columns: hidden)
     inner = plan.reserve("scratch.inner", rows: rows, columns: intermediate)
@@ -33,6 +36,9 @@ struct BlockScratch {
     gateAndUp = plan.reserve(
       "scratch.gateAndUp", rows: blocks.contains { $0.isGateAndUpRounded } ? backwardRows : 0,
       columns: 2 * intermediate)
+    let expertRows = experts == nil ? 0 : rows
+    expertInput = plan.reserve("scratch.expertInput", rows: expertRows, columns: hidden)
+    expertOutput = plan.reserve("scratch.expertOutput", rows: expertRows, columns: hidden)
     dAttention = plan.reserve("scratch.dAttention", rows: backwardRows, columns: c.querySize)
     let isFused = blocks.contains { $0.isFused }
     let (split, fused) = isFused ? (0, backwardRows) : (backwardRows, 0)
@@ -115,6 +121,12 @@ final class DecoderBlock {
   }
   /// Projections, in the order of the computation.
   var linearLayers: [LinearLayer] { attention.linearLayers + feedForward.linearLayers }
+  /// Those, and what is no module in transformers.
+  var products: [LinearLayer] { linearLayers + feedForwardBody.inside }
+  /// How many tokens of the last pass each expert took; empty where there are none.
+  var expertLoads: [Int] { (feedForwardBody as? ExpertFeedForward)?.loads ?? [] }
+  /// Tensors that transformers has in one piece.
+  var stacked: [StackedParameter] { feedForwardBody.stacked }
   /// Whether anything in this block trains.
   var isTrained: Bool { attention.isTrained || feedForward.isTrained }
 

@@ -24,6 +24,20 @@ public enum QueryKeyNorm: Sendable, Hashable {
   case whole
 }
 
+/// Feed-forward networks of which each token takes some.
+public struct ExpertConfiguration: Sendable, Hashable {
+  /// Experts of a block.
+  public var count: Int
+  /// Experts that a token takes.
+  public var countPerToken: Int
+  /// Width of an expert.
+  public var intermediateSize: Int
+  /// Whether a token's weights are divided by their sum.
+  public var normalizesWeights: Bool
+  /// Which blocks have experts; the others have one network.
+  public var blocks: [Bool]
+}
+
 /// What `config.json` says of a decoder, in the field's words.
 ///
 /// Every field that changes what the model computes is honoured or refused by name; the frozen
@@ -67,6 +81,8 @@ public struct DecoderConfiguration: Sendable {
   public var feedForwardBias = false
   /// Norms of queries and keys.
   public var queryKeyNorm = QueryKeyNorm.none
+  /// What feed-forward networks of experts are made of; nil where there are none.
+  public var experts: ExpertConfiguration?
   /// Whether attention and feed-forward read the same rows, and not one the other's result.
   public var isParallel = false
   /// Sliding window of each block; 0 = none.
@@ -96,6 +112,8 @@ public struct DecoderConfiguration: Sendable {
 
   /// Whether positions are rows of a table, which ends.
   public var hasLearnedPositions: Bool { names.positions != nil }
+  /// What older files call the head's weight, where the family has another name for it.
+  public var savedHeadName: String? { names.savedHead.map { $0 + ".weight" } }
   /// What becomes of logits before the softmax.
   var logitScaling: HeadLoss.Scaling {
     HeadLoss.Scaling(scale: Float(logitScale), softCap: Float(logitSoftCap))
@@ -158,9 +176,16 @@ public struct DecoderConfiguration: Sendable {
       ("intermediate_size", intermediateSize), ("num_hidden_layers", blockCount),
       ("num_attention_heads", headCount), ("num_key_value_heads", keyValueHeadCount),
       ("head_dim", headDim), ("max_position_embeddings", maximumPositions),
+      ("num_experts", experts?.count ?? 1),
+      ("moe_intermediate_size", experts?.intermediateSize ?? 1),
     ] where value < 1 || value > 1 << 28 {
       throw .unsupportedField(
         name: name, value: "\(value)", expected: "a positive whole number", path: path)
+    }
+    if let experts, !(1...experts.count).contains(experts.countPerToken) {
+      throw .inconsistentFields(
+        "num_experts_per_tok \(experts.countPerToken) is not from 1 to the \(experts.count) experts",
+        path: path)
     }
     if headCount % keyValueHeadCount != 0 {
       throw .inconsistentFields(

@@ -21,7 +21,7 @@ struct DecoderFamily: Sendable {
   /// The families that can be read.
   static let all: [DecoderFamily] = [
     .llama, .mistral, .qwen2, .qwen3, .gpt2, .smolLM3, .olmo2, .granite, .phi3,
-    .gptNeoX, .gemma2, .gemma3, .starcoder2, .stableLM,
+    .gptNeoX, .gemma2, .gemma3, .starcoder2, .stableLM, .qwen3MoE, .arcee,
   ]
 
   /// The family of that `model_type`; nil where there is none.

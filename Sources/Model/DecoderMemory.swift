@@ -51,7 +51,7 @@ struct DecoderMemory {
     let hookColumns =
       blocks.map { block in
         max(
-          block.linearLayers.map(\.scratchColumns).max() ?? 0, block.sublayerSites.scratchColumns)
+          block.products.map(\.scratchColumns).max() ?? 0, block.sublayerSites.scratchColumns)
       }.max() ?? 0
     let hookSlot = plan.reserve(
       "hook.scratch", rows: rows,
@@ -84,7 +84,7 @@ struct DecoderMemory {
         BlockMemory(
           workspace: workspace, scratch: blockScratch, rotary: scheme.flatMap { tables[$0] }))
       block.sublayerSites.use(hookScratch)
-      for layer in block.linearLayers { layer.use(hookScratch) }
+      for layer in block.products { layer.use(hookScratch) }
     }
   }
 

@@ -48,7 +48,8 @@ struct BaseTensors {
   mutating func declare(
     in plan: inout ParameterArenaPlan, decoder: Decoder, adapted: Set<String>
   ) throws(PEFTError) {
-    let parameters = decoder.trainableBaseParameters
+    // Parts of larger tensors have no module there, which could be saved.
+    let parameters = decoder.trainableBaseParameters.filter { !$0.isPart }
     for module in modules {
       guard parameters.contains(where: { modulePath($0.name).hasSuffix(module) }) else {
         throw .nothingTargeted(

@@ -92,6 +92,12 @@ public final class MethodOptions {
     return try checkedOrDefault(name).string ?? ""
   }
 
+  /// A declared list of names; empty where none is given.
+  public func checkedStrings(_ name: String) throws(PEFTError) -> [String] {
+    guard let value = try checked(name) else { return [] }
+    return value.array?.compactMap(\.string) ?? value.string.map { [$0] } ?? []
+  }
+
   // MARK: Fields that only files have
 
   /// A field's value; nil when absent or null.

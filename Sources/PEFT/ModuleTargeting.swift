@@ -87,10 +87,12 @@ public struct ModuleTargeting: Sendable, Hashable {
   /// - Parameters:
   ///   - defaults: suffixes used where no target is given; nil where the family has none.
   ///   - ensuresTying: whether a tied head goes along with the token table.
+  ///   - mayBeEmpty: whether something else than modules is adapted.
   /// - Throws: `nothingTargeted` where no module matches, `unsupportedField` where learned positions
   ///   do.
   public func selection(
-    of decoder: Decoder, defaults: [String]?, method: String, ensuresTying: Bool = false
+    of decoder: Decoder, defaults: [String]?, method: String, ensuresTying: Bool = false,
+    mayBeEmpty: Bool = false
   ) throws(PEFTError) -> Selection {
     let all = decoder.linearLayers + [decoder.head]
     guard let selector = targets ?? defaults.map(Selector.list) else {
@@ -123,7 +125,7 @@ public struct ModuleTargeting: Sendable, Hashable {
             + "from target_modules", source: method)
       }
     }
-    if selection.layers.isEmpty && !selection.hasTable {
+    if selection.layers.isEmpty && !selection.hasTable && !mayBeEmpty {
       throw .nothingTargeted(
         selection: description(selector),
         available: Set((all.map(\.path) + [decoder.tablePath]).map(lastComponent)).sorted())

@@ -81,8 +81,9 @@ public struct AdapterDirectory: Sendable {
   ///
   /// The weight file carries a digest of itself, which other programs do not look at.
   ///
+  /// - Parameter origin: what it was trained on, where that is known.
   /// - Throws: `SafetensorsError` or `FileError`.
-  public func write(_ export: AdapterExport, base: String) throws {
+  public func write(_ export: AdapterExport, base: String, origin: AdapterOrigin? = nil) throws {
     let entries = export.tensors.map {
       SafetensorsWriter.Entry($0.name, .float32, shape: $0.shape)
     }
@@ -97,6 +98,7 @@ public struct AdapterDirectory: Sendable {
     try writer.finish()
     try write(export.configuration.text(indentation: 2), to: "adapter_config.json")
     try write(AdapterDirectory.readme(export, base: base), to: "README.md")
+    try origin?.write(to: path)
   }
 
   private func write(_ text: String, to name: String) throws(FileError) {
@@ -169,7 +171,7 @@ public struct AdapterDirectory: Sendable {
       export = AdapterExport(
         configuration: try source.configuration(), tensors: try source.tensors())
     } else {
-      export = try checkpointExport(path)
+      export = try checkpointExport(try StoredCheckpoint(path: path))
     }
     let named = export.configuration["base_model_name_or_path"]?.string
     guard let base = model ?? named else {
@@ -182,11 +184,10 @@ public struct AdapterDirectory: Sendable {
     try pending.publish()
   }
 
-  private static func checkpointExport(_ path: String) throws -> AdapterExport {
-    let checkpoint = try StoredCheckpoint(path: path)
+  private static func checkpointExport(_ checkpoint: StoredCheckpoint) throws -> AdapterExport {
     guard let configuration = checkpoint.adapterConfiguration else {
       throw TrainingError.noAdapter(
-        path: path, method: checkpoint.reader.metadata.method)
+        path: checkpoint.reader.path, method: checkpoint.reader.metadata.method)
     }
     return try PEFTMethods.export(
       try checkpoint.tensors(), configuration: configuration, notes: checkpoint.exportNotes)
@@ -198,9 +199,11 @@ public struct AdapterDirectory: Sendable {
   ///   `CheckpointError`, `TrainingError`.
   public static func export(checkpoint path: String, to directory: String) throws {
     let pending = try PendingDirectory(OutputPlace(directory: directory))
-    let export = try checkpointExport(path)
+    let checkpoint = try StoredCheckpoint(path: path)
+    let export = try checkpointExport(checkpoint)
     try AdapterDirectory(path: pending.partialPath).write(
-      export, base: export.configuration["base_model_name_or_path"]?.string ?? "base")
+      export, base: export.configuration["base_model_name_or_path"]?.string ?? "base",
+      origin: AdapterOrigin(checkpoint))
     try pending.publish()
   }
 }

@@ -73,9 +73,12 @@ public enum ModelDirectory {
 
     var entries: [SafetensorsWriter.Entry] = []
     for (name, tensor) in sources {
+      // A head keeps the name that the family's older files have for it, which is read everywhere.
+      let isOlder = tensor.name == base.configuration.savedHeadName
       entries.append(
         SafetensorsWriter.Entry(
-          name, elementType ?? standard ?? tensor.elementType ?? .bfloat16, shape: tensor.shape))
+          isOlder ? tensor.name : name,
+          elementType ?? standard ?? tensor.elementType ?? .bfloat16, shape: tensor.shape))
     }
     var writer = try SafetensorsWriter(path: path, tensors: entries)
     for ((name, tensor), entry) in zip(sources, entries) {
@@ -85,9 +88,9 @@ public enum ModelDirectory {
       if !changed, entry.elementType == tensor.elementType,
         let tensor = tensor as? SafetensorsTensor
       {
-        try writer.write(name, copying: tensor)
+        try writer.write(entry.name, copying: tensor)
       } else {
-        try writer.write(name, from: values)
+        try writer.write(entry.name, from: values)
       }
     }
     try writer.finish()
@@ -103,7 +106,7 @@ public enum ModelDirectory {
   ) throws -> (sources: [(name: String, tensor: any BaseTensor)], untied: Bool) {
     var sources: [(name: String, tensor: any BaseTensor)] = []
     for parameter in base.parameters {
-      sources.append((parameter.name, try stored(parameter.name, in: base.source)))
+      sources.append((parameter.name, try stored(parameter.name, of: base)))
     }
     // A tied head or table that the method trains alone parts the two: both are written.
     let headName = "lm_head.weight"
@@ -129,12 +132,14 @@ public enum ModelDirectory {
   }
 
   /// A tensor of the base under its full name, or the bare decoder's.
-  private static func stored(
-    _ name: String, in source: any WeightSource
-  ) throws -> any BaseTensor {
+  private static func stored(_ name: String, of base: Decoder) throws -> any BaseTensor {
+    let source = base.source
+    let older = name == "lm_head.weight" ? base.configuration.savedHeadName : nil
     let bare = name.split(separator: ".", maxSplits: 1).last.map(String.init) ?? name
     // The base was read, so all are there; a tied table may be so under the head's name alone.
-    let place = [name, bare, "lm_head.weight"].first { source.contains($0) }
+    let place = [older, name, bare, "lm_head.weight"].compactMap(\.self).first {
+      source.contains($0)
+    }
     return try source.tensor(named: place ?? name)
   }
 

@@ -165,7 +165,12 @@ extension Trainer {
       guard run.output != nil else { return }
       if let export = run.attached.method.export(baseName: run.basePath) {
         try publishDirectory(path, replacing: true) {
-          try AdapterDirectory(path: $0).write(export, base: run.basePath)
+          try AdapterDirectory(path: $0).write(
+            export, base: run.basePath,
+            origin: AdapterOrigin(
+              baseFingerprint: run.decoder.fingerprint,
+              datasetFingerprint: run.dataset.fingerprint, data: run.resolved["data"]?.string,
+              step: exportedStep))
         }
       } else {
         try ModelDirectory.publish(path, base: run.decoder, method: run.attached.method)

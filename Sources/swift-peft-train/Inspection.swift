@@ -24,6 +24,8 @@ struct Inspection {
   /// What is wrong; nil when it is sound.
   private(set) var problem: (any ClassifiedError)?
   private let path: String
+  /// What it was trained on: the base's path and what was found out about base and dataset then.
+  private var trained: (base: String?, origin: AdapterOrigin)?
 
   /// Looks at a path and reads everything there.
   ///
@@ -58,6 +60,45 @@ struct Inspection {
   }
 
   private mutating func tell(_ name: String, _ value: JSONValue) { facts.append((name, value)) }
+
+  // MARK: What it was trained on
+
+  /// Compares the base and the dataset that it was trained on with those of today, all of their bytes.
+  ///
+  /// What differs becomes the ``problem``. A dataset that is no longer there is told as such.
+  ///
+  /// - Parameter model: the base; where nil the one that was trained on.
+  /// - Throws: `InspectionError` where nothing is stated or the base is not there, and what is wrong with
+  ///   the base or the dataset.
+  mutating func verify(model: String?) throws {
+    if problem != nil { return }
+    guard let (named, origin) = trained, let base = model ?? named else {
+      throw InspectionError.nothingToVerify(path: path, kind: kind)
+    }
+    let manager = FileManager.default
+    guard manager.fileExists(atPath: base) else {
+      throw InspectionError.noBase(path: path, base: base)
+    }
+    let decoder = try Decoder(directory: base)
+    // Behind the digest stands what the base was quantised to, which its files do not tell.
+    let stated = String(origin.baseFingerprint.prefix { $0 != " " })
+    let found = BaseDigest.isSampled(stated) ? decoder.sampledFingerprint : decoder.digest.text
+    tell("base_verified", .bool(found == stated))
+    if found != stated {
+      problem = InspectionError.differs(path: path, what: "base", place: base, found, stated)
+      return
+    }
+    guard let data = origin.data, manager.fileExists(atPath: data) else {
+      tell("dataset_verified", .null)
+      return
+    }
+    let dataset = try TokenDataset(path: data).fingerprint
+    tell("dataset_verified", .bool(dataset == origin.datasetFingerprint))
+    if dataset != origin.datasetFingerprint {
+      problem = InspectionError.differs(
+        path: path, what: "dataset", place: data, dataset, origin.datasetFingerprint)
+    }
+  }
 
   // MARK: Directories
 
@@ -130,6 +171,9 @@ struct Inspection {
     _ = try PEFTMethods.make(
       source.methodName, options: MethodOptions(source.fields, source: source.description))
     tell("method", .string(source.methodName))
+    trained = try AdapterOrigin(directory: path).map {
+      (configuration["base_model_name_or_path"]?.string, $0)
+    }
     tellTensors((source.tensors ?? []).map { ($0.name, $0.shape) })
   }
 
@@ -139,6 +183,10 @@ struct Inspection {
     let search = try CheckpointDirectory(path: path + "/checkpoints").newestSound()
     let step = search.newest.map { JSONValue.int($0.metadata.step) } ?? .null
     tell("newest_sound_step", step)
+    if let newest = search.newest {
+      let checkpoint = StoredCheckpoint(newest)
+      trained = (checkpoint.configuration["model"]?.string, AdapterOrigin(checkpoint))
+    }
     tell("damaged_checkpoints", .array(search.damaged.map { .string($0.path) }))
     if let history = try RunHistory(directory: path) {
       let configuration = try? InputFile.bytes(of: path + "/config.yaml")
@@ -217,6 +265,7 @@ struct Inspection {
       kind = "checkpoint"
       let checkpoint = try StoredCheckpoint(path: path)
       let metadata = checkpoint.reader.metadata
+      trained = (checkpoint.configuration["model"]?.string, AdapterOrigin(checkpoint))
       tell("step", .int(metadata.step))
       tell("epoch", .double(metadata.epoch))
       tell("samples_seen", .int(metadata.samplesSeen))

@@ -162,6 +162,7 @@ struct FaultTests {
     case 73:
       outcome = "named"
       #expect(lastLine(result).contains(path), "\(injection): \(lastLine(result))")
+      #expect(lastLine(result).count < 500 + path.count, "\(injection): \(lastLine(result))")
     case 128 + SIGKILL where ["kill", "torn"].contains(injection.kind): outcome = "killed"
     default:
       outcome = "status \(result.status)"

@@ -219,6 +219,8 @@ struct SignalTests {
       ["-c", script, Workbench.program.path] + options("out", ["--max-steps", "2", "--r", "64"]))
     #expect(result.status == 73, "\(result.status) \(result.errors)")
     #expect(lastLine(result).contains(bench.path("out")), "\(result.errors)")
+    #expect(lastLine(result).contains("File too large"), "\(result.errors)")
+    #expect(lastLine(result).count < 400, "\(lastLine(result))")
   }
 
   @Test("A log that can no longer be written does not end a run")

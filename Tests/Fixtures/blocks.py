@@ -53,6 +53,13 @@ BLOCKS = {
         rope_theta=1e6, sliding_window=4096),
     "stablelm": dict(  # stablelm-3b-4e1t
         hidden_size=2560, intermediate_size=6912, num_attention_heads=32, num_key_value_heads=32),
+    "arcee": dict(  # AFM-4.5B
+        hidden_size=2560, intermediate_size=18432, num_attention_heads=20, num_key_value_heads=4,
+        rope_theta=10000.0),
+    "qwen3_moe": dict(  # Qwen3-30B-A3B
+        hidden_size=2048, intermediate_size=6144, num_attention_heads=32, num_key_value_heads=4,
+        head_dim=128, rope_theta=1e6, num_experts=128, num_experts_per_tok=8,
+        moe_intermediate_size=768, norm_topk_prob=True),
 }
 
 
@@ -83,7 +90,9 @@ def make(name, directory):
         file["train/tokens"] = tokens[0].numpy().astype("uint32")
         file["train/loss_mask"] = numpy.ones(LENGTH, "uint8")
         file["train/offsets"] = numpy.array([0, LENGTH], "uint64")
-    return float(loss.detach()), {n.replace(".default", ""): p.grad for n, p in trained.items()}
+    zero = {n: torch.zeros_like(p) for n, p in trained.items() if p.grad is None}
+    return float(loss.detach()), {
+        n.replace(".default", ""): zero.get(n, p.grad) for n, p in trained.items()}
 
 
 def compare(name, program, directory):

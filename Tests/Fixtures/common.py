@@ -54,6 +54,18 @@ def copy(tensor):
     return tensor.detach().clone().contiguous()
 
 
+def parts(name, tensor):
+    """A tensor under the names that model files have: one of all experts is a tensor an expert there."""
+    if name.endswith(".experts.gate_up_proj"):
+        path, half = name.removesuffix(".gate_up_proj"), tensor.shape[1] // 2
+        return {f"{path}.{e}.{which}_proj.weight": copy(own[rows]) for e, own in enumerate(tensor)
+                for which, rows in [("gate", slice(half)), ("up", slice(half, None))]}
+    if name.endswith(".experts.down_proj"):
+        path = name.removesuffix(".down_proj")
+        return {f"{path}.{e}.down_proj.weight": copy(own) for e, own in enumerate(tensor)}
+    return {name: copy(tensor)}
+
+
 def forget_lengths(model):
     """Dynamic rotary positions go on with the longest sequence seen: this makes the model new."""
     for module in model.modules():
@@ -128,8 +140,8 @@ def record(model, case, parameters, directory):
         if step == 1:
             for name, parameter in parameters.items():
                 zero = torch.zeros_like(parameter)
-                tensors[f"grad.{name}"] = copy(
-                    zero if parameter.grad is None else parameter.grad)
+                tensors |= parts(
+                    f"grad.{name}", zero if parameter.grad is None else parameter.grad)
         limit = settings["max_grad_norm"] or float("inf")
         norms.append(float(torch.nn.utils.clip_grad_norm_(everything, limit)))
         optimizer.step()
@@ -138,5 +150,6 @@ def record(model, case, parameters, directory):
     with torch.no_grad():
         facts |= dict(losses=losses, gradient_norms=norms, final_loss=float(batch_loss(model)[0]))
     save_file(tensors, directory / "golden.safetensors")
-    save_file({name: copy(p) for name, p in parameters.items()}, directory / "final.safetensors")
+    final = {own: part for name, p in parameters.items() for own, part in parts(name, p).items()}
+    save_file(final, directory / "final.safetensors")
     write_json(directory / "case.json", facts | ({"trace": trace} if trace else {}))

@@ -73,6 +73,13 @@ FAMILIES = {
         "rms_norm_eps", "head_dim", "rope_parameters")} | dict(
         num_attention_heads=96, num_key_value_heads=2, layer_norm_eps=3e-4, use_qkv_bias=True,
         use_parallel_residual=True, rope_theta=700.0, partial_rotary_factor=0.5),
+    "arcee": SIZES | dict(attention_bias=True, mlp_bias=True),
+    # The second of three blocks has experts.
+    "qwen3_moe": SIZES | dict(
+        attention_bias=True, use_sliding_window=True, sliding_window=5, num_experts=9,
+        num_experts_per_tok=3, moe_intermediate_size=20, norm_topk_prob=True,
+        decoder_sparse_step=2, mlp_only_layers=[2], output_router_logits=False,
+        router_aux_loss_coef=0.1),
 }
 # Fields that families have and the configurations above have not.
 ALSO = ["layer_types", "pretraining_tp", "qk_layernorm", "use_bidirectional_attention"]
@@ -158,6 +165,11 @@ def other_cases():
     for name in ("gpt_neox", "stablelm"):
         yield f"{name}: both switches", FAMILIES[name] | dict(
             model_type=name, use_parallel_residual=name == "gpt_neox", attention_bias=True)
+    experts = FAMILIES["qwen3_moe"] | dict(model_type="qwen3_moe", decoder_sparse_step=1)
+    yield "qwen3_moe: blocks without experts", experts | dict(mlp_only_layers=[0, 2])
+    yield "qwen3_moe: no experts", experts | dict(num_experts=0)
+    yield "qwen3_moe: the experts' other name", without(experts, "num_experts") | dict(
+        num_local_experts=5)
     yield "smollm3: layer types", FAMILIES["smollm3"] | dict(
         model_type="smollm3",
         layer_types=["full_attention", "sliding_attention", "sliding_attention"])
@@ -210,14 +222,18 @@ def facts(fields):
     decoder = first(model, "model", "transformer", "gpt_neox")
     blocks = first(decoder, "layers", "h")
     attention = [first(block, "self_attn", "attn", "attention") for block in blocks]
-    mlp = blocks[0].mlp
+    sparse = [block.mlp for block in blocks if hasattr(block.mlp, "experts")]
+    mlp = next((block.mlp for block in blocks if block.mlp not in sparse), sparse[0] if sparse else 0)
     norm = first(blocks[0], "input_layernorm", "ln_1", "post_attention_layernorm")
     ends = config.eos_token_id
     table = model.get_input_embeddings().weight.shape
     with torch.no_grad():
-        probes = first(mlp, "act_fn", "act", "activation_fn")(torch.tensor(PROBES))
-    inner = first(mlp, "up_proj", "c_fc", "dense_h_to_4h", "gate_up_proj")
-    features = inner.nf if hasattr(inner, "nf") else inner.out_features
+        function = first(getattr(mlp, "experts", mlp), "act_fn", "act", "activation_fn")
+        probes = function(torch.tensor(PROBES))
+    features = config.intermediate_size if mlp in sparse else 0
+    if mlp not in sparse:
+        inner = first(mlp, "up_proj", "c_fc", "dense_h_to_4h", "gate_up_proj")
+        features = inner.nf if hasattr(inner, "nf") else inner.out_features
     if "sliding_attention" in (getattr(config, "layer_types", None) or []):
         assert config.sliding_window, "no mask can be made"
     result = dict(
@@ -237,7 +253,7 @@ def facts(fields):
               float(getattr(config, "final_logit_softcapping", None) or 0)])
     if config.model_type == "gpt2":
         return result
-    if config.model_type in ("mistral", "phi3", "starcoder2"):  # by the mask alone
+    if config.model_type in ("mistral", "phi3", "starcoder2", "qwen3_moe"):  # by the mask alone
         windows = [config.sliding_window or 0] * len(blocks)
     else:
         windows = [getattr(a, "sliding_window", None) or 0 for a in attention]
@@ -247,6 +263,12 @@ def facts(fields):
               for paths in [("self_attn.k_proj", "attention.query_key_value"),
                             ("self_attn.o_proj", "attention.dense"),
                             ("mlp.up_proj", "mlp.c_fc", "mlp.dense_h_to_4h")]]
+    if sparse:
+        gate = sparse[0].gate
+        result |= dict(
+            experts=[gate.num_experts, gate.top_k, sparse[0].experts.intermediate_dim,
+                     int(gate.norm_topk_prob)],
+            sparse=[block.mlp in sparse for block in blocks])
     return result | dict(
         key_value_heads=keys[0][0] // attention[0].head_dim if keys else getattr(
             config, "num_key_value_heads", config.num_attention_heads),
@@ -283,7 +305,7 @@ def main():
                             if key not in family["config"] or value != family["config"][key]})
         try:
             case["facts"] = {key: value for key, value in facts(fields).items()
-                             if value != family["facts"][key]}
+                             if value != family["facts"].get(key)}
         except Exception as error:
             case["refused"] = type(error).__name__
         written.append(json.dumps(case, sort_keys=True))

@@ -71,6 +71,15 @@ BASES = {
         "stablelm", layer_norm_eps=2e-3, hidden_act="gelu", use_qkv_bias=True,
         use_parallel_residual=True, tie_word_embeddings=True,
         rope_parameters=rope(250.0, partial_rotary_factor=0.5)),
+    # Experts in every second block.
+    "qwen3_moe": make(
+        "qwen3_moe", head_dim=6, num_hidden_layers=4, num_experts=6, num_experts_per_tok=3,
+        moe_intermediate_size=12, norm_topk_prob=True, decoder_sparse_step=2,
+        use_sliding_window=True, sliding_window=5, rms_norm_eps=4e-3, hidden_act="gelu",
+        rope_parameters=rope(450.0), tie_word_embeddings=True),
+    "arcee": make(
+        "arcee", head_dim=6, attention_bias=True, mlp_bias=True, rope_parameters=rope(550.0),
+        rms_norm_eps=3e-3, hidden_act="gelu", tie_word_embeddings=True),
 }
 
 # Other ways that a family has, for logits alone.
@@ -89,6 +98,11 @@ VARIANTS = {
         "starcoder2", use_bias=False, num_hidden_layers=2, rope_parameters=rope(350.0)),
     "stablelm-sequential": make(
         "stablelm", num_hidden_layers=2, rope_parameters=rope(250.0, partial_rotary_factor=0.5)),
+    "arcee-relu2": make("arcee", num_hidden_layers=2, rope_parameters=rope(550.0)),
+    # Weights as they come out of the softmax, and one expert a token.
+    "qwen3_moe-one": make(
+        "qwen3_moe", head_dim=6, num_experts=4, num_experts_per_tok=1, moe_intermediate_size=10,
+        mlp_only_layers=[1], attention_bias=True, rope_parameters=rope(450.0)),
 }
 
 # Modules, where they are not Llama's: the blocks; what attention and feed-forward give; two names of
@@ -98,6 +112,7 @@ MODULES = {
     "olmo2": dict(ends=["post_attention_layernorm", "post_feedforward_layernorm"]),
     "gemma2": dict(ends=["post_attention_layernorm", "post_feedforward_layernorm"]),
     "gemma3_text": dict(ends=["post_attention_layernorm", "post_feedforward_layernorm"]),
+    "qwen3_moe": dict(ends=["self_attn.o_proj", "mlp"]),
     "phi3": dict(some=["qkv_proj", "gate_up_proj"], ia3=["qkv_proj", "down_proj"]),
     "gpt_neox": dict(
         blocks="gpt_neox.layers", ends=["attention.dense", "mlp.dense_4h_to_h"],
@@ -134,10 +149,12 @@ def cases(family):
     """One case a method, with names of targets, since PEFT has defaults for some families alone."""
     names = modules(family)
     quiet = dict(epsilon=1e-4)  # some gradients are hardly more than rounding
+    # What chooses trains along there, and a choice between two that are near is one of rounding.
+    slow = dict(learning_rate=3e-3) if family == "qwen3_moe" else {}
     return {
         f"full-{family}": full(family, **quiet),
         f"lora-{family}": lora(family, target_modules=names["some"]),
-        f"lora-{family}-all-linear": lora(family, quiet, r=2, target_modules="all-linear"),
+        f"lora-{family}-all-linear": lora(family, quiet | slow, r=2, target_modules="all-linear"),
         f"adalora-{family}": adalora(family, target_modules=names["some"]),
         f"ia3-{family}": ia3(family, target_modules=names["ia3"],
                              feedforward_modules=names["inputs"]),
@@ -150,3 +167,11 @@ def cases(family):
 
 
 CASES = {name: case for family in BASES for name, case in cases(family).items()}
+CASES |= {
+    # Gate and up alone, so that their wrapper is the only one; and what chooses, which trains whole.
+    "lora-qwen3_moe-parameters": lora(
+        "qwen3_moe", dict(epsilon=1e-4), target_modules=["q_proj"], use_rslora=True,
+        target_parameters=["mlp.experts.gate_up_proj"], rank_pattern={"gate_up_proj": 3},
+        modules_to_save=["gate"]),
+    "full-qwen3_moe-one": full("qwen3_moe-one", epsilon=1e-4),
+}

@@ -33,8 +33,11 @@ VERSIONS = {"torch": (torch, "2.9.1"), "transformers": (transformers, "5.23.0"),
 
 
 def load(base):
-    return AutoModelForCausalLM.from_pretrained(
-        HERE / "model" / base, dtype=torch.float32, attn_implementation="eager").eval()
+    model = AutoModelForCausalLM.from_pretrained(
+        HERE / "model" / base, dtype=torch.float32, attn_implementation="eager")
+    if hasattr(model.config, "num_experts"):  # the grouped product wants larger rows
+        model.set_experts_implementation("eager")
+    return model.eval()
 
 
 def saved_name(name):

@@ -90,6 +90,15 @@ struct ConfigurationDefaultsTests {
     if c.rotary.contains(where: { $0 != nil }) {
       expect("turning", c.rotary.map { $0 == nil ? 0 : 1 })
     }
+    if let experts = c.experts {
+      expect(
+        "experts",
+        [experts.count, experts.countPerToken, experts.intermediateSize].map(Double.init)
+          + [experts.normalizesWeights ? 1 : 0])
+      expect("sparse", experts.blocks.map { $0 ? 1 : 0 })
+    } else {
+      #expect(facts["sparse"] == nil || test.name.hasSuffix("no experts"))
+    }
     expect("key_norm", [c.queryKeyNorm == .none ? 0 : 1])
     expect(
       "biases", [c.queryKeyValueBias, c.outputBias, c.feedForwardBias].map { $0 ? 1 : 0 })

@@ -107,7 +107,9 @@ struct ConfigurationTests {
 
   @Test("Of published configurations every field is honoured or known to say nothing")
   func published() throws {
-    let all = try #require(Fixtures.json("published.json").object)
+    let all = try #require(Fixtures.json("published.json").object).compactMapValues { $0["config"] }
+    let types = Set(all.values.compactMap { $0["model_type"]?.string })
+    #expect(types.isSuperset(of: ["smollm3", "olmo2", "granite", "phi3", "gpt_neox", "gemma2"]))
     for (name, value) in all {
       let c = try DecoderConfiguration(value, path: name)
       #expect(c.unrecognized.isEmpty, "\(name)")
@@ -118,6 +120,10 @@ struct ConfigurationTests {
     #expect(gemma.rotary[4]?.theta == 10_000 && gemma.rotary[5]?.theta == 1_000_000)
     let phi = try DecoderConfiguration(#require(all["Phi-4-mini-instruct"]))
     #expect(phi.rotary[0]?.features == 96 && phi.maximumPositions == 131_072)
+    let qwen = try DecoderConfiguration(#require(all["Qwen3-30B-A3B"]))
+    let experts = try #require(qwen.experts)
+    #expect(experts.count == 128 && experts.countPerToken == 8 && experts.intermediateSize == 768)
+    #expect(experts.normalizesWeights && experts.blocks == Array(repeating: true, count: 48))
     let smol = try DecoderConfiguration(#require(all["SmolLM3-3B"]))
     #expect(smol.rotary.prefix(5).map { $0 != nil } == [true, true, true, false, true])
   }

@@ -105,10 +105,34 @@ import Testing
     #expect(counted == adapter - length * 5 * hidden)
   }
 
+  @Test("Of experts those are counted that a token takes")
+  func experts() throws {
+    // Four blocks, of which two have experts: 3 of 6, 12 wide; hidden 16, heads 4 and 2 of 6.
+    let (hidden, chosen, width, rank) = (16, 3, 12, 2)
+    let dense = hidden * (24 + 12 + 12) + 24 * hidden
+    let expert = 3 * hidden * width
+    let products =
+      4 * dense + 2 * 3 * hidden * 20 + 2 * (hidden * 6 + chosen * expert)
+    let seen = 5 * 6 / 2 + (length - 5) * 5
+    let head = targets * hidden * vocabulary
+    let forward = length * products + 4 * seen * 2 * 24 + head
+    let frozen = try Decoder(directory: Fixtures.model("qwen3_moe"))
+    // Backward's is counted before anything trains: what ends at the head.
+    #expect(
+      frozen.usefulArithmetic.multiplyAdds(length: length, targetCount: targets) == forward)
+    // Of the last block's experts down alone: their rows' gradients, and none below.
+    let base = try AdaptedBase(
+      "lora", on: "qwen3_moe",
+      ["r": .int(rank), "target_parameters": ["layers.3.mlp.experts.down_proj"]])
+    let own = length * chosen * (rank * (width + hidden) + 2 * rank * hidden + 2 * rank * width)
+    let backward = length * chosen * hidden * width
+    #expect(found(base) == forward + head + backward + own)
+  }
+
   @Test("Parts add up to the whole, for every method and family", arguments: MethodCase.all)
   func parts(method: MethodCase) throws {
     for family in Fixtures.families {
-      let base = try AdaptedBase(method.method, on: family, method.options)
+      let base = try AdaptedBase(method.method, on: family, method.on(family).options)
       let arithmetic = base.decoder.usefulArithmetic
       let sum = StepPart.allCases.reduce(0) { sum, part in
         StepDirection.allCases.reduce(sum) {

@@ -11,12 +11,12 @@ import Testing
 @Suite("Bases that bitsandbytes quantised") struct BitsAndBytesTests {
   static let names = ["nf4", "nf4-nested", "fp4-stored-bf16", "int8", "nf4-gpt2"]
 
-  private static func path(_ name: String) -> String { Fixtures.path("bitsandbytes/\(name)") }
+  private static func path(_ name: String) -> String { Fixtures.path("bnb/\(name)") }
 
   @Test("Logits equal those of a model with bitsandbytes' numbers", arguments: names)
   func logits(_ name: String) throws {
     let decoder = try Decoder(directory: Self.path(name))
-    let golden = try Fixtures.tensors("bitsandbytes/\(name)/golden.safetensors")
+    let golden = try Fixtures.tensors("bnb/\(name)/golden.safetensors")
     let expected = try #require(golden["logits"])
     let logits = try AdaptedBase.logits(of: decoder, Compute(threads: 2))
     let error = relativeError(logits.map(Double.init), expected.values.map(Double.init))

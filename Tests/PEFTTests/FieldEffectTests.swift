@@ -60,6 +60,11 @@ struct FieldEffectTests {
       [
         "ensure_weight_tying": true
       ])
+    + effects(
+      "lora", with: ["target_modules": ["q_proj"]], base: "qwen3_moe",
+      [
+        "target_parameters": ["experts.down_proj"]
+      ])
     + layers("lora", [:])
 
   private static let small: [String: JSONValue] = [

@@ -17,7 +17,7 @@ struct IdentityTests {
   func identity(_ base: String, _ method: MethodCase) throws {
     let expected = try AdaptedBase.logits(
       of: Decoder(directory: Fixtures.model(base)), Compute(threads: 1))
-    let adapted = try AdaptedBase(method.method, on: base, method.options)
+    let adapted = try AdaptedBase(method.method, on: base, method.on(base).options)
     #expect(try (adapted.logits() == expected) == method.startsAtBase)
   }
 

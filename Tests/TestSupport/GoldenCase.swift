@@ -23,6 +23,11 @@ public enum Fixtures {
     ((try? FileManager.default.contentsOfDirectory(atPath: path("model"))) ?? []).sorted()
     .filter { (try? json("model/\($0)/config.json"))?["model_type"]?.string == $0 }
 
+  /// Whether a base has feed-forward networks of experts.
+  public static func hasExperts(_ base: String) -> Bool {
+    (try? json("model/\(base)/config.json"))?["num_local_experts"] != nil
+  }
+
   /// A JSON fixture.
   public static func json(_ relative: String) throws -> JSONValue {
     try JSONValue(parsing: Data(contentsOf: URL(fileURLWithPath: path(relative))))

@@ -99,6 +99,20 @@ public struct MethodCase: Sendable, CustomStringConvertible {
     MethodCase("full", merges: true),
   ]
 
+  /// The case on a base: where there are experts LoRA adapts them without dropout, and DoRA adapts what
+  /// else there is, as in PEFT.
+  public func on(_ base: String) -> MethodCase {
+    guard method == "lora", options["target_modules"] == "all-linear", Fixtures.hasExperts(base)
+    else { return self }
+    var options = options
+    options["lora_dropout"] = nil
+    if options["use_dora"] == true {
+      options["target_modules"] = ["q_proj", "k_proj", "v_proj", "o_proj"]
+    }
+    return MethodCase(
+      name, method: method, options, startsAtBase: startsAtBase, merges: merges)
+  }
+
   /// The methods that have a case.
   public static var methods: Set<String> { Set(all.map(\.method)) }
 

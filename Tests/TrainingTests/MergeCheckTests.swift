@@ -43,6 +43,21 @@ struct MergeCheckTests {
     #expect(directory.names == ["merged"])
   }
 
+  @Test("Every family's merged model has its base's tensors", arguments: Fixtures.families)
+  func families(_ family: String) throws {
+    let (decoder, attached) = try adapted("lora-\(family)-all-linear", base: family)
+    let check = try MergeCheck(base: decoder, compute: compute)
+    var error = -1.0
+    try publishDirectory(directory.path("merged"), replacing: false) { path in
+      let coarsest = try ModelDirectory.write(
+        to: path, base: decoder, method: attached.method, elementType: nil)
+      error = try check.error(of: path, roundedTo: coarsest)
+    }
+    #expect(error >= 0 && error < 1e-5)
+    let merged = try Decoder(directory: directory.path("merged"))
+    #expect(merged.source.names.sorted() == decoder.source.names.sorted())
+  }
+
   @Test(
     "A head of its own goes into the merged model, which then says that it has one",
     arguments: [

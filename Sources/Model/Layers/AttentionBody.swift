@@ -68,6 +68,7 @@ final class AttentionBody: HalfBody {
   }
 
   var part: StepPart { .projection }
+  var last: LinearLayer? { output }
   var inputs: [LinearLayer] { source.inputs }
   var innerNorms: [NormLayer] { source.norms }
   var isFused: Bool { source.isFused }

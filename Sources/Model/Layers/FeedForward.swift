@@ -36,6 +36,7 @@ final class GatedFeedForward: HalfBody {
   }
 
   var part: StepPart { .feedForward }
+  var last: LinearLayer? { output }
   var innerNorms: [NormLayer] { [] }
   var isInnerTrained: Bool { inputs.contains { $0.isTrained } }
   private var isFused: Bool { up == nil }
@@ -153,6 +154,7 @@ final class PlainFeedForward: HalfBody {
   }
 
   var part: StepPart { .feedForward }
+  var last: LinearLayer? { output }
   var innerNorms: [NormLayer] { [] }
   var isInnerTrained: Bool { expand.isTrained }
 

@@ -22,7 +22,8 @@ struct LayerBuilder {
 
   mutating func linear(
     _ path: String, block: Int, from inputSize: Int, to outputSize: Int, bias: Bool,
-    layout: WeightMatrix.Layout = .outputMajor, hint: (_ found: [Int]) -> String = { _ in "" }
+    layout: WeightMatrix.Layout = .outputMajor, isExact: Bool = false,
+    hint: (_ found: [Int]) -> String = { _ in "" }
   ) throws(ModelError) -> LinearLayer {
     let weight = try weights.matrix(
       path + ".weight", outputSize: outputSize, inputSize: inputSize, layout: layout, hint: hint)
@@ -30,7 +31,7 @@ struct LayerBuilder {
     defer { siteCount += 1 }
     return LinearLayer(
       path: path, block: block, weight: weight, bias: biasVector, arithmetic: arithmetic,
-      siteIndex: siteCount)
+      siteIndex: siteCount, isExact: isExact)
   }
 
   /// The head: the last site.
@@ -105,6 +106,29 @@ struct LayerBuilder {
     let up = try linear("\(path).up_proj", block: block, from: h, to: f, bias: bias)
     let down = try linear("\(path).down_proj", block: block, from: f, to: h, bias: bias)
     return GatedFeedForward(gate: gate, up: up, down: down, activation: c.activation)
+  }
+
+  /// Gated networks of which each token takes some, as `gate` says.
+  mutating func expertFeedForward(
+    _ block: Int, _ experts: ExpertConfiguration
+  ) throws(ModelError) -> ExpertFeedForward {
+    let c = configuration
+    let path = "\(path(block)).\(c.names.feedForward)"
+    let (h, f) = (c.hiddenSize, experts.intermediateSize)
+    let router = try linear(
+      "\(path).gate", block: block, from: h, to: experts.count, bias: false, isExact: true)
+    var all: [ExpertFeedForward.Expert] = []
+    for index in 0..<experts.count {
+      let own = "\(path).experts.\(index)"
+      let expert = ExpertFeedForward.Expert(
+        gate: try linear("\(own).gate_proj", block: block, from: h, to: f, bias: false),
+        up: try linear("\(own).up_proj", block: block, from: h, to: f, bias: false),
+        down: try linear("\(own).down_proj", block: block, from: f, to: h, bias: false))
+      for layer in expert.layers { layer.weight.isPart = true }
+      all.append(expert)
+    }
+    return ExpertFeedForward(
+      path: path, router: router, experts: all, experts, activation: c.activation)
   }
 
   /// A network of two projections.

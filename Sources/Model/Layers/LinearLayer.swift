@@ -17,6 +17,9 @@ public final class LinearLayer {
   public let arithmetic: Arithmetic
   /// A number that tells this site's random numbers from others'.
   public let siteIndex: Int
+  /// Whether it is kept and multiplied as it is stored, whatever is done to others: what chooses
+  /// among experts.
+  let isExact: Bool
 
   private(set) var hook: (any LinearHook)?
   private var savedSlot: WorkspaceSlot?
@@ -24,14 +27,15 @@ public final class LinearLayer {
 
   init(
     path: String, block: Int, weight: Parameter, bias: Parameter?, arithmetic: Arithmetic,
-    siteIndex: Int
+    siteIndex: Int, isExact: Bool = false
   ) {
     self.path = path
     self.block = block
     self.weight = weight
     self.bias = bias
-    self.arithmetic = arithmetic
+    self.arithmetic = isExact ? .float32 : arithmetic
     self.siteIndex = siteIndex
+    self.isExact = isExact
   }
 
   /// Features that go in.
@@ -58,6 +62,12 @@ public final class LinearLayer {
     guard let hook, hook.savedColumns > 0 else { return }
     savedSlot = plan.reserve("hook.saved", rows: rows, columns: hook.savedColumns)
   }
+
+  /// Floats a row that the hook keeps.
+  var savedColumns: Int { hook?.savedColumns ?? 0 }
+
+  /// Lets the hook keep that in some rows of a slot that others share.
+  func share(_ slot: WorkspaceSlot) { savedSlot = slot }
 
   /// Floats a row that the hook's calls and a replaced input need.
   var scratchColumns: Int {
@@ -87,9 +97,11 @@ public final class LinearLayer {
   }
 
   /// Projects `x` [tokens, in] into `y` [tokens, out].
-  func forward(_ x: MatrixView, into y: MatrixView, _ pass: Pass) {
+  ///
+  /// - Parameter first: the first of its rows in a slot that it shares.
+  func forward(_ x: MatrixView, into y: MatrixView, _ pass: Pass, savedFrom first: Int = 0) {
     guard let hook else { return base(x, into: y, on: pass.compute) }
-    let linearPass = hookPass(hook, pass, rows: x.rows)
+    let linearPass = hookPass(hook, pass, rows: x.rows, first)
     if hook.replacesInput {
       let replaced = replacedInput(hook, rows: x.rows)
       pass.compute.part(.adapter) { hook.replaceInput(x, into: replaced, linearPass) }
@@ -109,9 +121,10 @@ public final class LinearLayer {
   ///   - dx: where the input's gradient goes, [tokens, in].
   ///   - adding: whether `dx` holds other contributions already.
   ///   - isNeeded: whether anything below trains; if not, `dx` is left in an unspecified state.
+  ///   - first: as in forward.
   func backward(
     _ dy: MatrixView, input x: MatrixView, into dx: MatrixView, adding: Bool, isNeeded: Bool,
-    _ pass: Pass
+    _ pass: Pass, savedFrom first: Int = 0
   ) {
     let compute = pass.compute
     guard let hook else {
@@ -119,7 +132,7 @@ public final class LinearLayer {
       if isNeeded { baseBackward(dy, into: dx, adding: adding, on: compute) }
       return
     }
-    let linearPass = hookPass(hook, pass, rows: dy.rows)
+    let linearPass = hookPass(hook, pass, rows: dy.rows, first)
     compute.part(.adapter) { hook.backwardOutput(dy, input: x, linearPass) }
     if hook.replacesInput {
       let replaced = replacedInput(hook, rows: dy.rows)
@@ -157,11 +170,16 @@ public final class LinearLayer {
     }
   }
 
-  private func hookPass(_ hook: any LinearHook, _ pass: Pass, rows: Int) -> LinearPass {
+  private func hookPass(
+    _ hook: any LinearHook, _ pass: Pass, rows: Int, _ first: Int
+  ) -> LinearPass {
     let random = pass.random.substream(UInt64(siteIndex))
     guard let scratch else { preconditionFailure("\(path): no workspace was prepared") }
     return LinearPass(
-      layer: self, saved: savedSlot.map { scratch.workspace.view($0, rows: rows) } ?? .empty,
+      layer: self,
+      saved: savedSlot.map {
+        scratch.workspace.view($0, rows: first + rows).rows(first..<(first + rows))
+      } ?? .empty,
       scratch: scratch.view(rows: rows, columns: hook.scratchColumns), random: random,
       rowCount: rows, pass: pass)
   }

@@ -28,6 +28,8 @@ public final class Parameter {
   public private(set) var vector: MatrixView?
   /// Where its gradient is summed; nil while it is frozen, which then costs nothing.
   public private(set) var gradient: MatrixView?
+  /// Whether transformers has it as a part of a larger tensor, which has no module of its own.
+  public internal(set) var isPart = false
   /// Keeps a vector's f32 copy alive.
   private let copy: VectorStorage?
 

@@ -18,22 +18,28 @@ struct HalfNeeds {
     isReached = extent.isReached && (extent.isNeeded || half.isTrained)
     isInnerNeeded =
       isReached && (extent.isNeeded || half.body.isInnerTrained || half.isNormTrained)
-    isOutputReached = isReached && (isInnerNeeded || half.body.output.isTrained)
+    isOutputReached = isReached && (isInnerNeeded || half.body.last?.isTrained ?? false)
     isNormNeeded = isInnerNeeded && (extent.isNeeded || half.isNormTrained)
   }
 }
 
 /// What stands between a half's norms, or them and the residual stream: attention or feed-forward.
 ///
-/// It makes its result by one projection, `output`, out of what others, `inputs`, make of what it
-/// reads.
+/// Most make their result by one projection, `last`, out of what others, `inputs`, make of what they
+/// read.
 protocol HalfBody: AnyObject {
   /// The part of a step that its time and arithmetic belong to.
   var part: StepPart { get }
   /// The projections of the norm's result.
   var inputs: [LinearLayer] { get }
-  /// The projection whose result is added to the stream.
-  var output: LinearLayer { get }
+  /// The projection whose result is added to the stream; nil where it is the sum of several.
+  var last: LinearLayer? { get }
+  /// Projections that are no modules in transformers: no method finds them by name.
+  var inside: [LinearLayer] { get }
+  /// Tensors that transformers has in one piece or in a module that is no projection.
+  var stacked: [StackedParameter] { get }
+  /// Whether backward reads the norm's result.
+  var readsInput: Bool { get }
   /// Norms inside.
   var innerNorms: [NormLayer] { get }
   /// Whether anything between the norm and the output projection trains.
@@ -58,6 +64,9 @@ protocol HalfBody: AnyObject {
 }
 
 extension HalfBody {
+  var inside: [LinearLayer] { [] }
+  var stacked: [StackedParameter] { [] }
+  var readsInput: Bool { inputs.contains { $0.readsInput } }
   func countCore(into arithmetic: inout DecoderArithmetic, _ needs: HalfNeeds) {}
 }
 
@@ -100,12 +109,12 @@ final class ResidualHalf {
     self.sites = sites
   }
 
-  var linearLayers: [LinearLayer] { body.inputs + [body.output] }
+  var linearLayers: [LinearLayer] { body.inputs + (body.last.map { [$0] } ?? []) }
 
   /// Whether anything here trains.
   var isTrained: Bool {
     isNormTrained || (norms.after?.isTrained ?? false) || body.isInnerTrained
-      || body.output.isTrained || sites.has(sublayer)
+      || (body.last?.isTrained ?? false) || sites.has(sublayer)
   }
 
   /// Whether the norm in front trains.
@@ -118,8 +127,7 @@ final class ResidualHalf {
         ? nil : plan.reserve("block.statistics", rows: rows, columns: statistics),
       after: norms.after == nil
         ? nil : plan.reserve("block.statistics", rows: rows, columns: statistics),
-      result: norms.after == nil
-        ? nil : plan.reserve("block.result", rows: rows, columns: body.output.outputSize))
+      result: norms.after.map { plan.reserve("block.result", rows: rows, columns: $0.size) })
     body.reserveSaved(&plan, rows: rows, isTraining: isTraining)
   }
 
@@ -163,7 +171,7 @@ final class ResidualHalf {
     compute.part(body.part) {
       var dh = dy
       if sites.has(sublayer) || norms.after != nil || scale != 1
-        || body.output.changesOutputGradient
+        || body.last?.changesOutputGradient ?? false
       {
         // The stream still needs the gradient as it is.
         dh = memory.view(memory.scratch.sublayer, pass)
@@ -177,7 +185,7 @@ final class ResidualHalf {
         }
       }
       let n =
-        needs.isInnerNeeded && body.inputs.contains { $0.readsInput }
+        needs.isInnerNeeded && body.readsInput
         ? normed(x, memory, pass) : memory.view(memory.scratch.normed, pass)
       let dn = memory.view(memory.scratch.dNormed, pass)
       body.backward(dh, input: n, into: dn, needs, pass)
@@ -202,7 +210,7 @@ final class ResidualHalf {
   /// Adds the half's multiply-adds.
   func count(into arithmetic: inout DecoderArithmetic, _ needs: HalfNeeds) {
     sites.count(sublayer, into: &arithmetic, needs.isReached)
-    body.output.count(
+    body.last?.count(
       into: &arithmetic, body.part,
       BackwardExtent(isReached: needs.isOutputReached, isNeeded: needs.isInnerNeeded))
     for layer in body.inputs {

@@ -30,8 +30,11 @@ public final class LoRA: PEFTMethod {
   public static func suggestedRate(_ fields: [String: JSONValue]) -> SuggestedRate {
     .weights(5e-4)
   }
-  let configuration: LoRAConfiguration
+  private(set) var configuration: LoRAConfiguration
   var sites: [Site] = []
+  private var stacked: [StackedSite] = []
+  private var stackedParts: [String: (site: StackedSite, part: StackedSite.Part)] = [:]
+  private var expertScratch: ExpertLoRALinear.Scratch?
   var base: BaseTensors
   private var tokens: TrainedTokens
   private var magnitudes: [DoRAMagnitude] = []
@@ -85,6 +88,7 @@ public final class LoRA: PEFTMethod {
     throws(PEFTError)
   {
     self.decoder = decoder
+    configuration = try configuration.forExperts(of: decoder)
     let defaults = ReferenceDefaults.of(decoder.configuration).lora
     let selection = try select(in: decoder, defaults: defaults)
     let layers = selection.layers + (selection.tiesHead ? [decoder.head] : [])
@@ -95,8 +99,13 @@ public final class LoRA: PEFTMethod {
     isTransposed =
       layers.last.map { $0.weight.layout == .inputMajor } ?? configuration.isTransposed
     let paths = layers.map(\.path) + (selection.hasTable ? [decoder.tablePath] : [])
+    stacked = try declareStacked(in: &plan, decoder: decoder)
+    for site in stacked {
+      for part in site.layers { stackedParts[part.layer.path + ".weight"] = (site, part) }
+    }
     notes +=
-      try configuration.targeting.unmatched(in: decoder) + configuration.patternNotes(paths)
+      try configuration.targeting.unmatched(in: decoder)
+      + configuration.patternNotes(paths + stacked.map(\.parameter.path))
     for layer in layers.sorted(by: { $0.block > $1.block }) {
       sites.append(try site(of: layer, in: &plan))
     }
@@ -120,7 +129,9 @@ public final class LoRA: PEFTMethod {
       targeting.modulesToSave = base.modules
     }
     let selection = try targeting.selection(
-      of: decoder, defaults: defaults, method: name, ensuresTying: ensures && !tiesSaved)
+      of: decoder, defaults: configuration.targetParameters.isEmpty ? defaults : defaults ?? [],
+      method: name, ensuresTying: ensures && !tiesSaved,
+      mayBeEmpty: !configuration.targetParameters.isEmpty)
     let hasHead = selection.layers.contains { $0 === decoder.head }
     if tiesSaved && (hasHead || selection.hasTable) {
       throw .inconsistentFields(
@@ -199,6 +210,7 @@ public final class LoRA: PEFTMethod {
         hooks.linear[site.path] = hook(site, tensors, magnitude, arena)
       }
     }
+    if !stacked.isEmpty { expertScratch = Self.attach(stacked, to: &hooks, arena: arena) }
     if tiesHead, let table = sites.last, let head = sites.first {
       tied = TiedFactors(
         a: arena.values(table.a), b: arena.values(table.b), headA: arena.values(head.a),
@@ -232,6 +244,7 @@ public final class LoRA: PEFTMethod {
       try initialize(site, arena, seed: seed)
       if let bias = site.bias { arena.values(bias).fill(0) }
     }
+    for site in stacked { initialize(site, arena, seed: seed) }
     // What both factors are drawn as is the head's start, but for two that are normal.
     tied?.copy(fromHead: configuration.initialization != .random)
     tokens.initialize(arena: arena)
@@ -284,7 +297,9 @@ public final class LoRA: PEFTMethod {
 
   /// LoRA+: B, and as in PEFT's helper every vector, learns `loraplus_lr_ratio` times faster.
   public func learningRateFactor(of slot: ParameterSlot) -> Double {
-    let isFast = slot.shape.count == 1 || sites.contains { $0.b == slot }
+    let isFast =
+      slot.shape.count == 1 || sites.contains { $0.b == slot }
+      || stacked.contains { $0.b == slot }
     return isFast ? configuration.plusRatio : 1
   }
 
@@ -321,7 +336,9 @@ public final class LoRA: PEFTMethod {
 
   /// DoRA's factors, and what ties factors.
   public var byteCount: Int {
-    magnitudes.reduce(tied?.byteCount ?? 0) { $0 + $1.byteCount }
+    magnitudes.reduce((tied?.byteCount ?? 0) + (expertScratch?.byteCount ?? 0)) {
+      $0 + $1.byteCount
+    }
   }
 
   /// LoRA folds into the base.
@@ -333,6 +350,10 @@ public final class LoRA: PEFTMethod {
     guard let arena else { return false }
     var isChanged = base.merge(into: values, of: name, arena: arena)
     if tokens.merge(into: values, of: name, decoder: decoder, arena: arena) { isChanged = true }
+    if let (site, part) = stackedParts[name] {
+      Self.merge(site, part, into: values, arena)
+      return true
+    }
     let compute = Compute(threads: 1)
     for (index, site) in sites.enumerated() {
       let scaling = Float(site.scaling)

@@ -38,6 +38,8 @@ struct LoRAConfiguration {
   var tokens: TrainedTokens
   /// `ensure_weight_tying`.
   var ensuresTying: Bool
+  /// `target_parameters`: tensors of experts, by name.
+  var targetParameters: [String]
   /// `fan_in_fan_out` as given, which only a selection without projections leaves as it is.
   var isTransposed: Bool
   var initialization: LoRAInitialization
@@ -53,6 +55,11 @@ struct LoRAConfiguration {
       MethodField("lora_alpha", .anyNumber, default: 8, "X", "scaling is alpha / r"),
       MethodField("lora_dropout", .probability, default: 0.0, "P", "dropout in front of A"),
     ], .targeting, .layers,
+    [
+      MethodField(
+        "target_parameters", .names, "NAMES",
+        "tensors of experts to adapt: experts.gate_up_proj, experts.down_proj, gate.weight")
+    ],
     [
       MethodField("use_rslora", .flag, "", "scaling is alpha / sqrt(r)"),
       MethodField("use_dora", .flag, "", "train a magnitude for each output"),
@@ -92,6 +99,7 @@ struct LoRAConfiguration {
     modulesToSave = targeting.modulesToSave
     tokens = try TrainedTokens(options)
     ensuresTying = try options.bool("ensure_weight_tying")
+    targetParameters = try options.checkedStrings("target_parameters")
     // PEFT corrects a wrong value from the layer's type and saves the corrected one; so do we.
     isTransposed = try options.bool("fan_in_fan_out")
     switch options.value("init_lora_weights") ?? .bool(true) {
@@ -111,7 +119,7 @@ struct LoRAConfiguration {
     qaloraGroupSize = try options.int("qalora_group_size", default: 16)
     options.ignore("megatron_core", "eva_config")
     try options.refuse(
-      "loftq_config", "target_parameters", "layer_replication", "megatron_config",
+      "loftq_config", "layer_replication", "megatron_config",
       "alora_invocation_tokens", "arrow_config", "corda_config", "lora_ga_config", "kasa_config",
       "velora_config", "monteclora_config", "use_bdlora", "use_qalora", expected: "null or false")
     try options.finish()
@@ -277,9 +285,12 @@ struct LoRAConfiguration {
       "monteclora_config": nil, "peft_type": "LORA", "peft_version": .string(peftVersion),
       "qalora_group_size": .int(qaloraGroupSize), "r": .int(r),
       "rank_pattern": .object(rankPattern.mapValues(number)), "revision": nil,
-      "target_modules": targets, "target_parameters": nil, "task_type": "CAUSAL_LM",
-      "trainable_token_indices": tokens.json, "use_bdlora": nil, "use_dora": .bool(usesDoRA),
-      "use_qalora": false, "use_rslora": .bool(usesRSLoRA), "velora_config": nil,
+      "target_modules": targets,
+      "target_parameters": targetParameters.isEmpty
+        ? nil : .array(targetParameters.sorted().map(JSONValue.string)),
+      "task_type": "CAUSAL_LM", "trainable_token_indices": tokens.json, "use_bdlora": nil,
+      "use_dora": .bool(usesDoRA), "use_qalora": false, "use_rslora": .bool(usesRSLoRA),
+      "velora_config": nil,
     ]
   }
 }

@@ -15,8 +15,12 @@ struct TrainedMatrix {
   let gradient: MatrixView
 
   init(_ slot: ParameterSlot, in arena: ParameterArena) {
-    values = arena.values(slot)
-    gradient = arena.gradients(slot)
+    self.init(values: arena.values(slot), gradient: arena.gradients(slot))
+  }
+
+  init(values: MatrixView, gradient: MatrixView) {
+    self.values = values
+    self.gradient = gradient
   }
 }
 

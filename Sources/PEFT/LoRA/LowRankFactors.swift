@@ -38,6 +38,9 @@ extension LoRA {
     if configuration.usesDoRA { throw refuse("DoRA's magnitudes (use_dora)") }
     if configuration.hasBias { throw refuse("biases of B (lora_bias)") }
     if configuration.bias != "none" { throw refuse("trained biases (bias)") }
+    if let name = configuration.targetParameters.first {
+      throw refuse("adapters of experts (target_parameters: \(name))")
+    }
     if let module = configuration.modulesToSave.first {
       throw refuse("whole modules that were trained (modules_to_save: \(module))")
     }

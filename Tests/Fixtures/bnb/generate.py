@@ -1,7 +1,7 @@
 """Writes tiny models as bitsandbytes 0.50.2 quantises them, and what they compute with its own numbers.
 
     pip install bitsandbytes==0.50.2 torch==2.9.1 transformers==5.23.0 safetensors
-    python Tests/Fixtures/bitsandbytes/generate.py
+    python Tests/Fixtures/bnb/generate.py
 
 NAME/ is a model directory as transformers saves it (the bases are ../model's); golden.safetensors has the
 `logits` of the three sequences of inputs.json, end to end, in f32, of the model whose projections hold

@@ -81,7 +81,7 @@ struct LargeModel {
       let file = "\(path)/\(name)"
       var start = Data()
       withUnsafeBytes(of: UInt64(head.count).littleEndian) { start.append(contentsOf: $0) }
-      FileManager.default.createFile(atPath: file, contents: start + head)
+      _ = FileManager.default.createFile(atPath: file, contents: start + head)
       let handle = try #require(FileHandle(forWritingAtPath: file))
       try handle.seekToEnd()
       // In small pieces, as what downloads files does. Of one large piece the system may make pages of

@@ -16,7 +16,6 @@ extension RunOption {
         title: "What everybody needs",
         keys: [
           "model", "data", "output_dir", "method", "global_batch_size", "micro_batch_size",
-          "micro_batch_tokens",
           "max_length", "learning_rate", "num_epochs", "max_steps", "adapter", "resume", "seed",
           "precision", "threads", "eval_steps", "save_steps", "time_limit",
         ]),

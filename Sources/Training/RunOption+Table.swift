@@ -129,13 +129,13 @@ extension RunOption {
       "recompute activations in backward instead of keeping them"),
     RunOption(
       "logging_steps", .integer(minimum: 0), default: 10, "N",
-      "steps between metrics; 0 = only at the end"),
+      "steps between metrics; 0: at the end"),
     RunOption(
       "eval_steps", .integer(minimum: 0), default: 0, "N",
-      "steps between evaluations; 0 = only at the end"),
+      "steps between evaluations; 0: at the end"),
     RunOption(
       "save_steps", .integer(minimum: 0), default: 0, "N",
-      "steps between checkpoints; 0 = only at the end"),
+      "steps between checkpoints; 0: at the end"),
     RunOption(
       "save_total_limit", .integer(minimum: 0), default: 3, "N",
       "checkpoints to keep, the newest; 0 = all"),

@@ -111,10 +111,14 @@ extension StoredCheckpoint {
     try check(
       "the dataset (fingerprint)", metadata.datasetFingerprint, dataset.fingerprint, key: "data")
     func text(_ value: JSONValue?) -> String { value?.text() ?? "unset" }
+    let tokens = "micro_batch_tokens"
+    let cutsOtherwise = text(configuration[tokens]) != text(resolved[tokens])
     for option in RunOption.all where option.group == .run {
       let (stored, given) = (configuration[option.key], resolved[option.key])
       // The dataset is known by its content, wherever it lies.
       if text(stored) == text(given) || option.key == "data" { continue }
+      // One of the two is the change, and the other follows from it.
+      if cutsOtherwise && option.key == "micro_batch_size" { continue }
       switch option.resumption {
       case .free: continue
       case .mustMatch: try check(option.key, text(stored), text(given))

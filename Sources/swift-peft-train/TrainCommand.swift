@@ -17,10 +17,10 @@ struct TrainCommand: ParsableCommand {
       all-linear. 'train --help-all' lists the fields of every method and all other options.
       """)
 
-  @Flag(help: "Do everything but the steps: read, check, say what the run would be, write nothing")
+  @Flag(help: "Do everything but the steps; write nothing")
   var dryRun = false
-  @Flag(help: "Print every setting as commented YAML, and do nothing else") var printConfig = false
-  @Flag(help: "Print the JSON Schema of the YAML file, and do nothing else") var printSchema = false
+  @Flag(help: "Print every setting as commented YAML") var printConfig = false
+  @Flag(help: "Print the JSON Schema of the YAML file") var printSchema = false
   @OptionGroup var options: TrainOptions
 
   func run() throws {

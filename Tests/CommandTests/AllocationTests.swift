@@ -19,7 +19,10 @@ import Testing
           "gradient_checkpointing: true", "target_modules: all-linear",
         ]
       ),
-      ("lora-tokens", ["method: lora", "micro_batch_tokens: 50"]),
+      (
+        "lora-cut-by-tokens",
+        ["method: lora", "micro_batch_tokens: 50", "target_modules: all-linear"]
+      ),
       ("lora-sgd", ["method: lora", "optimizer: sgd", "target_modules: all-linear"]),
       // Ranks are dealt out in the counted steps too.
       (

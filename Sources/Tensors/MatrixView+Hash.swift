@@ -9,7 +9,8 @@ extension XXH64 {
     }
     return (0..<view.rows).reduce(seed) { seed, row in
       hash(
-        UnsafeRawBufferPointer(start: view.base + row * view.rowStride, count: rowBytes), seed: seed)
+        UnsafeRawBufferPointer(start: view.base + row * view.rowStride, count: rowBytes), seed: seed
+      )
     }
   }
 }

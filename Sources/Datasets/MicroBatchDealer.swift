@@ -13,7 +13,7 @@ public final class MicroBatchDealer {
   private let cost: (_ example: Int, _ split: TokenSplit) -> Int
   // Kept from step to step, so that dealing allocates nothing once they are large enough.
   private var byCost = LongestFirst()
-  private var load: [Int]
+  private var ranks: LeastLoaded<Int>
   private var dealt: [Int] = []
 
   /// A dealer for `worldSize` ranks.
@@ -26,7 +26,7 @@ public final class MicroBatchDealer {
     precondition(worldSize > 0, "\(worldSize) ranks")
     self.worldSize = worldSize
     self.cost = cost
-    load = Array(repeating: 0, count: worldSize)
+    ranks = LeastLoaded(count: worldSize)
   }
 
   /// The most micro-batches that a rank is ever dealt of a global batch's `count`.
@@ -46,7 +46,7 @@ public final class MicroBatchDealer {
   }
 
   /// Deals a batch: tells of each micro-batch, costliest first, whose it is.
-  func deal(
+  package func deal(
     _ batch: GlobalBatch, from split: TokenSplit, to take: (_ index: Int, _ rank: Int) -> Void
   ) {
     byCost.removeAll()
@@ -56,17 +56,10 @@ public final class MicroBatchDealer {
       byCost.append(cost: sum, index: index)
     }
     byCost.sort()
-    for rank in 0..<worldSize { load[rank] = 0 }
+    // The first ones to as many ranks, whatever they cost.
+    ranks.begin { $0 < byCost.items.count ? byCost.items[$0].cost : 0 }
     for (place, (cost, index)) in byCost.items.enumerated() {
-      var least = 0
-      if place < worldSize {
-        // The first ones to as many ranks, whatever they cost.
-        least = place
-      } else {
-        for other in 1..<max(1, worldSize) where load[other] < load[least] { least = other }
-      }
-      load[least] += cost
-      take(index, least)
+      take(index, place < worldSize ? place : ranks.take(cost).worker)
     }
   }
 

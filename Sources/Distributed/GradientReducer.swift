@@ -94,7 +94,7 @@ public final class GradientReducer {
   }
 
   // What travels behind the exponents.
-  private static let extraCount = 2
+  package static let extraCount = 2
   private static let smallestExponent: Int32 = -10
   // A tensor to which nothing but zeros was added: its slices are zero.
   private static let empty: Int32 = smallestExponent - 1

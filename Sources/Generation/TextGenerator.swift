@@ -61,6 +61,15 @@ public final class TextGenerator {
     logits = LogitsBuffer(vocabularySize: c.vocabularySize)
   }
 
+  /// Bytes that a generator takes besides the decoder's workspace: cached keys and values, and logits.
+  public static func byteCount(_ decoder: Decoder, maximumLength: Int) -> Int {
+    let c = decoder.configuration
+    return KeyValueCache.byteCount(
+      blockCount: c.blockCount, keyValueSize: c.keyValueSize,
+      capacity: maximumLength + decoder.virtualTokenCount)
+      + c.vocabularySize * MemoryLayout<Float>.stride
+  }
+
   /// Continues `prompt`, which must not be empty.
   ///
   /// - Parameters:

@@ -87,6 +87,11 @@ public struct BaseContents: Sendable {
       hash: tensor.hash(bytes: bytes), nonFinite: tensor.firstNonFinite(bytes: bytes))
   }
 
+  /// Tells the system that blocks of some tensors will not be read soon.
+  public func release(_ blocks: [Int], of names: Set<String>) {
+    for block in blocks where names.contains(tensorName(block)) { release(block) }
+  }
+
   /// XXH64 of a block's bytes, read now.
   func hash(_ block: Int) -> UInt64 {
     tensors[blocks[block].tensor].hash(bytes: blocks[block].bytes)

@@ -14,6 +14,27 @@ public protocol NodeMembers {
 }
 
 extension Decoder {
+  /// Bytes of the base that passes read where they are stored or quantised.
+  ///
+  /// Of a weight of which they read a rounded copy, nothing, unless it is a table too.
+  public var residentBaseBytes: Int {
+    parameters.reduce(0) { sum, parameter in
+      let isTable = parameter === parts.embedding || parameter === parts.positions
+      return sum + (parameter.rounded == nil || isTable ? parameter.storedBytes : 0)
+    }
+  }
+
+  /// Names of the stored tensors in whose place copies will be read: all projections' where they are
+  /// quantised, and what is rounded to bf16.
+  public func tensorsToReplace(isQuantized: Bool) -> Set<String> {
+    let projections = products.filter { !$0.isExact }.map(\.weight)
+    if isQuantized { return Set(projections.map(\.storedName)) }
+    guard arithmetic == .bfloat16 else { return [] }
+    return Set(
+      (projections + [head.weight]).filter { WeightRounding.isUseful(for: $0.weight) }
+        .map(\.storedName))
+  }
+
   /// Rounds frozen weights that are not stored in bf16 once, into memory that the node shares.
   ///
   /// For a decoder in bf16 alone, after hooks and trained parameters are attached; called by all

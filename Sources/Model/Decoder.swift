@@ -220,6 +220,8 @@ public final class Decoder {
   /// Plans and allocates the memory of a pass; hooks and trained parameters must be attached
   /// before.
   ///
+  /// What an earlier call allocated serves again, and is void.
+  ///
   /// - Parameters:
   ///   - maximumTokens: real tokens of the largest micro-batch.
   ///   - maximumSequences: sequences of the largest micro-batch.
@@ -239,7 +241,8 @@ public final class Decoder {
     findWhatTrains()
     var plan = WorkspacePlan()
     let memory = DecoderMemory(
-      &plan, self, mode: mode, rows: rows, targets: maximumTokens, positions: positions)
+      &plan, self, mode: mode, rows: rows, targets: maximumTokens, positions: positions,
+      renewing: self.memory?.workspace)
     self.memory = memory
     return plan
   }

@@ -19,7 +19,7 @@ struct DecoderMemory {
 
   init(
     _ plan: inout WorkspacePlan, _ decoder: Decoder, mode: DecoderMode, rows: Int, targets: Int,
-    positions: Int
+    positions: Int, renewing former: Workspace?
   ) {
     self.mode = mode
     let c = decoder.configuration
@@ -70,7 +70,8 @@ struct DecoderMemory {
     }
     for block in blocks.dropFirst(sharing) { Self.reserve(block, &plan, rows: rows, mode) }
 
-    workspace = Workspace(plan)
+    former?.renew(plan)
+    workspace = former ?? Workspace(plan)
     hookScratch = HookScratch(workspace: workspace, slot: hookSlot)
     decoder.head.use(HookScratch(workspace: workspace, slot: headSlot))
     var tables: [RotaryScheme: RotaryPositions] = [:]

@@ -60,10 +60,22 @@ public struct WorkspacePlan {
 /// It hands out views by slot. Which slots must survive until backward and which are dead after a
 /// call is the business of whoever reserved them.
 public final class Workspace {
-  private let buffer: FloatBuffer
+  private var buffer: FloatBuffer
 
   /// Allocates what `plan` reserved.
   public init(_ plan: WorkspacePlan) { buffer = FloatBuffer(count: plan.count) }
+
+  /// Serves another plan from now on, all zero; slots and views of the former one are void.
+  ///
+  /// Memory that is large enough is used again. Where it is not it goes first, so that both are never
+  /// there at a time.
+  public func renew(_ plan: WorkspacePlan) {
+    guard plan.count > buffer.count else {
+      return buffer.view(rows: 1, columns: plan.count).fill(0)
+    }
+    buffer = FloatBuffer(count: 0)
+    buffer = FloatBuffer(count: plan.count)
+  }
 
   /// Bytes held.
   public var byteCount: Int { buffer.count * 4 }

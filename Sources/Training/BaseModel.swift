@@ -45,7 +45,9 @@ public enum BaseModel {
       if try communicator.allReduce(wanted, .minimum) == 1 { decoder = try read(.bfloat16) }
     }
     try communicator.requireOneBFloat16(decoder, on: compute)
-    try scan(decoder, communicator, compute, needsDigest: needsDigest)
+    try scan(
+      decoder, communicator, compute, needsDigest: needsDigest,
+      releasing: decoder.tensorsToReplace(isQuantized: quantization != nil))
     if let quantization {
       try decoder.quantizeProjections(as: quantization, among: communicator, on: compute)
     }
@@ -59,15 +61,24 @@ public enum BaseModel {
   /// it computes with. Digests are not kept from run to run: a file's times tell of writes, not of
   /// what disks, caches and memory do to its bytes, which is what this is there to find. Reading is
   /// no loss, for the first step needs every byte in memory.
+  ///
+  /// - Parameter replaced: tensors of which copies will be made, that need not stay in memory until then:
+  ///   else the process would begin with more than it ever needs again.
   private static func scan(
-    _ decoder: Decoder, _ communicator: Communicator, _ compute: Compute, needsDigest: Bool
+    _ decoder: Decoder, _ communicator: Communicator, _ compute: Compute, needsDigest: Bool,
+    releasing replaced: Set<String>
   ) throws {
     let contents = decoder.contents
     let places = try communicator.allGather("\(communicator.nodeLeader) \(contents.identity)")
     let sharers = places.indices.filter { places[$0] == places[communicator.rank] }
     let place = sharers.firstIndex(of: communicator.rank) ?? 0
     let own = Array(stride(from: place, to: contents.blockCount, by: sharers.count))
-    let scans = compute.mapBlocks(own.count) { contents.scan(own[$0]) }
+    let scans = compute.mapBlocks(own.count) { index in
+      defer { if !replaced.isEmpty { contents.release([own[index]], of: replaced) } }
+      return contents.scan(own[index])
+    }
+    // Reading one brings pages of its neighbours along.
+    contents.release(own, of: replaced)
     try communicator.together {
       for (scan, block) in zip(scans, own) {
         if let error = contents.error(scan, block: block) { throw error }

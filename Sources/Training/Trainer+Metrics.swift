@@ -89,7 +89,7 @@ extension Trainer {
       )
     }
     run.logger.info(
-      "memory: \(megabytes(peak)) at most in a rank, \(megabytes(plan.total)) planned (base \(megabytes(plan.base + plan.rounded)), once a node; activations \(megabytes(plan.workspace)); adapter, optimiser, reduction \(megabytes(plan.training)); threads \(megabytes(plan.threads)); program \(megabytes(plan.program)))"
+      "memory: \(megabytes(peak)) at most in a rank, \(megabytes(plan.total)) planned (base \(megabytes(plan.base + plan.rounded)), once a node; activations \(megabytes(plan.workspace)); adapter, optimiser, reduction \(megabytes(plan.training)); threads \(megabytes(plan.threads));\(plan.answers > 0 ? " answers \(megabytes(plan.answers));" : "") program \(megabytes(plan.program + plan.libraries)))"
     )
     let base = try BaseMemory.ofNode(run.decoder, run.communicator)
     if let base {

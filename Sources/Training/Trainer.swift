@@ -273,6 +273,7 @@ public final class Trainer {
     // Before the workspace is there, which takes the memory that measuring gives back.
     throughput = Throughput(peak: try run.measurePeak())
     arithmetic = decoder.usefulArithmetic
+    let answers = try run.communicator.together { try run.samples?.byteCount(decoder) }
     let plan = try run.communicator.together {
       try decoder.prepare(
         for: .training(recomputesActivations: configuration.recomputesActivations),
@@ -295,7 +296,8 @@ public final class Trainer {
     health = run.start.health.separate
     baseGuard = BaseGuard(run.decoder, communicator: run.communicator, compute: run.compute)
     memoryPlan = MemoryPlan(
-      run, workspaceBytes: plan.byteCount, reducerBytes: reducer.byteCount)
+      run, workspaceBytes: plan.byteCount, reducerBytes: reducer.byteCount,
+      answers: answers.map { max($0.workspace - plan.byteCount, 0) + $0.besides } ?? 0)
     metrics = try run.communicator.together {
       try run.output.map { output in
         try output.write(RunSettings.yaml(run.resolved), to: output.configurationPath)

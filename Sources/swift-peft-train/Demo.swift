@@ -67,6 +67,17 @@ enum Demo {
     throw .missing(places: places)
   }
 
+  /// What was given, and for the rest what suits the demo.
+  static func settings(_ given: RunSettings) throws(ConfigurationError) -> RunSettings {
+    var settings = RunSettings()
+    let full = given["method"]?.string ?? "lora" != "lora" || given.isSet("adapter")
+    for (key, value) in ownSettings where !full || RunOption.named(key)?.group == .run {
+      try settings.set(key, value: value, source: .commandLine)
+    }
+    settings.merge(given)
+    return settings
+  }
+
   /// Trains on the demo, and shows the held-out examples before and after.
   ///
   /// - Returns: how the run ended.
@@ -75,13 +86,7 @@ enum Demo {
     display: (any RunDisplay)? = nil
   ) throws -> RunOutcome.Status {
     let (configuration, location) = try communicator.together {
-      var settings = RunSettings()
-      let full = given["method"]?.string ?? "lora" != "lora" || given.isSet("adapter")
-      for (key, value) in ownSettings where !full || RunOption.named(key)?.group == .run {
-        try settings.set(key, value: value, source: .commandLine)
-      }
-      settings.merge(given)
-      return (try RunConfiguration(settings), try locate())
+      (try RunConfiguration(settings(given)), try locate())
     }
     logger.notice("no --model and no --data: training on the demo that comes with the program")
     let run = try TrainingRun(

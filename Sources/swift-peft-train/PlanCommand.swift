@@ -31,8 +31,16 @@ struct PlanCommand: ParsableCommand {
       "useful GFLOP/s of a rank there, in place of what is measured here", valueName: "X"))
   var flops: Double?
   @Option(
+    help: ArgumentHelp(
+      "standard deviation of a micro-batch's time over its mean (default: measured here; with --flops 0.02)",
+      valueName: "X"))
+  var spread: Double?
+  @Option(
     help: ArgumentHelp("memory of a node in GiB (default: this one's)", valueName: "X"))
   var nodeMemory: Double?
+  @Flag(
+    help: "Add a table of 1, 2, 4 … ranks up to --ranks: as many micro-batches a rank, and in all")
+  var scalingTable = false
   @Flag(help: "Print the #SBATCH lines for the job") var slurm = false
   @Flag(help: "Print one JSON object on standard output") var json = false
   @OptionGroup var options: TrainOptions
@@ -47,6 +55,9 @@ struct PlanCommand: ParsableCommand {
       if let value, !(value > 0 && value.isFinite && value < 1e9) {
         throw ValidationError("\(name) is \(value); give a number above 0.")
       }
+    }
+    if let spread, !(spread >= 0 && spread <= 1) {
+      throw ValidationError("--spread is \(spread); give 0 to 1.")
     }
     if let network, NetworkModel.named(network) == nil {
       let names = NetworkModel.all.map(\.name).joined(separator: ", ")
@@ -63,7 +74,8 @@ struct PlanCommand: ParsableCommand {
       quiet.logLevel = .warning
       var settings = try options.settings()
       settings.remove("resume")
-      let configuration = try RunConfiguration(settings)
+      let isDemo = settings["model"] == nil && settings["data"] == nil
+      let configuration = try RunConfiguration(isDemo ? Demo.settings(settings) : settings)
       let run = try TrainingRun(
         configuration, model: try configuration.model ?? Demo.locate().basePath,
         data: try configuration.data ?? Demo.locate().dataPath, communicator: communicator,
@@ -73,10 +85,10 @@ struct PlanCommand: ParsableCommand {
       let job = RunPlan.Job(
         ranks: ranks, ranksPerNode: ranksPerNode ?? min(ranks, cores),
         network: network.flatMap { NetworkModel.named($0) } ?? NetworkModel.all[0],
-        operationsPerSecond: flops.map { $0 * 1e9 },
+        operationsPerSecond: flops.map { $0 * 1e9 }, spread: spread,
         nodeMemory: nodeMemory.map { Int($0 * 1_073_741_824) }
           ?? Int(ProcessInfo.processInfo.physicalMemory))
-      let plan = try RunPlan(try Trainer(run), job: job)
+      let plan = try RunPlan(try Trainer(run), job: job, scales: scalingTable)
       print(json ? plan.value.text() : slurm ? plan.slurm : plan.text)
       if slurm { for problem in plan.problems { logger.warning("\(problem)") } }
     }

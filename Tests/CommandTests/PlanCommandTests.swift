@@ -56,6 +56,51 @@ import Testing
     #expect((few["workspace_bytes"]?.int ?? 0) < (many["workspace_bytes"]?.int ?? 0))
   }
 
+  @Test("It plans the memory that a run of one process then has, answers to prompts among it")
+  func memory() throws {
+    let bench = try Workbench()
+    let output = bench.path("out")
+    let plan = try plan(bench, ["--threads", "1"])
+    let result = try bench.run(bench.options(output: output) + ["--threads", "1"])
+    try #require(result.status == 0, "\(result.errors)")
+    let end = try #require(try bench.metrics(output).last)
+    let (planned, measured) = (
+      plan["rank_bytes"]?.double ?? 0, end["peak_memory_bytes"]?.double ?? 1
+    )
+    #expect(abs(planned / measured - 1) < 0.15, "\(planned) planned, \(measured) measured")
+  }
+
+  @Test("Without a model it plans the demo as train runs it")
+  func demo() throws {
+    func figures(_ options: [String]) throws -> [JSONValue?] {
+      let result = try ProcessRunner.run(
+        ProcessRunner.built("swift-peft-train"), ["plan", "--json", "--flops", "10"] + options)
+      try #require(result.status == 0, "\(result.errors)")
+      let plan = try JSONValue(parsing: Data(result.output.utf8))
+      return [plan["workspace_bytes"], plan["steps"], plan["trainable_parameters"]]
+    }
+    let own = [
+      "--micro-batch-size", "8", "--global-batch-size", "16", "--r", "16", "--target-modules",
+      "all-linear",
+    ]
+    #expect(try figures([]) == figures(own))
+    #expect(try figures([]) != figures(["--micro-batch-size", "1"]))
+  }
+
+  @Test("A table of ranks has every power of two, each no more efficient than one rank")
+  func scaling() throws {
+    let bench = try Workbench()
+    let plan = try plan(
+      bench, ["--ranks", "8", "--ranks-per-node", "2", "--scaling-table", "--flops", "10"])
+    let rows = try #require(plan["scaling"]?.array)
+    #expect(rows.map { $0["ranks"]?.int } == [1, 2, 4, 8])
+    let weak = rows.compactMap { $0["weak"]?["efficiency"]?.double }
+    #expect(weak.count == 4 && weak.allSatisfy { $0 > 0 && $0 <= 1.000_001 })
+    #expect(weak[0] > 0.999 && weak[3] < weak[0])
+    // Fewer micro-batches than ranks are no step of eight ranks.
+    #expect(rows[0]["strong"]?["efficiency"]?.double ?? 0 > 0.999)
+  }
+
   @Test("What does not fit is said, with what would")
   func tooLarge() throws {
     let bench = try Workbench()

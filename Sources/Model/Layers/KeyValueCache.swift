@@ -24,6 +24,11 @@ public final class KeyValueCache {
     storage = CacheStorage(count: 2 * blockCount * capacity * keyValueSize)
   }
 
+  /// Bytes of a cache.
+  public static func byteCount(blockCount: Int, keyValueSize: Int, capacity: Int) -> Int {
+    2 * blockCount * capacity * keyValueSize * MemoryLayout<Float>.stride
+  }
+
   /// Makes room for `count` more rows in this pass.
   func keys(block: Int, adding count: Int) -> MatrixView { rows(2 * block, adding: count) }
   func values(block: Int, adding count: Int) -> MatrixView { rows(2 * block + 1, adding: count) }

@@ -61,6 +61,23 @@ struct SamplePrompts {
     (self.texts, self.tokenizer) = (texts, tokenizer)
   }
 
+  /// Most tokens of a prompt with its answer.
+  private func longest(_ decoder: Decoder) -> Int {
+    let taken = decoder.virtualTokenCount + decoder.positionOffset
+    let room = decoder.configuration.maximumPositions - taken
+    return min((tokens.map(\.count).max() ?? 0) + Self.maximumNewTokens, room)
+  }
+
+  /// Bytes that answering takes of the decoder's workspace, and besides.
+  ///
+  /// The decoder is prepared for inference and must be prepared again to train on.
+  func byteCount(_ decoder: Decoder) throws(ModelError) -> (workspace: Int, besides: Int) {
+    let length = longest(decoder)
+    let plan = try decoder.prepare(
+      for: .inference, maximumTokens: length, maximumSequences: 1, maximumLength: length)
+    return (plan.byteCount, TextGenerator.byteCount(decoder, maximumLength: length))
+  }
+
   /// The answers, on rank 0; called by all ranks.
   ///
   /// The decoder is prepared for inference and must be prepared again to train on.
@@ -70,9 +87,7 @@ struct SamplePrompts {
   func answer(
     _ decoder: Decoder, compute: Compute, communicator: Communicator, isCutShort: () -> Bool
   ) throws -> [Answer]? {
-    let taken = decoder.virtualTokenCount + decoder.positionOffset
-    let room = decoder.configuration.maximumPositions - taken
-    let length = min((tokens.map(\.count).max() ?? 0) + Self.maximumNewTokens, room)
+    let length = longest(decoder)
     let generator = try communicator.together {
       try TextGenerator(decoder: decoder, compute: compute, maximumLength: length)
     }

@@ -28,8 +28,22 @@ enum BaseMemory {
 
   /// This process's share of what its frozen matrices lie in.
   static func ofThisProcess(_ decoder: Decoder) -> Int? {
+    held(decoder, \.share).map { $0.files + $0.others }
+  }
+
+  /// What of its frozen matrices, as far as they are mapped, this process has in memory, whoever else has
+  /// it too.
+  ///
+  /// - Returns: bytes in files, and elsewhere.
+  static func resident(_ decoder: Decoder) -> (files: Int, others: Int)? {
+    held(decoder, \.resident)
+  }
+
+  private static func held(
+    _ decoder: Decoder, _ part: KeyPath<Mapping, Int>
+  ) -> (files: Int, others: Int)? {
     guard let mappings = Mapping.all() else { return nil }
-    var bytes = 0
+    var (files, others) = (0, 0)
     var seen: Set<Int> = []
     var counted: Set<Int> = []
     for parameter in decoder.parameters where parameter.vector == nil && !parameter.isTrainable {
@@ -40,13 +54,14 @@ enum BaseMemory {
         else { continue }
         if !mappings[index].isFile {
           // Memory of this process alone, in one mapping with its neighbours.
-          bytes += weight.byteCount
+          others += weight.byteCount
         } else if counted.insert(index).inserted {
-          bytes += mappings[index].share
+          let bytes = mappings[index][keyPath: part]
+          if mappings[index].isInMemory { others += bytes } else { files += bytes }
         }
       }
     }
-    return bytes
+    return (files, others)
   }
 }
 
@@ -56,8 +71,12 @@ private struct Mapping {
   let end: Int
   /// Whether it shows a file, one without a name included.
   let isFile: Bool
+  /// Whether that file lies in memory, where no disk has its bytes.
+  let isInMemory: Bool
   /// Bytes that this process is charged.
   var share = 0
+  /// Bytes of it in memory.
+  var resident = 0
 
   /// All of them, by address.
   static func all() -> [Mapping]? {
@@ -68,9 +87,10 @@ private struct Mapping {
     while let piece = try? file.read(upToCount: 1 << 16), !piece.isEmpty { data += piece }
     var mappings: [Mapping] = []
     for line in String(decoding: data, as: UTF8.self).split(separator: "\n") {
-      if line.hasPrefix("Pss:") {
+      if line.hasPrefix("Pss:") || line.hasPrefix("Rss:") {
         guard let kibibytes = Int(line.filter(\.isNumber)), !mappings.isEmpty else { return nil }
-        mappings[mappings.count - 1].share = kibibytes << 10
+        let part = line.hasPrefix("P") ? \Mapping.share : \Mapping.resident
+        mappings[mappings.count - 1][keyPath: part] = kibibytes << 10
         continue
       }
       // start-end permissions offset device number name
@@ -79,7 +99,11 @@ private struct Mapping {
       guard fields.count >= 5, places.count == 2, let start = Int(places[0], radix: 16),
         let end = Int(places[1], radix: 16)
       else { continue }
-      mappings.append(Mapping(start: start, end: end, isFile: fields[4] != "0"))
+      let name = fields.count > 5 ? fields[5] : ""
+      mappings.append(
+        Mapping(
+          start: start, end: end, isFile: fields[4] != "0",
+          isInMemory: name.hasPrefix("/dev/shm/") || name.hasPrefix("/dev/zero")))
     }
     return mappings.isEmpty ? nil : mappings
   }

@@ -15,6 +15,21 @@ func machineMemoryBytes() -> Int {
   return min(physical, limit.flatMap { Int($0.filter(\.isNumber)) } ?? .max)
 }
 
+/// This process's memory by where its pages come from.
+struct ResidentMemory {
+  /// Pages of files.
+  let files: Int
+  /// All others: its own, and those in memory that processes share.
+  let others: Int
+
+  /// What it has now; nil where the kernel does not tell.
+  static var ofThisProcess: ResidentMemory? {
+    let (files, own) = (memoryBytes("RssFile"), memoryBytes("RssAnon"))
+    if own == 0 { return nil }
+    return ResidentMemory(files: files, others: own + memoryBytes("RssShmem"))
+  }
+}
+
 private func memoryBytes(_ field: String) -> Int {
   let status = (try? String(contentsOfFile: "/proc/self/status", encoding: .utf8)) ?? ""
   for line in status.split(separator: "\n") where line.hasPrefix(field + ":") {

@@ -2,8 +2,10 @@ import Model
 
 /// What a rank's memory was planned to be.
 package struct MemoryPlan {
-  /// The program and its libraries, as they were before the run opened anything.
-  package let program: Int
+  /// The process itself: heap, stacks, MPI, the model's small tensors, buffers of examples.
+  package internal(set) var program: Int
+  /// Pages of the program's file and its libraries', which all processes of a node share.
+  package let libraries: Int
   /// The base, mapped: one physical copy a node, yet it counts for each rank that reads it.
   package let base: Int
   /// Weights rounded to bf16, likewise one copy a node.
@@ -12,21 +14,39 @@ package struct MemoryPlan {
   package let workspace: Int
   /// Trained values and gradients, the optimiser's moments, what the method keeps besides, the
   /// reduction's sums.
-  package let training: Int
+  package internal(set) var training: Int
   /// The threads' own memory and the rounded operand that they share.
   package let threads: Int
+  /// What answering sample prompts takes at a time besides: cached keys and values, logits, and what
+  /// the answers' activations need more than training's.
+  package let answers: Int
 
   /// All of it, in bytes.
-  package var total: Int { program + base + rounded + workspace + training + threads }
+  package var total: Int { own + libraries + base + rounded }
+  /// What no other rank shares.
+  package var own: Int { program + workspace + training + threads + answers }
 
-  init(_ run: TrainingRun, workspaceBytes: Int, reducerBytes: Int) {
-    program = run.memoryAtStart
-    base = run.decoder.parameters.reduce(0) { $0 + $1.storedBytes }
+  /// What a run takes that has allocated all that its steps need.
+  ///
+  /// What a run reserves is known. What the process takes besides is measured, as what is resident
+  /// less that: in a run that begins, and better where steps have been computed.
+  ///
+  /// - Parameter answers: what answering sample prompts takes besides.
+  init(_ run: TrainingRun, workspaceBytes: Int, reducerBytes: Int, answers: Int) {
+    let decoder = run.decoder
+    base = decoder.residentBaseBytes
     rounded = run.roundedBytes
     workspace = workspaceBytes
     training =
       run.attached.arena.byteCount + run.attached.method.byteCount + run.optimizer.byteCount
       + reducerBytes
     threads = run.compute.byteCount
+    self.answers = answers
+    if let resident = ResidentMemory.ofThisProcess, let held = BaseMemory.resident(decoder) {
+      libraries = max(resident.files - held.files, 0)
+      program = max(resident.others - held.others - workspace - training - threads, 0)
+    } else {
+      (program, libraries) = (run.memoryAtStart, 0)
+    }
   }
 }

@@ -7,34 +7,31 @@ import Foundation
 public struct NetworkModel: Sendable {
   /// Its name on the command line.
   public let name: String
-  /// Seconds that a message takes however short it is.
+  /// Seconds that a message takes however short it is, the sender's and receiver's work included.
   public let latency: Double
   /// Seconds a byte.
   public let secondsPerByte: Double
+  /// Messages of more bytes are announced first, which takes two latencies more.
+  public let eagerBytes: Int
 
   /// The networks that `plan --network` knows.
   public static let all = [
-    NetworkModel(name: "10GbE", latency: 25e-6, secondsPerByte: 1 / 1.1e9),
-    NetworkModel(name: "100GbE", latency: 6e-6, secondsPerByte: 1 / 11e9),
-    NetworkModel(name: "IB", latency: 1.5e-6, secondsPerByte: 1 / 20e9),
+    NetworkModel(name: "10GbE", latency: 25e-6, secondsPerByte: 1 / 1.1e9, eagerBytes: 65_536),
+    NetworkModel(name: "100GbE", latency: 6e-6, secondsPerByte: 1 / 11e9, eagerBytes: 65_536),
+    NetworkModel(name: "IB", latency: 1.5e-6, secondsPerByte: 1 / 20e9, eagerBytes: 8_192),
   ]
 
   /// Between ranks of a node, through shared memory.
-  static let sharedMemory = NetworkModel(name: "memory", latency: 1e-6, secondsPerByte: 1 / 3e9)
+  static let sharedMemory = NetworkModel(
+    name: "memory", latency: 1e-6, secondsPerByte: 1 / 3e9, eagerBytes: 4_096)
 
   /// The one of a name, whatever its case.
   public static func named(_ name: String) -> NetworkModel? {
     all.first { $0.name.lowercased() == name.lowercased() }
   }
 
-  /// Seconds of an allreduce of `bytes` over `ranks`, the sums included in the gap.
-  ///
-  /// Recursive halving and doubling (Thakur, Rabenseifner, Gropp: "Optimization of collective
-  /// communication operations in MPICH", IJHPCA 19, 2005): 2 ⌈log2 p⌉ latencies and 2 (p - 1) / p of
-  /// the bytes.
-  func allreduce(bytes: Int, ranks: Int) -> Double {
-    guard ranks > 1 else { return 0 }
-    let rounds = 2 * log2(Double(ranks)).rounded(.up)
-    return rounds * latency + 2 * Double(ranks - 1) / Double(ranks) * Double(bytes) * secondsPerByte
+  /// Seconds of a message where `sharers` ranks of a node send at the same time over what they share.
+  func message(bytes: Double, sharers: Int = 1) -> Double {
+    (bytes > Double(eagerBytes) ? 3 : 1) * latency + bytes * Double(sharers) * secondsPerByte
   }
 }

@@ -22,7 +22,9 @@ extension RunPlan {
       ("  activations", Figure.bytes(memory.workspace)),
       ("  adapter, optimiser, reduction", Figure.bytes(memory.training)),
       ("  threads", Figure.bytes(memory.threads)),
+      ("  answers to sample prompts", memory.answers > 0 ? Figure.bytes(memory.answers) : "none"),
       ("  program", Figure.bytes(memory.program)),
+      ("program's files, once a node", Figure.bytes(memory.libraries)),
       (
         "a node of \(ranks) rank\(ranks == 1 ? "" : "s")",
         "\(Figure.bytes(nodeBytes)) of \(Figure.bytes(job.nodeMemory))"
@@ -32,7 +34,8 @@ extension RunPlan {
       ("arithmetic a step", rateText(operationsPerStep, unit: "FLOP")),
       ("a rank computes", rateText(operationsPerSecond, unit: "FLOP/s")),
       ("time a step", Figure.duration(seconds: secondsPerStep)),
-      ("  passes of the busiest rank", Figure.duration(seconds: stepSeconds.passes)),
+      ("  passes of a rank", Figure.duration(seconds: balancedSeconds)),
+      ("  waiting for the slowest", Figure.duration(seconds: stepSeconds.passes - balancedSeconds)),
       ("  update", Figure.duration(seconds: stepSeconds.update)),
       (
         "  allreduce of \(Figure.bytes(reducedBytes))",
@@ -52,6 +55,7 @@ extension RunPlan {
     var lines = rows.map { name, value in
       name.isEmpty ? "" : name + String(repeating: " ", count: width - name.count) + "  " + value
     }
+    if !scaling.isEmpty { lines += ["", scalingText] }
     for problem in problems { lines += ["", problem] }
     return lines.joined(separator: "\n")
   }
@@ -65,13 +69,14 @@ extension RunPlan {
 
   /// The plan for programs.
   public var value: JSONValue {
-    [
+    var value: [String: JSONValue] = [
       "method": .string(method), "trainable_parameters": .int(parameters.trainable),
       "total_parameters": .int(parameters.total), "ranks": .int(job.ranks),
       "ranks_per_node": .int(job.ranksPerNode), "nodes": .int(job.nodes), "threads": .int(threads),
       "base_bytes": .int(memory.base), "rounded_bytes": .int(memory.rounded),
       "workspace_bytes": .int(memory.workspace), "training_bytes": .int(memory.training),
       "threads_bytes": .int(memory.threads), "program_bytes": .int(memory.program),
+      "answers_bytes": .int(memory.answers), "libraries_bytes": .int(memory.libraries),
       "rank_bytes": .int(memory.total), "rank_own_bytes": .int(ownBytes),
       "node_bytes": .int(nodeBytes), "node_memory": .int(job.nodeMemory),
       "fits": .bool(problems.isEmpty), "problems": .array(problems.map { .string($0) }),
@@ -80,12 +85,16 @@ extension RunPlan {
       "flops_per_second_of_a_rank": .double(operationsPerSecond),
       "seconds_per_step": .double(secondsPerStep),
       "seconds_of_passes": .double(stepSeconds.passes),
+      "seconds_of_waiting": .double(stepSeconds.passes - balancedSeconds),
+      "spread": .double(spread),
       "seconds_of_update": .double(stepSeconds.update),
       "seconds_of_communication": .double(stepSeconds.communication),
       "seconds": .double(totalSeconds), "efficiency": .double(efficiency),
       "allreduce_bytes": .int(reducedBytes), "checkpoint_bytes": .int(checkpointBytes),
       "network": .string(job.network.name),
     ]
+    if !scaling.isEmpty { value["scaling"] = scalingValue }
+    return .object(value)
   }
 
   /// The lines that a Slurm script needs for this job, with some room in memory and time.

@@ -23,16 +23,23 @@ public struct RunPlan {
     public var network: NetworkModel
     /// Useful operations a second of a rank there; nil takes what is measured here.
     public var operationsPerSecond: Double?
+    /// Standard deviation of a micro-batch's time over its mean; nil takes what is measured here, or
+    /// where nothing is measured ``usualSpread``.
+    public var spread: Double?
     /// Memory of a node in bytes.
     public var nodeMemory: Int
+
+    /// Spread of compute times on a quiet node.
+    public static let usualSpread = 0.02
 
     /// Describes a job.
     public init(
       ranks: Int, ranksPerNode: Int, network: NetworkModel, operationsPerSecond: Double?,
-      nodeMemory: Int
+      spread: Double? = nil, nodeMemory: Int
     ) {
       (self.ranks, self.ranksPerNode, self.network) = (ranks, ranksPerNode, network)
-      (self.operationsPerSecond, self.nodeMemory) = (operationsPerSecond, nodeMemory)
+      (self.operationsPerSecond, self.spread) = (operationsPerSecond, spread)
+      self.nodeMemory = nodeMemory
     }
 
     /// Nodes that it takes.
@@ -61,19 +68,26 @@ public struct RunPlan {
   public let checkpointBytes: Int
   /// Useful operations a second of a rank.
   public let operationsPerSecond: Double
+  /// Standard deviation of a micro-batch's time over what its arithmetic says.
+  public let spread: Double
   /// Seconds of a mean step: the slowest rank's passes, what is done once a step, the allreduce.
   public let stepSeconds: (passes: Double, update: Double, communication: Double)
   /// What the passes would take if all ranks were busy all the time.
   public let balancedSeconds: Double
+  /// Times on other numbers of ranks, where they were asked for.
+  public private(set) var scaling: [ScalingRow] = []
   /// Bytes of activations if they are computed again in backward; nil where they are already.
   let recomputedBytes: Int?
 
   /// Bytes of a rank that no other rank of its node shares.
-  public var ownBytes: Int { memory.total - sharedBytes }
-  /// Bytes that the ranks of a node share: the base, rounded weights.
-  public var sharedBytes: Int { memory.base + memory.rounded }
+  public var ownBytes: Int { memory.own }
+  /// Bytes that the ranks of a node share: the base, rounded weights, the program's own file and its
+  /// libraries'.
+  public var sharedBytes: Int { memory.base + memory.rounded + memory.libraries }
   /// Bytes that a node needs.
   public var nodeBytes: Int { sharedBytes + min(job.ranksPerNode, job.ranks) * ownBytes }
+  /// What MPI itself takes in a rank, through shared memory and TCP (Open MPI and MPICH, measured).
+  static let libraryBytes = 10 << 20
   /// Seconds of a mean step.
   public var secondsPerStep: Double {
     stepSeconds.passes + stepSeconds.update + stepSeconds.communication
@@ -85,8 +99,10 @@ public struct RunPlan {
 
   /// Measures, and plans.
   ///
-  /// - Parameter trainer: of one process, of a run that writes nothing.
-  public init(_ trainer: Trainer, job: Job) throws {
+  /// - Parameters:
+  ///   - trainer: of one process, of a run that writes nothing.
+  ///   - scales: whether other numbers of ranks, up to the job's, are planned too.
+  public init(_ trainer: Trainer, job: Job, scales: Bool = false) throws {
     let run = trainer.run
     self.job = job
     method = run.attached.method.name
@@ -94,59 +110,54 @@ public struct RunPlan {
     threads = run.compute.threadCount
     steps = trainer.learningRates.totalSteps
     let arena = run.attached.arena
-    // Sums of gradients depend on how many micro-batches a rank is dealt.
-    let reducer = GradientReducer(
-      arena: arena, communicator: run.communicator,
-      microBatches: MicroBatchDealer(worldSize: job.ranks)
-        .mostMicroBatches(of: run.schedule.mostMicroBatches))
-    memory = MemoryPlan(
-      run, workspaceBytes: trainer.memoryPlan.workspace, reducerBytes: reducer.byteCount)
+    let tensors = arena.slots.filter(\.role.isReduced)
     reducedBytes =
       job.ranks > 1 ? GradientReducer.byteCount(reducing: arena) + StepTotals.byteCount : 0
     // Values and two moments in f32.
     checkpointBytes =
       arena.slots.reduce(0) { $0 + $1.shape.reduce(1, *) } * 4 + run.optimizer.byteCount
-    let measured = try trainer.measurePasses(seconds: 8)
-    operationsPerSecond = job.operationsPerSecond ?? measured.operationsPerSecond
+    let measured = try job.operationsPerSecond == nil ? trainer.measurePasses(seconds: 8) : nil
+    let operationsPerSecond = job.operationsPerSecond ?? measured?.operationsPerSecond ?? 0
+    let spread = job.spread ?? measured?.spread ?? Job.usualSpread
+    (self.operationsPerSecond, self.spread) = (operationsPerSecond, spread)
+    // Now that steps were computed, what the process takes is known best.
+    var memory = MemoryPlan(
+      run, workspaceBytes: trainer.memoryPlan.workspace, reducerBytes: trainer.reducer.byteCount,
+      answers: trainer.memoryPlan.answers)
+    // Sums of gradients depend on how many micro-batches a rank is dealt.
+    let reducer = GradientReducer(
+      arena: arena, communicator: run.communicator,
+      microBatches: MicroBatchDealer(worldSize: job.ranks)
+        .mostMicroBatches(of: run.schedule.mostMicroBatches))
+    memory.training += reducer.byteCount - trainer.reducer.byteCount
+    if job.ranks > 1 { memory.program += Self.libraryBytes }
+    self.memory = memory
     recomputedBytes = trainer.recomputedWorkspaceBytes
 
-    // Some steps, spread over the run, dealt as they will be.
-    let dealer = MicroBatchDealer(worldSize: job.ranks, arithmetic: trainer.arithmetic)
-    let sampled = stride(from: 1, through: max(steps, 1), by: max(1, steps / 64))
+    // Some steps, spread over the run.
+    var simulation = StepSimulation(
+      ranks: job.ranks, ranksPerNode: job.ranksPerNode, spread: spread)
     var (tokens, operations, slowest, count) = (0, 0.0, 0.0, 0.0)
-    for step in sampled {
-      let batch = run.schedule.batch(step: step)
-      let split = run.dataset.train
-      var costs = [Double](repeating: 0, count: batch.microBatchCount)
-      for index in costs.indices {
-        for example in batch.microBatch(index) {
-          tokens += split.tokenCount(of: example)
-          costs[index] += trainer.arithmetic.operations(ofExample: example, in: split)
-        }
-      }
+    for step in stride(from: 1, through: max(steps, 1), by: max(1, steps / 64)) {
+      let (costs, ofStep) = trainer.costs(step: step)
+      tokens += ofStep
       operations += costs.reduce(0, +)
-      // Ranks beyond the micro-batches have nothing to do.
-      var most = 0.0
-      for rank in 0..<min(job.ranks, batch.microBatchCount) {
-        let load = dealer.microBatches(of: batch, from: split, rank: rank).map { costs[$0] }.reduce(
-          0, +)
-        most = max(most, load)
-      }
-      slowest += most
+      slowest += simulation.slowest(costs)
       count += 1
     }
-    count = max(count, 1)
     tokensPerStep = Double(tokens) / count
     operationsPerStep = operations / count
-    let nodes = job.nodes
-    // Within the nodes first, then between them.
-    let communication =
-      NetworkModel.sharedMemory.allreduce(
-        bytes: reducedBytes, ranks: min(job.ranks, job.ranksPerNode))
-      + job.network.allreduce(bytes: reducedBytes, ranks: nodes)
-    stepSeconds = (slowest / count / operationsPerSecond, measured.updateSeconds, communication)
+    let update = measured?.updateSeconds ?? Double(memory.training) * Self.updateSecondsPerByte
+    let communication = AllreduceModel(
+      ranks: job.ranks, ranksPerNode: job.ranksPerNode, network: job.network
+    ).step(gradients: tensors.reduce(0) { $0 + $1.count }, tensors: tensors.count)
+    stepSeconds = (slowest / count / operationsPerSecond, update, communication)
     balancedSeconds = operationsPerStep / Double(job.ranks) / operationsPerSecond
+    if scales { scaling = scalingRows(trainer, tensors: tensors) }
   }
+
+  /// Of the adapter's values, gradients and moments, each of which an update reads or writes about twice.
+  private static let updateSecondsPerByte = 2 / 8e9
 
   /// What does not fit, and what would make it fit; empty where all is well.
   public var problems: [String] {
@@ -170,52 +181,5 @@ public struct RunPlan {
     return [
       "A node needs \(megabytes(nodeBytes)) and has \(megabytes(job.nodeMemory)). What would fit: \(ways.joined(separator: "; "))."
     ]
-  }
-}
-
-extension Trainer {
-  /// How fast this process computes, from some of the run's own micro-batches.
-  struct Measurement {
-    var operationsPerSecond: Double
-    /// Seconds of what each rank does once a step.
-    var updateSeconds: Double
-  }
-
-  /// Takes micro-batches of the first steps for about so many seconds; nothing is kept.
-  func measurePasses(seconds limit: Double) throws -> Measurement {
-    let (arena, split, clock) = (run.attached.arena, run.dataset.train, ContinuousClock())
-    let began = clock.now
-    var rates: [Double] = []
-    steps: for step in 1...max(learningRates.totalSteps, 1) {
-      let globalBatch = run.schedule.batch(step: step)
-      // It has room for a step.
-      reducer.reset()
-      for index in 0..<globalBatch.microBatchCount {
-        let operations = globalBatch.microBatch(index).reduce(0.0) {
-          $0 + arithmetic.operations(ofExample: $1, in: split)
-        }
-        let start = clock.now
-        _ = try pass(microBatch: index, of: globalBatch)
-        rates.append(operations / ((clock.now - start) / .seconds(1)))
-        // The first ones fill caches and pages.
-        if rates.count >= 4 && (clock.now - began) / .seconds(1) > limit { break steps }
-      }
-    }
-    let warm = rates.dropFirst(rates.count > 3 ? 2 : 0).sorted()
-    let start = clock.now
-    _ = try reducer.finish(into: arena, scale: 1)
-    run.optimizer.update(step: 1, learningRate: 0, gradientScale: 0, on: run.compute)
-    let update = (clock.now - start) / .seconds(1)
-    return Measurement(
-      operationsPerSecond: warm.isEmpty ? 0 : warm[warm.count / 2], updateSeconds: update)
-  }
-
-  /// Bytes of activations if they were computed again in backward; nil where they are.
-  var recomputedWorkspaceBytes: Int? {
-    guard !run.configuration.recomputesActivations else { return nil }
-    return try? run.decoder.prepare(
-      for: .training(recomputesActivations: true), maximumTokens: batch.maximumTokens,
-      maximumSequences: batch.maximumSequences, maximumLength: maximumLength
-    ).byteCount
   }
 }

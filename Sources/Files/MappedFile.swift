@@ -27,13 +27,16 @@ public final class MappedFile: @unchecked Sendable {
   /// - Parameters:
   ///   - path: where the file is, perhaps not on this node.
   ///   - range: its bytes in memory that all of them share.
-  public init(path: String, received owner: SharedBytes, _ range: Range<Int>) {
+  ///   - place: what distinguishes it from other copies on the node.
+  public init(
+    path: String, received owner: SharedBytes, _ range: Range<Int>, place: String = ""
+  ) {
     self.path = path
     self.owner = owner
     start = range.lowerBound
     unsafe bytes = UnsafeRawBufferPointer(
       start: UnsafeRawPointer(owner.base) + range.lowerBound, count: range.count)
-    identity = "received \(path) \(range.count)"
+    identity = "received \(path) \(range.count) \(place)"
   }
 
   /// Maps the file at `path`.

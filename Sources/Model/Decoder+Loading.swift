@@ -47,8 +47,10 @@ public enum ModelLocation {
   /// The files that hold a model's weights, mapped.
   ///
   /// - Throws: `ModelError` where they cannot be read.
-  public static func weightFiles(of path: String) throws(ModelError) -> [MappedFile] {
-    try open(path).source.mappedFiles
+  public static func weightFiles(
+    of path: String, _ files: FileMap = .disk
+  ) throws(ModelError) -> [MappedFile] {
+    try open(path, files).source.mappedFiles
   }
 
   /// The source of the tensors, and the configuration.

@@ -19,13 +19,14 @@ public enum BaseModel {
   ///   - compute: who reads, and will compute with it.
   ///   - files: where the bytes of its weights come from.
   ///   - quantization: what its projections are kept as; nil for as they are stored.
+  ///   - sharers: whose copies quantised projections are; the ranks of the node if not given.
   ///   - needsDigest: whether the base's fingerprint will be asked for.
   /// - Throws: on all ranks, `MPIError.rankFailed` where any cannot read it, `MPIError.ranksDiffer`
   ///   with the first tensor that is not the same everywhere, and `UnlikeBFloat16Products`.
   public static func open(
     _ directory: String, precision: PrecisionChoice, communicator: Communicator,
     on compute: Compute, files: FileMap = .disk, needsDigest: Bool = false,
-    quantization: BaseQuantization? = nil
+    quantization: BaseQuantization? = nil, sharers: BaseSharers? = nil
   ) throws -> Decoder {
     func read(_ arithmetic: Arithmetic) throws -> Decoder {
       try communicator.together {
@@ -49,7 +50,11 @@ public enum BaseModel {
       decoder, communicator, compute, needsDigest: needsDigest,
       releasing: decoder.tensorsToReplace(isQuantized: quantization != nil))
     if let quantization {
-      try decoder.quantizeProjections(as: quantization, among: communicator, on: compute)
+      if let sharers {
+        try decoder.quantizeProjections(as: quantization, among: sharers, on: compute)
+      } else {
+        try decoder.quantizeProjections(as: quantization, among: communicator, on: compute)
+      }
     }
     return decoder
   }

@@ -93,9 +93,9 @@ extension Trainer {
     )
     let base = try BaseMemory.ofNode(run.decoder, run.communicator)
     if let base {
-      let ranks = run.communicator.localSize
+      let (ranks, copies) = (run.communicator.localSize, run.sharers.copiesOnNode)
       run.logger.info(
-        "base: \(megabytes(base)) of a node's memory, measured\(ranks > 1 ? ": one copy for \(ranks) ranks" : "")"
+        "base: \(megabytes(base)) of a node's memory, measured\(copies > 1 ? ": \(copies) copies for \(ranks) ranks" : ranks > 1 ? ": one copy for \(ranks) ranks" : "")"
       )
     }
     return (peak, base)

@@ -294,7 +294,8 @@ public final class Trainer {
       communicator: run.communicator, compute: run.compute)
     best = run.start.best
     health = run.start.health.separate
-    baseGuard = BaseGuard(run.decoder, communicator: run.communicator, compute: run.compute)
+    baseGuard = BaseGuard(
+      run.decoder, sharers: run.sharers, communicator: run.communicator, compute: run.compute)
     memoryPlan = MemoryPlan(
       run, workspaceBytes: plan.byteCount, reducerBytes: reducer.byteCount,
       answers: answers.map { max($0.workspace - plan.byteCount, 0) + $0.besides } ?? 0)

@@ -57,6 +57,8 @@ public final class TrainingRun {
   let basePath: String
   /// The cores of this rank.
   let processors: ProcessorShare
+  /// The ranks with which this one shares its base.
+  let sharers: BaseSharers
   /// The instruction set of each rank, by name.
   let instructionSets: [String]
   /// Bytes of weights that the ranks of a node rounded to bf16 together.
@@ -104,9 +106,15 @@ public final class TrainingRun {
     try communicator.warn(logger, share.warning(threads: configuration.threads))
 
     let files = try BaseFiles(model, configuration.baseDistribution, communicator)
+    sharers = try BaseSharers(
+      configuration.baseCopies, processors: share.processors, communicator)
+    // Quantised projections are copies themselves.
+    let map =
+      try configuration.baseQuantization == nil ? sharers.copy(files.map, of: model) : files.map
     let decoder = try BaseModel.open(
       model, precision: configuration.precision, communicator: communicator, on: compute,
-      files: files.map, needsDigest: true, quantization: configuration.baseQuantization)
+      files: map, needsDigest: true,
+      quantization: configuration.baseQuantization, sharers: sharers)
     self.decoder = decoder
     if let sentence = files.sentence { logger.info("\(sentence)") }
     try communicator.agreeToGoOn()
@@ -116,7 +124,7 @@ public final class TrainingRun {
         decoder: decoder,
         seed: configuration.seed)
     }
-    roundedBytes = try decoder.roundFrozenWeights(among: communicator, on: compute)
+    roundedBytes = try decoder.roundFrozenWeights(among: sharers, on: compute)
     dataset = try communicator.together { try Self.dataset(data, configuration, decoder) }
     try RankAgreement.dataset(dataset, communicator)
     let (dataset, vocabularySize) = (self.dataset, decoder.configuration.vocabularySize)

@@ -42,6 +42,7 @@ struct TrainOptions: ParsableArguments {
   @Option(help: RunOption.argumentHelp("bind_threads")) var bindThreads: String?
   @Option(help: RunOption.argumentHelp("mpi")) var mpi: String?
   @Option(help: RunOption.argumentHelp("base_distribution")) var baseDistribution: String?
+  @Option(help: RunOption.argumentHelp("base_copies")) var baseCopies: String?
   @Flag(inversion: .prefixedNo, help: RunOption.argumentHelp("gradient_checkpointing"))
   var gradientCheckpointing: Bool?
   @Option(help: RunOption.argumentHelp("logging_steps")) var loggingSteps: String?

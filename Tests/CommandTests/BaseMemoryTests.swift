@@ -74,6 +74,26 @@ struct BaseMemoryTests {
     expect(half, llama.matrixBytes / 2, "rounded on each node")
   }
 
+  @Test("Each NUMA domain has one where that is asked for, and the bytes stay the same")
+  func domains() throws {
+    let llama = try LargeModel("llama", at: bench.path("llama"))
+    func run(_ output: String, _ more: [String]) throws -> (base: Int, adapter: Data?) {
+      // Two domains: of two ranks and of one.
+      let base = try measured(
+        ranks: 3, llama.path, more, output: output,
+        environment: ["SWIFT_PEFT_TRAIN_RANKS_PER_DOMAIN": "2"])
+      let path = bench.path(output) + "/adapter/adapter_model.safetensors"
+      return (base, FileManager.default.contents(atPath: path))
+    }
+    let one = try run("node", ["--precision", "f32", "--base-copies", "node"])
+    expect(one.base, llama.matrixBytes, "one a node")
+    let two = try run("numa", ["--precision", "f32", "--base-copies", "numa"])
+    expect(two.base, 2 * llama.matrixBytes, "one a domain")
+    #expect(one.adapter != nil && one.adapter == two.adapter)
+    let quantised = try run("numa-nf4", ["--quantize-base", "nf4", "--base-copies", "numa"])
+    expect(quantised.base, 2 * llama.matrixElements * 9 / 16, "quantised in each domain")
+  }
+
   @Test("Seen from outside, a rank adds what is its own and no base", arguments: [1, 2, 4])
   func outside(ranks: Int) throws {
     let llama = try LargeModel("llama", at: bench.path("llama"))

@@ -3,8 +3,7 @@
 # Usage: scripts/scaling/simulate.sh RANKS RANKS_PER_NODE 10GbE|100GbE|IB GRADIENTS TENSORS STEPS SECONDS SPREAD
 #
 # Nodes hang on one switch that blocks nothing. Latency and bandwidth of a link are those of `plan --network`; ranks of a
-# node talk through its loopback. Collectives are Open MPI's choice (4.1 and 5), which is forced by size where
-# SimGrid's own selector is of an earlier Open MPI.
+# node talk through its loopback. Collectives are chosen as Open MPI 4.1 chooses them.
 set -euo pipefail
 [ $# -eq 8 ] || { sed -n '2,3p' "$0" >&2; exit 64; }
 ranks=$1 per_node=$2 network=$3
@@ -26,7 +25,7 @@ cat >"$T/platform.xml" <<XML
 <!DOCTYPE platform SYSTEM "https://simgrid.org/simgrid.dtd">
 <platform version="4.1">
   <cluster id="cluster" prefix="node-" suffix="" radical="0-$((nodes - 1))" speed="1Gf" core="$per_node"
-    bw="${bandwidth}Bps" lat="${half}s" sharing_policy="SPLITDUPLEX" loopback_bw="3e9Bps" loopback_lat="1e-6s"/>
+    bw="${bandwidth}Bps" lat="${half}s" sharing_policy="SPLITDUPLEX" loopback_bw="5.5e9Bps" loopback_lat="1e-6s"/>
 </platform>
 XML
 for ((rank = 0; rank < ranks; rank++)); do echo "node-$((rank / per_node))"; done >"$T/hosts"

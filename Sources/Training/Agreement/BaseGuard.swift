@@ -26,10 +26,14 @@ final class BaseGuard {
   private let compute: Compute
 
   /// Takes the base as it is now.
-  init(_ decoder: Decoder, communicator: Communicator, compute: Compute) {
+  ///
+  /// - Parameter sharers: the ranks that look after it together.
+  init(
+    _ decoder: Decoder, sharers: BaseSharers, communicator: Communicator, compute: Compute
+  ) {
     self.communicator = communicator
     self.compute = compute
-    let pieces = decoder.guardedPieces(rank: communicator.localRank, of: communicator.localSize)
+    let pieces = decoder.guardedPieces(rank: sharers.localRank, of: sharers.localSize)
     self.pieces = pieces
     hashes = compute.mapBlocks(pieces.count) { pieces[$0].known ?? pieces[$0].hash() }
     verifiedAt = Array(repeating: 0, count: pieces.count)

@@ -109,6 +109,8 @@ public struct RunConfiguration: Sendable {
   public let baseQuantization: BaseQuantization?
   /// How the base comes to the nodes.
   public let baseDistribution: BaseDistribution
+  /// How many copies of the base a node keeps.
+  public let baseCopies: BaseCopies
   /// A tokenizer in place of the model's.
   public let tokenizer: String?
   /// Compute threads of a rank; nil for a share of the cores allowed.
@@ -184,6 +186,7 @@ public struct RunConfiguration: Sendable {
     precision = path("precision").flatMap(PrecisionChoice.init) ?? .auto
     baseQuantization = path("quantize_base").flatMap(BaseQuantization.init)
     baseDistribution = path("base_distribution").flatMap(BaseDistribution.init) ?? .auto
+    baseCopies = path("base_copies").flatMap(BaseCopies.init) ?? .node
     tokenizer = path("tokenizer")
     threads = settings["threads"]?.int
     instructionSet =

@@ -125,6 +125,10 @@ extension RunOption {
       "read: every node reads the base; broadcast: one node in \(BaseFiles.nodesPerReader) reads it and the others receive it"
     ),
     RunOption(
+      "base_copies", .choice(BaseCopies.allCases.map(\.rawValue)), default: "node", "WHERE",
+      "node: the ranks of a node share one base; numa: those of a NUMA domain, who read near memory"
+    ),
+    RunOption(
       "gradient_checkpointing", .flag, default: false, "",
       "recompute activations in backward instead of keeping them"),
     RunOption(

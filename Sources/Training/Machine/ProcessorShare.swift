@@ -88,6 +88,9 @@ public struct ProcessorShare: Sendable {
     return (compute, compute.bindThreads(to: places))
   }
 
+  /// The processors that this rank computes on.
+  var processors: Set<Int> { Set(cores.cores.flatMap(\.self)) }
+
   /// The rank's own cores, as the log shows them.
   var coreList: String { ProcessorList.text(cores.cores.flatMap(\.self)) }
 

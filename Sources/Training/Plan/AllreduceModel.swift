@@ -27,7 +27,7 @@ package struct AllreduceModel {
 
   /// An allreduce over so many ranks.
   package init(
-    ranks: Int, ranksPerNode: Int, network: NetworkModel, sumSecondsPerByte: Double = 1 / 6e9
+    ranks: Int, ranksPerNode: Int, network: NetworkModel, sumSecondsPerByte: Double = 1 / 8e9
   ) {
     (self.ranks, self.ranksPerNode, self.network) = (ranks, ranksPerNode, network)
     self.sumSecondsPerByte = sumSecondsPerByte

@@ -16,7 +16,10 @@ extension RunPlan {
         "\(job.ranks) rank\(job.ranks == 1 ? "" : "s") of \(threads) thread\(threads == 1 ? "" : "s") on \(job.nodes) node\(job.nodes == 1 ? "" : "s")"
       ),
       ("", ""),
-      ("base, once a node", Figure.bytes(memory.base)),
+      (
+        baseCopies > 1 ? "base, \(baseCopies) times a node" : "base, once a node",
+        Figure.bytes(memory.base)
+      ),
       ("  rounded to bf16", memory.rounded > 0 ? Figure.bytes(memory.rounded) : "none"),
       ("of each rank", Figure.bytes(ownBytes)),
       ("  activations", Figure.bytes(memory.workspace)),
@@ -72,7 +75,8 @@ extension RunPlan {
     var value: [String: JSONValue] = [
       "method": .string(method), "trainable_parameters": .int(parameters.trainable),
       "total_parameters": .int(parameters.total), "ranks": .int(job.ranks),
-      "ranks_per_node": .int(job.ranksPerNode), "nodes": .int(job.nodes), "threads": .int(threads),
+      "ranks_per_node": .int(job.ranksPerNode), "nodes": .int(job.nodes),
+      "base_copies": .int(baseCopies), "threads": .int(threads),
       "base_bytes": .int(memory.base), "rounded_bytes": .int(memory.rounded),
       "workspace_bytes": .int(memory.workspace), "training_bytes": .int(memory.training),
       "threads_bytes": .int(memory.threads), "program_bytes": .int(memory.program),

@@ -83,7 +83,11 @@ public struct RunPlan {
   public var ownBytes: Int { memory.own }
   /// Bytes that the ranks of a node share: the base, rounded weights, the program's own file and its
   /// libraries'.
-  public var sharedBytes: Int { memory.base + memory.rounded + memory.libraries }
+  public var sharedBytes: Int {
+    baseCopies * (memory.base + memory.rounded) + memory.libraries
+  }
+  /// Copies of the base on a node.
+  public let baseCopies: Int
   /// Bytes that a node needs.
   public var nodeBytes: Int { sharedBytes + min(job.ranksPerNode, job.ranks) * ownBytes }
   /// What MPI itself takes in a rank, through shared memory and TCP (Open MPI and MPICH, measured).
@@ -132,6 +136,10 @@ public struct RunPlan {
     memory.training += reducer.byteCount - trainer.reducer.byteCount
     if job.ranks > 1 { memory.program += Self.libraryBytes }
     self.memory = memory
+    let local = min(job.ranks, job.ranksPerNode)
+    baseCopies =
+      run.configuration.baseCopies == .numa
+      ? max(1, min(local, MemoryDomains().processors.count)) : 1
     recomputedBytes = trainer.recomputedWorkspaceBytes
 
     // Some steps, spread over the run.

@@ -28,7 +28,7 @@ public struct ScalingRow: Sendable {
 
 extension RunPlan {
   /// Most numbers that steps of a row are made of.
-  private static let mostDraws = 1 << 16
+  private static let mostDraws = 1 << 13
 
   /// Rows of 1, 2, 4 … ranks up to the job's.
   ///

@@ -91,7 +91,11 @@ import Testing
   func scaling() throws {
     let bench = try Workbench()
     let plan = try plan(
-      bench, ["--ranks", "8", "--ranks-per-node", "2", "--scaling-table", "--flops", "10", "--spread", "0.05"])
+      bench,
+      [
+        "--ranks", "8", "--ranks-per-node", "2", "--scaling-table", "--flops", "10", "--spread",
+        "0.05",
+      ])
     let rows = try #require(plan["scaling"]?.array)
     #expect(rows.map { $0["ranks"]?.int } == [1, 2, 4, 8])
     let weak = rows.compactMap { $0["weak"]?["efficiency"]?.double }

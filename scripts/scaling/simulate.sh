@@ -31,8 +31,8 @@ XML
 for ((rank = 0; rank < ranks; rank++)); do echo "node-$((rank / per_node))"; done >"$T/hosts"
 smpicc -O2 -DSMPI -o "$T/steps" "$here/steps.c" -lm
 smpirun -np "$ranks" -platform "$T/platform.xml" -hostfile "$T/hosts" \
-  --cfg=smpi/coll-selector:ompi ${SIMULATE_OPTIONS:-} \
+  --cfg=smpi/coll-selector:ompi \
   --cfg=smpi/simulate-computation:no --cfg=smpi/host-speed:1Gf \
   --cfg=network/model:SMPI --cfg=smpi/bw-factor:0:1 --cfg=smpi/lat-factor:0:1 \
   --cfg=smpi/os:0:0:0:0:0 --cfg=smpi/or:0:0:0:0:0 --cfg=network/TCP-gamma:1e9 \
-  ${SIMULATE_LOG---log=root.thresh:error} "$T/steps" "$@"
+  --log=root.thresh:error "$T/steps" "$@"

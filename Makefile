@@ -18,7 +18,7 @@ DESTDIR ?=
 FLAGS ?=
 
 .PHONY: run test torture build static install dist deb test-slurm test-hosts bench sanitize fixtures \
-  slowest setup lint format clean
+  slowest docs setup lint format clean
 
 run: build
 	scripts/mpirun.sh $(RANKS) $(PROGRAM)
@@ -81,6 +81,10 @@ bench: setup
 	$(SWIFT) build -c release --product swift-peft-train
 	$(SWIFT) build -c release --product benchmarks
 	.build/release/benchmarks all $(if $(PEER),--python $(PEER))
+
+# Pages of every library target, in build/documentation.
+docs: setup
+	scripts/documentation.sh
 
 setup:
 	@$(SETUP)

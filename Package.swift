@@ -14,7 +14,7 @@ let strict: [SwiftSetting] = [.strictMemorySafety()]
   let warningsAreErrors = false
 #endif
 
-// A target depends only on targets of floors below it; the import check
+// A target depends only on targets of floors below it, or above it in its floor; the import check
 // (`make lint`) fails the build where a file imports what its target does not declare.
 let package = Package(
   name: "swift-peft-train",
@@ -46,43 +46,54 @@ let package = Package(
     // Opens the MPI library that is there when the program starts; none is linked.
     .target(name: "CMPI", linkerSettings: [.linkedLibrary("dl", .when(platforms: [.linux]))]),
 
-    // Floor 1: shapes, buffers, text.
-    .target(name: "Tensors", dependencies: ["CKernels"]),
+    // Floor 1: what errors are and what a run is doing, hashes, buffers, text.
+    .target(name: "Diagnostics", swiftSettings: strict),
+    .target(name: "Hashing", dependencies: ["CKernels"]),
+    .target(name: "Tensors", dependencies: ["CKernels", "Diagnostics", "Hashing"]),
     .target(name: "JSON", swiftSettings: strict),
     // Regular expressions in the dialects that files are written in, and Unicode under them.
     .target(name: "Patterns", swiftSettings: strict),
     // Opening, writing, publishing, locking; not what is in a file.
-    .target(name: "Files", dependencies: ["Tensors"], swiftSettings: strict),
+    .target(name: "Files", dependencies: ["Diagnostics", "Tensors"], swiftSettings: strict),
     .target(
-      name: "Tokenizers", dependencies: ["Patterns", "Files", "JSON", "Tensors"],
+      name: "Tokenizers", dependencies: ["Patterns", "Files", "Diagnostics", "Hashing", "JSON"],
       swiftSettings: strict),
-    .target(name: "Templates", dependencies: ["JSON", "Tensors"], swiftSettings: strict),
+    .target(name: "Templates", dependencies: ["Diagnostics", "JSON"], swiftSettings: strict),
 
     // Floor 2: arithmetic, files, messages.
-    .target(name: "Kernels", dependencies: ["Tensors", "CKernels"]),
+    .target(name: "Kernels", dependencies: ["Diagnostics", "Hashing", "Tensors", "CKernels"]),
     .target(
-      name: "Safetensors", dependencies: ["Files", "JSON", "Tensors"], swiftSettings: strict),
-    .target(
-      name: "GGUF", dependencies: ["Files", "JSON", "Tensors", "Tokenizers"],
+      name: "Safetensors", dependencies: ["Files", "JSON", "Diagnostics", "Hashing", "Tensors"],
       swiftSettings: strict),
-    .target(name: "HDF5", dependencies: ["CHDF5", "Files", "Tensors"], swiftSettings: strict),
+    .target(
+      name: "GGUF",
+      dependencies: ["Files", "JSON", "Diagnostics", "Hashing", "Tensors", "Tokenizers"],
+      swiftSettings: strict),
+    .target(name: "HDF5", dependencies: ["CHDF5", "Files", "Diagnostics"], swiftSettings: strict),
     // The toolchain ships a module named Distributed, so ours is DataParallel.
     .target(
-      name: "DataParallel", dependencies: ["CMPI", "Tensors"], path: "Sources/Distributed",
+      name: "DataParallel", dependencies: ["CMPI", "Diagnostics", "Hashing", "Tensors"],
+      path: "Sources/Distributed",
       swiftSettings: strict),
 
     // Floor 3: models and stored data.
     .target(
-      name: "Model", dependencies: ["Kernels", "Tensors", "Safetensors", "GGUF", "Files", "JSON"],
+      name: "Model",
+      dependencies: [
+        "Kernels", "Diagnostics", "Hashing", "Tensors", "Safetensors", "GGUF", "Files", "JSON",
+      ],
       swiftSettings: strict),
-    .target(name: "Datasets", dependencies: ["Files", "HDF5", "Tensors"], swiftSettings: strict),
     .target(
-      name: "Checkpointing", dependencies: ["Files", "HDF5", "Tensors"], swiftSettings: strict),
+      name: "Datasets", dependencies: ["Files", "HDF5", "Diagnostics", "Tensors"],
+      swiftSettings: strict),
+    .target(
+      name: "Checkpointing", dependencies: ["Files", "HDF5", "Diagnostics", "Tensors"],
+      swiftSettings: strict),
 
     // Floor 4: the methods, and text from a model.
     .target(
       name: "PEFT",
-      dependencies: ["Model", "Kernels", "Tensors", "Safetensors", "Patterns", "JSON"],
+      dependencies: ["Model", "Kernels", "Diagnostics", "Tensors", "Patterns", "JSON"],
       swiftSettings: strict),
     .target(
       name: "Generation", dependencies: ["Model", "Kernels", "Tensors", "Files", "JSON"],
@@ -95,7 +106,8 @@ let package = Package(
     .target(
       name: "Preparation",
       dependencies: [
-        "CZlib", "Datasets", "Files", "GGUF", "HDF5", "Templates", "Tokenizers", "Tensors", "JSON",
+        "CZlib", "Datasets", "Files", "GGUF", "HDF5", "Templates", "Tokenizers", "Diagnostics",
+        "Tensors", "JSON",
       ],
       swiftSettings: strict),
 
@@ -104,8 +116,8 @@ let package = Package(
       name: "Training",
       dependencies: [
         "PEFT", "Model", "Kernels", "Datasets", "Checkpointing", "DataParallel", "Safetensors",
-        "GGUF", "Files", "Generation", "Preparation", "Reporting", "Tokenizers", "Tensors", "JSON",
-        .product(name: "Logging", package: "swift-log"), "Yams",
+        "GGUF", "Files", "Generation", "Preparation", "Reporting", "Tokenizers", "Diagnostics",
+        "Hashing", "Tensors", "JSON", .product(name: "Logging", package: "swift-log"), "Yams",
       ],
       swiftSettings: strict),
 
@@ -115,7 +127,7 @@ let package = Package(
       dependencies: [
         "Training", "PEFT", "Model", "Kernels", "Generation", "Preparation", "Datasets",
         "Checkpointing", "DataParallel", "Files", "GGUF", "HDF5", "Reporting", "Safetensors",
-        "Tokenizers", "Tensors", "JSON",
+        "Tokenizers", "Diagnostics", "Tensors", "JSON",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
       ],
@@ -169,12 +181,14 @@ let package = Package(
       path: "Tests/MutationProbe"),
     // What the tests of DataParallel start under mpirun.
     .executableTarget(
-      name: "mpi-probe", dependencies: ["DataParallel", "Tensors"], path: "Tests/MPIProbe"),
+      name: "mpi-probe", dependencies: ["DataParallel", "Diagnostics", "Hashing", "Tensors"],
+      path: "Tests/MPIProbe"),
     // Runs of the trainer whose ranks differ in a way that no option asks for.
     .executableTarget(
       name: "training-probe",
       dependencies: [
-        "Training", "DataParallel", "Tensors", .product(name: "Logging", package: "swift-log"),
+        "Training", "DataParallel", "Diagnostics", "Hashing", "Tensors",
+        .product(name: "Logging", package: "swift-log"),
       ],
       path: "Tests/TrainingProbe"),
     // Counts the allocations of the program that links it, and that program: the step loop,
@@ -184,12 +198,15 @@ let package = Package(
     .executableTarget(
       name: "allocation-probe",
       dependencies: [
-        "Training", "DataParallel", "Tensors", "JSON", "CAllocationCounter",
+        "Training", "DataParallel", "CAllocationCounter",
         .product(name: "Logging", package: "swift-log"),
       ],
       path: "Tests/AllocationProbe"),
-    .testTarget(name: "TensorsTests", dependencies: ["Tensors", "TestSupport"]),
-    .testTarget(name: "FilesTests", dependencies: ["Files", "TestSupport"]),
+    .testTarget(name: "DiagnosticsTests", dependencies: ["Diagnostics"]),
+    .testTarget(name: "HashingTests", dependencies: ["Hashing", "TestSupport"]),
+    .testTarget(name: "TensorsTests", dependencies: ["Tensors", "Hashing", "TestSupport"]),
+    .testTarget(
+      name: "FilesTests", dependencies: ["Files", "Diagnostics", "Hashing", "TestSupport"]),
     .testTarget(name: "JSONTests", dependencies: ["JSON", "TestSupport"]),
     .testTarget(name: "PatternsTests", dependencies: ["Patterns", "JSON", "TestSupport"]),
     .testTarget(name: "ReportingTests", dependencies: ["Reporting"]),
@@ -197,31 +214,32 @@ let package = Package(
     .target(name: "CKernelProbe", dependencies: ["CKernels"], path: "Tests/KernelProbe"),
     .testTarget(
       name: "KernelsTests",
-      dependencies: ["Kernels", "CKernels", "CKernelProbe", "JSON", "Tensors", "TestSupport"]),
-    .testTarget(
-      name: "SafetensorsTests", dependencies: ["Safetensors", "JSON", "Tensors", "TestSupport"]),
-    .testTarget(
-      name: "GGUFTests",
-      dependencies: ["GGUF", "Files", "JSON", "Tensors", "Tokenizers", "TestSupport"]),
-    .testTarget(
-      name: "TokenizersTests", dependencies: ["Tokenizers", "JSON", "Tensors", "TestSupport"]),
-    .testTarget(
-      name: "TemplatesTests", dependencies: ["Templates", "JSON", "Tensors", "TestSupport"]),
-    .testTarget(name: "HDF5Tests", dependencies: ["Files", "HDF5", "Tensors", "TestSupport"]),
-    .testTarget(
-      name: "DatasetsTests", dependencies: ["Datasets", "HDF5", "Tensors", "TestSupport"]),
-    .testTarget(
-      name: "PreparationTests",
       dependencies: [
-        "Preparation", "Datasets", "HDF5", "Templates", "Tokenizers", "Tensors", "JSON",
-        "TestSupport",
+        "Kernels", "CKernels", "CKernelProbe", "JSON", "Hashing", "Tensors", "TestSupport",
       ]),
     .testTarget(
+      name: "SafetensorsTests",
+      dependencies: ["Safetensors", "JSON", "Diagnostics", "Tensors", "TestSupport"]),
+    .testTarget(
+      name: "GGUFTests",
+      dependencies: ["GGUF", "JSON", "Tokenizers", "TestSupport"]),
+    .testTarget(
+      name: "TokenizersTests", dependencies: ["Tokenizers", "Diagnostics", "JSON", "TestSupport"]),
+    .testTarget(
+      name: "TemplatesTests", dependencies: ["Templates", "JSON", "TestSupport"]),
+    .testTarget(name: "HDF5Tests", dependencies: ["HDF5", "Diagnostics", "TestSupport"]),
+    .testTarget(
+      name: "DatasetsTests",
+      dependencies: ["Datasets", "HDF5", "Diagnostics", "Tensors", "TestSupport"]),
+    .testTarget(
+      name: "PreparationTests",
+      dependencies: ["Preparation", "Datasets", "HDF5", "Diagnostics", "JSON", "TestSupport"]),
+    .testTarget(
       name: "CheckpointingTests",
-      dependencies: ["Checkpointing", "Files", "HDF5", "Tensors", "TestSupport"]),
+      dependencies: ["Checkpointing", "Files", "HDF5", "Diagnostics", "Tensors", "TestSupport"]),
     .testTarget(
       name: "DataParallelTests",
-      dependencies: ["DataParallel", "Tensors", "TestSupport", "mpi-probe"]),
+      dependencies: ["DataParallel", "Diagnostics", "Tensors", "TestSupport", "mpi-probe"]),
     .testTarget(
       name: "ModelTests",
       dependencies: ["Model", "Kernels", "Safetensors", "Tensors", "JSON", "TestSupport"]),
@@ -237,13 +255,13 @@ let package = Package(
       name: "TrainingTests",
       dependencies: [
         "Training", "PEFT", "Model", "Kernels", "Datasets", "Checkpointing", "DataParallel",
-        "Files", "GGUF", "HDF5", "Safetensors", "Tensors", "JSON", "TestSupport",
+        "Files", "GGUF", "Diagnostics", "Hashing", "Tensors", "JSON", "TestSupport",
       ]),
     .testTarget(
       name: "CommandTests",
       dependencies: [
-        "Training", "PEFT", "Preparation", "Templates", "Datasets", "HDF5", "Safetensors",
-        "Tokenizers", "Tensors", "JSON", "TestSupport", "swift-peft-train", "allocation-probe",
+        "Training", "PEFT", "Preparation", "Templates", "Datasets", "Safetensors", "Tokenizers",
+        "Diagnostics", "Tensors", "JSON", "TestSupport", "swift-peft-train", "allocation-probe",
         "mutation-probe", "training-probe", "train-from-code",
       ]),
   ],

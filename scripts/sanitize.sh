@@ -18,7 +18,7 @@ case "$kind" in
     export ASAN_OPTIONS="detect_leaks=1:detect_stack_use_after_return=1:${ASAN_OPTIONS:-}"
     export LSAN_OPTIONS="suppressions=$sanitizers/leaks.txt:print_suppressions=0:${LSAN_OPTIONS:-}"
     export UBSAN_OPTIONS="print_stacktrace=1:${UBSAN_OPTIONS:-}"
-    tests=(KernelsTests ModelTests PEFTTests TensorsTests SafetensorsTests TokenizersTests)
+    tests=(KernelsTests ModelTests PEFTTests HashingTests TensorsTests SafetensorsTests TokenizersTests)
     ;;
   thread)
     scratch=tsan

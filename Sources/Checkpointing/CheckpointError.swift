@@ -1,6 +1,6 @@
+import Diagnostics
 import Files
 import HDF5
-import Tensors
 
 /// What can be wrong with a checkpoint, or with writing one.
 public enum CheckpointError: ClassifiedError, Hashable {

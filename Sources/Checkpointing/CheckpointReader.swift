@@ -1,5 +1,4 @@
 import HDF5
-import Tensors
 
 /// A checkpoint that was opened and found sound.
 ///

@@ -1,7 +1,7 @@
+import Diagnostics
 import Files
 import Glibc
 import HDF5
-import Tensors
 
 /// The digest of a whole file, behind its last byte: a line `xxh64` and 16 hexadecimal digits.
 ///

@@ -1,6 +1,5 @@
 import Files
 import HDF5
-import Tensors
 
 /// Writes one checkpoint: aside, sealed, read back and compared, on disk, then under its name.
 ///

@@ -1,5 +1,5 @@
+import Diagnostics
 import HDF5
-import Tensors
 
 /// The two splits of a dataset file.
 public enum SplitName: String, Sendable, Hashable, CaseIterable, CustomStringConvertible {

@@ -1,5 +1,5 @@
 import CMPI
-import Tensors
+import Diagnostics
 
 #if canImport(Glibc)
   import Glibc

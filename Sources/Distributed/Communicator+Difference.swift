@@ -1,4 +1,5 @@
-import Tensors
+import Diagnostics
+import Hashing
 
 /// Something that all ranks must have alike, as text.
 public struct SharedFact: Sendable, Hashable {

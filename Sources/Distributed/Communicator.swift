@@ -1,4 +1,5 @@
 import CMPI
+import Diagnostics
 import Tensors
 
 #if canImport(Glibc)

@@ -1,5 +1,5 @@
 import CMPI
-import Tensors
+import Diagnostics
 
 /// The one place where MPI functions are called: every status becomes an error or is success.
 enum MPICall {

@@ -1,4 +1,4 @@
-import Tensors
+import Diagnostics
 
 /// What can go wrong between ranks.
 public enum MPIError: ClassifiedError, Hashable {

@@ -1,7 +1,7 @@
 import CMPI
+import Diagnostics
 import Foundation
 import Synchronization
-import Tensors
 
 #if canImport(Glibc)
   import Glibc

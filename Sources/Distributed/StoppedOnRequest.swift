@@ -1,4 +1,4 @@
-import Tensors
+import Diagnostics
 
 /// All ranks end because one was asked to; what there was to save is saved.
 ///

@@ -1,5 +1,5 @@
+import Diagnostics
 import Glibc
-import Tensors
 
 /// The owner of one open file, which it closes when it goes.
 ///

@@ -1,5 +1,5 @@
+import Diagnostics
 import Glibc
-import Tensors
 
 /// What can go wrong with a file or directory itself, whatever is in it.
 public enum FileError: ClassifiedError, Hashable {

@@ -1,5 +1,5 @@
+import Diagnostics
 import Files
-import Tensors
 
 /// What can be wrong with a GGUF file.
 public enum GGUFError: ClassifiedError {

@@ -1,4 +1,5 @@
 import Files
+import Hashing
 import Tensors
 
 /// A tensor as it lies in a mapped GGUF file.

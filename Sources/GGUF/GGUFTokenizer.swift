@@ -1,5 +1,5 @@
+import Hashing
 import JSON
-import Tensors
 import Tokenizers
 
 /// A model's tokenizer out of a file's metadata, as the `tokenizer.json` and

@@ -1,6 +1,6 @@
 import CHDF5
+import Diagnostics
 import Synchronization
-import Tensors
 
 /// The one place where HDF5 is called: status in, error with the whole error stack out.
 ///

@@ -1,5 +1,5 @@
+import Diagnostics
 import Files
-import Tensors
 
 /// What a file was opened for; it decides whether a failure is the input's or the output's.
 public enum HDF5Access: Sendable, Hashable {

@@ -1,4 +1,5 @@
 import CKernels
+import Diagnostics
 import Tensors
 
 /// The threads that compute, a piece of memory for each, and the kernels this processor runs best.

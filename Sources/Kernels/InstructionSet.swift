@@ -1,5 +1,5 @@
 import CKernels
-import Tensors
+import Diagnostics
 
 /// An instruction set that kernels are compiled for.
 ///

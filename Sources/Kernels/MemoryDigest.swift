@@ -1,3 +1,5 @@
+import Diagnostics
+import Hashing
 import Tensors
 
 /// A hash of stretches of memory that stay where they are, made anew as often as it is asked for.

@@ -1,4 +1,4 @@
-import Tensors
+import Hashing
 
 /// What a base is, by all of its bytes: a hash for each tensor.
 public struct BaseDigest: Sendable, Hashable {

@@ -1,3 +1,4 @@
+import Hashing
 import Tensors
 
 /// A piece of what a decoder keeps of its base: a block of a file or of a copy, or a vector.

@@ -2,7 +2,6 @@ import Files
 import GGUF
 import JSON
 import Kernels
-import Tensors
 
 extension Decoder {
   /// Reads a model: a Hugging Face directory (`config.json` and its safetensors) or a GGUF file,

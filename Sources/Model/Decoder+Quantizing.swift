@@ -1,5 +1,4 @@
 import Kernels
-import Tensors
 
 extension Decoder {
   /// Quantises the blocks' projections once, into memory that the node shares; embeddings, head, norms and

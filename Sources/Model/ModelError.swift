@@ -1,4 +1,4 @@
-import Tensors
+import Diagnostics
 
 /// What can be wrong with a base model directory or with what is attached to it.
 public enum ModelError: ClassifiedError {

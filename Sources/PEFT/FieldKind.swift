@@ -1,5 +1,5 @@
+import Diagnostics
 import JSON
-import Tensors
 
 // JSON has a nil of its own, so conditions say .some and .none here.
 

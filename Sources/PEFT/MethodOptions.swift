@@ -1,5 +1,5 @@
+import Diagnostics
 import JSON
-import Tensors
 
 /// A method's options as given: on the command line, in YAML, or in an `adapter_config.json`.
 ///

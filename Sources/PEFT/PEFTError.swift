@@ -1,4 +1,4 @@
-import Tensors
+import Diagnostics
 
 /// What can be wrong with a method's configuration or with an adapter's files.
 public enum PEFTError: ClassifiedError {

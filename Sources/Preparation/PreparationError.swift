@@ -1,6 +1,6 @@
+import Diagnostics
 import HDF5
 import JSON
-import Tensors
 
 /// Where a row stands.
 public struct RowLocation: Sendable, Hashable, CustomStringConvertible {

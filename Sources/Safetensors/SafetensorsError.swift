@@ -1,6 +1,6 @@
+import Diagnostics
 import Files
 import JSON
-import Tensors
 
 /// What can be wrong with a safetensors file, a directory of them, or the writing of one.
 public enum SafetensorsError: ClassifiedError, Equatable {

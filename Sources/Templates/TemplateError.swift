@@ -1,4 +1,4 @@
-import Tensors
+import Diagnostics
 
 /// What can be wrong with a chat template, or with a conversation for it.
 public enum TemplateError: ClassifiedError, Equatable {

@@ -1,3 +1,6 @@
+import Diagnostics
+import Hashing
+
 #if canImport(Glibc)
   import Glibc
 #elseif canImport(Musl)

@@ -1,6 +1,6 @@
+import Hashing
 import Patterns
 import Synchronization
-import Tensors
 
 /// A Hugging Face tokenizer: text to token ids and back.
 ///

@@ -1,5 +1,5 @@
+import Diagnostics
 import JSON
-import Tensors
 
 /// What can be wrong with a tokenizer's files, or with a text for it.
 public enum TokenizerError: ClassifiedError, Equatable {

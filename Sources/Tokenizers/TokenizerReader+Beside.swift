@@ -1,6 +1,6 @@
 import Foundation
+import Hashing
 import JSON
-import Tensors
 
 /// What the files beside `tokenizer.json` add to it, as transformers 5 takes them.
 ///

@@ -1,6 +1,6 @@
 import Foundation
+import Hashing
 import JSON
-import Tensors
 
 extension TokenizerReader {
   /// Reads `vocab.json` and `merges.txt` as GPT-2's tokenizer, the only one that both describe fully.

@@ -1,7 +1,7 @@
 import Files
 import Foundation
+import Hashing
 import JSON
-import Tensors
 
 /// What a tokenizer is made of, read and checked.
 struct TokenizerParts {

@@ -1,8 +1,9 @@
 import DataParallel
+import Diagnostics
 import Files
+import Hashing
 import Kernels
 import Model
-import Tensors
 
 /// Opens a base on every rank, settles with which arithmetic, and compares what the ranks have
 /// read.

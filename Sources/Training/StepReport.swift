@@ -1,6 +1,5 @@
 import Datasets
 import Model
-import Tensors
 
 /// The figures of one step, over all ranks together.
 public struct StepReport: Sendable {

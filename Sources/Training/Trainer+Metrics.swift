@@ -2,7 +2,6 @@ import DataParallel
 import Foundation
 import JSON
 import Kernels
-import Tensors
 
 extension Trainer {
   /// The first line of a start, and what memory it takes.

@@ -7,6 +7,7 @@
 
 import DataParallel
 import Datasets
+import Diagnostics
 import Files
 import Kernels
 import Model

@@ -1,4 +1,4 @@
-import Tensors
+import Diagnostics
 
 /// What can go wrong with a run besides its settings and input files.
 public enum TrainingError: ClassifiedError {

@@ -1,6 +1,7 @@
 import Checkpointing
 import DataParallel
 import Datasets
+import Diagnostics
 import Files
 import Foundation
 import JSON
@@ -8,7 +9,6 @@ import Kernels
 import Logging
 import Model
 import PEFT
-import Tensors
 
 /// A run up to the moment before its first step: everything opened, checked and agreed on.
 ///

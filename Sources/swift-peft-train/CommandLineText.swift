@@ -1,5 +1,5 @@
 import ArgumentParser
-import Tensors
+import Diagnostics
 import Training
 
 /// What the argument parser cannot do: an option with an optional value, negative numbers, and other

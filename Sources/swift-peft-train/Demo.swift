@@ -1,9 +1,9 @@
 import DataParallel
+import Diagnostics
 import Foundation
 import Generation
 import JSON
 import Logging
-import Tensors
 import Training
 
 /// The base and the task that come with the program, and what a run without arguments shows.

@@ -1,6 +1,7 @@
 import ArgumentParser
 import DataParallel
 import Datasets
+import Diagnostics
 import Files
 import Foundation
 import Generation
@@ -8,7 +9,6 @@ import JSON
 import Kernels
 import Logging
 import Model
-import Tensors
 import Training
 
 /// `evaluate`: the loss of a base, with or without adapters, on a split of a dataset.

@@ -1,7 +1,7 @@
 import ArgumentParser
 import DataParallel
+import Diagnostics
 import Foundation
-import Tensors
 
 /// Errors on their way out: what is printed, and with which status the program ends.
 enum Failure {

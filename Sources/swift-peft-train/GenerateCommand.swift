@@ -6,7 +6,6 @@ import JSON
 import Kernels
 import Model
 import Preparation
-import Tensors
 import Tokenizers
 import Training
 

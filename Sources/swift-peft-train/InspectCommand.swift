@@ -1,7 +1,7 @@
 import ArgumentParser
+import Diagnostics
 import Foundation
 import JSON
-import Tensors
 
 /// `inspect`: what a file or directory is, and whether it is sound.
 struct InspectCommand: ParsableCommand {

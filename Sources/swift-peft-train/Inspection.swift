@@ -1,5 +1,6 @@
 import Checkpointing
 import Datasets
+import Diagnostics
 import Files
 import Foundation
 import GGUF
@@ -9,7 +10,6 @@ import Model
 import PEFT
 import Preparation
 import Safetensors
-import Tensors
 import Tokenizers
 import Training
 

@@ -1,7 +1,7 @@
 import DataParallel
+import Diagnostics
 import Foundation
 import Logging
-import Tensors
 
 /// A command that runs on one process or, started by a launcher, on many.
 enum Job {

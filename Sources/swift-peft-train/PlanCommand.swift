@@ -1,8 +1,8 @@
 import ArgumentParser
+import Diagnostics
 import Foundation
 import JSON
 import Logging
-import Tensors
 import Training
 
 /// `plan`: memory, arithmetic, communication and time of a run, before it is submitted.

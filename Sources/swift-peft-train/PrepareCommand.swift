@@ -2,7 +2,6 @@ import ArgumentParser
 import DataParallel
 import Foundation
 import Preparation
-import Tensors
 import Training
 
 /// `prepare`: text or JSONL becomes a tokenised dataset.

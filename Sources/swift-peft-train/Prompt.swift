@@ -1,9 +1,9 @@
+import Diagnostics
 import Foundation
 import GGUF
 import Generation
 import Model
 import Preparation
-import Tensors
 import Tokenizers
 
 /// A prompt in tokens, and how its answer is read.

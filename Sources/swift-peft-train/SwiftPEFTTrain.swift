@@ -2,7 +2,6 @@ import ArgumentParser
 import DataParallel
 import Files
 import Foundation
-import Tensors
 import Training
 
 /// The program: parameter-efficient fine-tuning on CPU clusters.

@@ -1,8 +1,8 @@
 import ArgumentParser
+import Diagnostics
 import Foundation
 import GGUF
 import JSON
-import Tensors
 import Tokenizers
 
 /// `tokenize`: text to token ids and back, line by line.

@@ -1,7 +1,7 @@
 import Checkpointing
+import Diagnostics
 import Files
 import HDF5
-import Tensors
 import TestSupport
 import Testing
 

@@ -1,4 +1,5 @@
 import Checkpointing
+import Diagnostics
 import HDF5
 import Tensors
 import TestSupport

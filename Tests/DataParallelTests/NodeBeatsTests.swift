@@ -1,5 +1,5 @@
 import DataParallel
-import Tensors
+import Diagnostics
 import Testing
 
 @Suite("Signs of life between nodes")

@@ -1,6 +1,6 @@
 import Datasets
+import Diagnostics
 import HDF5
-import Tensors
 import TestSupport
 import Testing
 

@@ -1,4 +1,5 @@
 import Files
+import Hashing
 import Testing
 
 @Suite("Content hash")

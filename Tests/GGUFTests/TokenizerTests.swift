@@ -1,7 +1,6 @@
 import Foundation
 import GGUF
 import JSON
-import Tensors
 import TestSupport
 import Testing
 import Tokenizers

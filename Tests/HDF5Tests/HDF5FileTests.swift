@@ -1,5 +1,5 @@
+import Diagnostics
 import HDF5
-import Tensors
 import TestSupport
 import Testing
 

@@ -1,5 +1,4 @@
 import Kernels
-import Tensors
 import TestSupport
 import Testing
 

@@ -1,5 +1,4 @@
 import DataParallel
-import Tensors
 
 /// Each collective in place, out of place, and with a buffer that is too small.
 enum Collectives {

@@ -1,5 +1,5 @@
 import DataParallel
-import Tensors
+import Diagnostics
 
 /// Jobs in which a rank fails.
 enum Failures {

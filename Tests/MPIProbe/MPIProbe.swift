@@ -1,5 +1,5 @@
 import DataParallel
-import Tensors
+import Diagnostics
 
 #if canImport(Glibc)
   import Glibc

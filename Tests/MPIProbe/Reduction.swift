@@ -1,4 +1,6 @@
 import DataParallel
+import Diagnostics
+import Hashing
 import Tensors
 
 /// Gradients and scalars of the same micro-batches, dealt to however many ranks there are.

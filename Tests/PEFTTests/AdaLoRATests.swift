@@ -1,6 +1,5 @@
 import JSON
 import PEFT
-import Tensors
 import TestSupport
 import Testing
 

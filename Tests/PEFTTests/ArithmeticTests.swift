@@ -2,7 +2,6 @@ import JSON
 import Kernels
 import Model
 import PEFT
-import Tensors
 import TestSupport
 import Testing
 

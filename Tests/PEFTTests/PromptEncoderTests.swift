@@ -1,7 +1,6 @@
 import Foundation
 import JSON
 import PEFT
-import Tensors
 import TestSupport
 import Testing
 

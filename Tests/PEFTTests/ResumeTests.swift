@@ -1,5 +1,4 @@
 import PEFT
-import Tensors
 import TestSupport
 import Testing
 

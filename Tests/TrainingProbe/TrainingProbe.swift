@@ -1,7 +1,8 @@
 import DataParallel
+import Diagnostics
 import Foundation
+import Hashing
 import Logging
-import Tensors
 import Training
 
 /// What the tests start under `mpirun`: a run whose ranks differ in a way that no option asks for.

@@ -1,4 +1,5 @@
 import DataParallel
+import Diagnostics
 import JSON
 import Logging
 import Testing

@@ -1,10 +1,11 @@
 import Checkpointing
 import DataParallel
+import Diagnostics
 import Foundation
+import Hashing
 import JSON
 import Kernels
 import Model
-import Tensors
 import TestSupport
 import Testing
 import Training

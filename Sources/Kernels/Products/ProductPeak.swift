@@ -1,5 +1,4 @@
 import CKernels
-import Tensors
 
 /// How fast this processor multiplies and adds, measured in a few hundredths of a second.
 ///

@@ -1,7 +1,6 @@
 import DataParallel
 import Kernels
 import Model
-import Tensors
 
 /// Finds where the frozen base no longer is what it was at the start: a file that was changed under
 /// the run, or memory that lost a bit.

@@ -1,7 +1,7 @@
 import DataParallel
+import Diagnostics
 import Kernels
 import Model
-import Tensors
 
 /// Ranks that multiply bf16 numbers by different definitions.
 public struct UnlikeBFloat16Products: ClassifiedError {

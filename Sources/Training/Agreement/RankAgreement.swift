@@ -1,6 +1,7 @@
 import DataParallel
 import Datasets
-import Tensors
+import Diagnostics
+import Hashing
 
 /// What ranks compare before they compute anything together.
 ///

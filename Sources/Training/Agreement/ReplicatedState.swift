@@ -1,4 +1,6 @@
 import DataParallel
+import Diagnostics
+import Hashing
 import Kernels
 import PEFT
 import Tensors

@@ -2,7 +2,7 @@ import Datasets
 import Files
 import Foundation
 import GGUF
-import Tensors
+import Hashing
 import Tokenizers
 
 /// Whether a dataset was made with the tokenizer of the model that is to be trained on it.

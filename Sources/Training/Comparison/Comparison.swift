@@ -1,5 +1,5 @@
+import Diagnostics
 import JSON
-import Tensors
 
 /// A comparison's result: what was compared on what, the untrained base, and a row for each method.
 public struct Comparison: Sendable {

@@ -1,6 +1,6 @@
+import Diagnostics
 import JSON
 import PEFT
-import Tensors
 
 /// What to compare: the methods, the settings that they share, and those of one method alone.
 ///

@@ -1,5 +1,6 @@
 import DataParallel
 import Datasets
+import Diagnostics
 import Files
 import Foundation
 import Generation
@@ -8,7 +9,6 @@ import Kernels
 import Logging
 import Model
 import PEFT
-import Tensors
 
 /// Trains one method after the other on the same data with the same budget.
 ///

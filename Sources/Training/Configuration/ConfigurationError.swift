@@ -1,5 +1,5 @@
+import Diagnostics
 import PEFT
-import Tensors
 
 /// Where a setting was written.
 public enum SettingSource: Sendable, Hashable, CustomStringConvertible {

@@ -1,6 +1,6 @@
+import Diagnostics
 import JSON
 import Kernels
-import Tensors
 
 /// The arithmetic that the user asks for.
 public enum PrecisionChoice: String, Sendable, CaseIterable {

@@ -1,6 +1,6 @@
+import Diagnostics
 import JSON
 import PEFT
-import Tensors
 
 /// One setting of `train`: an option of the command line and a key of the YAML file.
 ///

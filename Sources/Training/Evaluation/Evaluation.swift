@@ -3,7 +3,6 @@ import Datasets
 import Foundation
 import Kernels
 import Model
-import Tensors
 
 /// Loss over a whole split, its micro-batches dealt to the ranks and added exactly.
 ///

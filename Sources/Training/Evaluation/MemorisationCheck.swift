@@ -3,7 +3,6 @@ import Datasets
 import Generation
 import Kernels
 import Model
-import Tensors
 
 /// How much of a dataset's examples a model goes on with word for word.
 ///

@@ -1,4 +1,5 @@
 import DataParallel
+import Diagnostics
 import Files
 import Foundation
 import GGUF
@@ -7,7 +8,6 @@ import JSON
 import Kernels
 import Model
 import Preparation
-import Tensors
 import Tokenizers
 
 /// Prompts that a run answers while it trains, so that its progress can be read and not only measured.

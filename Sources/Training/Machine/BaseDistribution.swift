@@ -1,4 +1,5 @@
 import DataParallel
+import Diagnostics
 import Files
 import Foundation
 import Model

@@ -1,7 +1,6 @@
 import DataParallel
 import Foundation
 import Model
-import Tensors
 
 /// What the frozen base takes of a node's memory, as the kernel counts it.
 ///

@@ -1,7 +1,6 @@
 import DataParallel
 import Foundation
 import Kernels
-import Tensors
 
 /// How many cores this rank may compute on, next to the other ranks of its node.
 ///

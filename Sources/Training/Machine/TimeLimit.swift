@@ -1,6 +1,6 @@
 import DataParallel
+import Diagnostics
 import Foundation
-import Tensors
 
 #if canImport(Glibc)
   import Glibc

@@ -2,7 +2,6 @@ import DataParallel
 import Datasets
 import Foundation
 import Model
-import Tensors
 
 /// Memory, arithmetic, communication and time of a run, before it is submitted.
 ///

@@ -1,4 +1,4 @@
-import Tensors
+import Hashing
 import Testing
 
 @Suite("SHA-256")

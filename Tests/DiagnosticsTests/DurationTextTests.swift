@@ -1,4 +1,4 @@
-import Tensors
+import Diagnostics
 import Testing
 
 @Suite("Durations as people write them") struct DurationTextTests {

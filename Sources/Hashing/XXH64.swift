@@ -33,17 +33,6 @@ public enum XXH64 {
     hash(Array(text.utf8), seed: seed)
   }
 
-  /// Hash of a matrix: its elements' bit patterns, row by row.
-  public static func hash(_ view: MatrixView, seed: UInt64 = 0) -> UInt64 {
-    let rowBytes = view.columns * MemoryLayout<Float>.stride
-    if view.isContiguous {
-      return ck_xxh64(view.base, Int64(view.rows * rowBytes), seed)
-    }
-    return (0..<view.rows).reduce(seed) { hash, row in
-      ck_xxh64(view.base + row * view.rowStride, Int64(rowBytes), hash)
-    }
-  }
-
   /// Hash of a file's bytes; nil where it cannot be read.
   public static func hash(file path: String) -> UInt64? {
     let descriptor = open(path, O_RDONLY | O_CLOEXEC)

@@ -88,12 +88,12 @@ public enum RunProgress {
 
   private static func reflect() {
     guard
-      let place = UnsafeMutablePointer<Atomic<UInt64>>(
+      let place = unsafe UnsafeMutablePointer<Atomic<UInt64>>(
         bitPattern: mirror.load(ordering: .acquiring))
     else { return }
-    place[0].store(step.load(ordering: .relaxed), ordering: .relaxed)
-    place[1].store(phase.load(ordering: .relaxed), ordering: .relaxed)
-    place[2].store(waits.load(ordering: .relaxed), ordering: .relaxed)
+    unsafe place[0].store(step.load(ordering: .relaxed), ordering: .relaxed)
+    unsafe place[1].store(phase.load(ordering: .relaxed), ordering: .relaxed)
+    unsafe place[2].store(waits.load(ordering: .relaxed), ordering: .relaxed)
   }
 
   /// Something else begins.

@@ -1,4 +1,4 @@
-import Tensors
+import Hashing
 import TestSupport
 import Testing
 
@@ -46,17 +46,6 @@ struct XXH64Tests {
         words[place] ^= 1 << UInt64(bit)
       }
     }
-  }
-
-  @Test("A matrix with gaps has a hash of its elements alone")
-  func gaps() {
-    let random = SeededRandom(3)
-    let matrix = random.matrix(5, 7, rowStride: 11)
-    let hash = XXH64.hash(matrix.view)
-    matrix.view[4, 6] = -matrix.view[4, 6]
-    #expect(XXH64.hash(matrix.view) != hash)
-    matrix.view[4, 6] = -matrix.view[4, 6]
-    #expect(XXH64.hash(matrix.view) == hash)
   }
 
   @Test("A file is hashed as its bytes are, an empty one too; one that is not there has no hash")

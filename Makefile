@@ -90,10 +90,12 @@ setup:
 	@$(SETUP)
 
 lint:
-	$(SWIFT) format lint --strict --recursive --parallel Sources Tests Benchmarks Package.swift
+	$(SWIFT) format lint --strict --recursive --parallel Sources Tests Benchmarks examples/library \
+	  Package.swift
 
 format:
-	$(SWIFT) format --in-place --recursive --parallel Sources Tests Benchmarks Package.swift
+	$(SWIFT) format --in-place --recursive --parallel Sources Tests Benchmarks examples/library \
+	  Package.swift
 
 clean:
 	$(SWIFT) package clean

@@ -23,7 +23,7 @@ struct LibraryTests {
     try write(rows.joined(separator: "\n").utf8, to: bench.path("rows.jsonl"))
   }
 
-  @Test("A program of another package trains an adapter, on two ranks the same, that evaluate reads")
+  @Test("A program of another package trains an adapter, on two ranks the same; evaluate reads it")
   func trains() throws {
     var adapters: [Data] = []
     for ranks in [1, 2] {

@@ -29,7 +29,9 @@ struct PromisedFormatTests {
     return try JSONValue(parsing: Data(result.output.utf8))["loss"]?.double
   }
 
-  @Test("Datasets, checkpoints and adapters are read, and a run goes on to the same end", arguments: ["0.1"])
+  @Test(
+    "Datasets, checkpoints and adapters are read, and a run goes on to the same end",
+    arguments: ["0.1"])
   func reads(version: String) throws {
     let stored = try JSONValue(parsing: Data(bytes(of: fixture(version, "evaluation.json"))))
     let expected = try #require(stored["loss"]?.double)

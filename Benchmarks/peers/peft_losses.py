@@ -45,10 +45,13 @@ def main():
     model = PeftModel.from_pretrained(base, settings["adapter"], is_trainable=True)
     model.train()
     trainable = [p for p in model.parameters() if p.requires_grad]
+    # PyYAML takes 1e-08 for a text.
+    rate, beta1, beta2, epsilon, decay, limit = (
+        float(settings[key]) for key in (
+            "learning_rate", "adam_beta1", "adam_beta2", "adam_epsilon", "weight_decay",
+            "max_grad_norm"))
     optimizer = torch.optim.AdamW(
-        trainable, lr=settings["learning_rate"], eps=settings["adam_epsilon"],
-        betas=(settings["adam_beta1"], settings["adam_beta2"]),
-        weight_decay=settings["weight_decay"])
+        trainable, lr=rate, betas=(beta1, beta2), eps=epsilon, weight_decay=decay)
 
     file = h5py.File(options.data)
     tokens, mask, offsets = (file[f"train/{name}"][:] for name in ("tokens", "loss_mask", "offsets"))
@@ -69,8 +72,8 @@ def main():
                 logits, labels[0, 1:], ignore_index=-100, reduction="sum") / counted
             loss.backward()
             total += float(loss.detach())
-        if settings["max_grad_norm"] > 0:
-            torch.nn.utils.clip_grad_norm_(trainable, settings["max_grad_norm"])
+        if limit > 0:
+            torch.nn.utils.clip_grad_norm_(trainable, limit)
         optimizer.step()
         optimizer.zero_grad()
         largest = max(largest, abs(own - total))

@@ -246,7 +246,8 @@ let package = Package(
     .testTarget(
       name: "PEFTTests",
       dependencies: [
-        "PEFT", "Model", "GGUF", "Kernels", "Safetensors", "Tensors", "JSON", "TestSupport",
+        "PEFT", "Model", "GGUF", "Kernels", "Safetensors", "Diagnostics", "Tensors", "JSON",
+        "TestSupport",
       ]),
     .testTarget(
       name: "GenerationTests",

@@ -33,7 +33,7 @@ CK_INLINE vf multiply_add(vf a, vf b, vf sum) { return vf_fma(a, b, sum); }
 
 #endif
 
-// Units that hold so many elements.
+// How many units hold `elements` elements.
 CK_INLINE ptrdiff_t units_of(ptrdiff_t elements) {
   return (elements + unit_elements - 1) / unit_elements;
 }

@@ -17,8 +17,9 @@
 #include "norm_body.h"
 #include "optimizer_body.h"
 
-#define CK_TABLE                                                         \
-  {                                                                      \
-    .name = CK_NAME, .linear = CK_LINEAR_TABLE, .norm = CK_NORM_TABLE,   \
-    .elementwise = CK_ELEMENTWISE_TABLE, .attention = CK_ATTENTION_TABLE \
+#define CK_TABLE                                                              \
+  {                                                                           \
+    .name = CK_NAME, .linear = CK_LINEAR_TABLE, .norm = CK_NORM_TABLE,        \
+    .elementwise = CK_ELEMENTWISE_TABLE, .attention = CK_ATTENTION_TABLE,     \
+    .head = CK_HEAD_TABLE, .optimizer = CK_OPTIMIZER_TABLE                    \
   }

@@ -82,3 +82,5 @@ static double cross_entropy(
   }
   return loss;
 }
+
+#define CK_HEAD_TABLE {.scale_logits = scale_logits, .cross_entropy = cross_entropy}

@@ -1,5 +1,4 @@
-// Kernels of linear layers, the head and the optimizer. Included by bodies.h once per instruction
-// set.
+// Kernels of stored weights and of linear layers. Included by bodies.h once per instruction set.
 
 CK_INLINE vf load_stored(const void *source, ck_type type, int64_t index) {
   const char *bytes = source;
@@ -119,6 +118,5 @@ static void add_column_sums(
 #define CK_LINEAR_TABLE                                                                        \
   {                                                                                            \
     .read = read_stored, .expand = expand, .expand_rounded = expand_rounded, .narrow = narrow, \
-    .fill_rows = fill_rows, .add_column_sums = add_column_sums, .add_scaled = add_scaled,      \
-    .scale_logits = scale_logits, .cross_entropy = cross_entropy, .adamw = adamw, .sgd = sgd   \
+    .fill_rows = fill_rows, .add_column_sums = add_column_sums, .add_scaled = add_scaled       \
   }

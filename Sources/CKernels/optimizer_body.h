@@ -43,3 +43,5 @@ static void sgd(
     values[i] = values[i] * decay - learning_rate * (gradients[i] * gradient_scale);
   }
 }
+
+#define CK_OPTIMIZER_TABLE {.adamw = adamw, .sgd = sgd}

@@ -103,7 +103,7 @@ public final class GradientReducer {
 
   private let communicator: Communicator
   private let tensors: [Tensor]
-  private let arenaExtent: Int
+  private let arenaFloatCount: Int
   private let store: Store
   private let sums: ReductionBuffer  // of a piece
   // J' of each tensor; more elements for the number of micro-batches, and for whether any is missing.
@@ -132,7 +132,7 @@ public final class GradientReducer {
   ) {
     precondition(microBatches > 0, "\(microBatches) micro-batches a step")
     self.communicator = communicator
-    arenaExtent = arena.extent
+    arenaFloatCount = arena.floatCount
     var count = 0
     tensors = arena.slots.filter(\.role.isReduced).map { slot in
       defer { count += slot.count }
@@ -140,8 +140,8 @@ public final class GradientReducer {
     }
     store =
       microBatches > KeptGradients.mostMicroBatches
-      ? .slices(SliceSums(extent: count))
-      : .gradients(KeptGradients(microBatches: microBatches, extent: arena.extent))
+      ? .slices(SliceSums(count: count))
+      : .gradients(KeptGradients(microBatches: microBatches, floatCount: arena.floatCount))
     sums = ReductionBuffer(count: min(count, Self.pieceCount))
     let places = tensors.count + Self.extraCount
     unsafe exponents = .allocate(capacity: places)
@@ -171,7 +171,7 @@ public final class GradientReducer {
   /// The caller clears them before the next one, and leaves them alone after the last one until
   /// they are finished.
   public func accumulate(_ arena: ParameterArena) {
-    precondition(arena.extent == arenaExtent, "a reducer made for another arena")
+    precondition(arena.floatCount == arenaFloatCount, "a reducer made for another arena")
     microBatchCount += 1
     isLastNonFinite = false
     // Sums with too many terms are not made; `finish` tells why.
@@ -208,7 +208,7 @@ public final class GradientReducer {
   public func finish(
     into arena: ParameterArena, scale: Double, microBatches: Int? = nil, isCutShort: Bool = false
   ) throws(MPIError) -> ReductionSummary {
-    precondition(arena.extent == arenaExtent, "a reducer made for another arena")
+    precondition(arena.floatCount == arenaFloatCount, "a reducer made for another arena")
     defer { reset() }
     let bytesBefore = communicator.reducedBytes
     let nonFinite = try agreeOnExponents(microBatches: microBatches, isCutShort: isCutShort)

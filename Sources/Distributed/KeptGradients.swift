@@ -10,14 +10,14 @@ final class KeptGradients {
   static let mostMicroBatches = 4
 
   private let microBatchLimit: Int
-  private let extent: Int
+  private let floatCount: Int
   private let copies: FloatBuffer
 
-  /// Makes room for the gradients of `microBatches` micro-batches, each of `extent` floats.
-  init(microBatches: Int, extent: Int) {
+  /// Makes room for the gradients of `microBatches` micro-batches, each of `floatCount` floats.
+  init(microBatches: Int, floatCount: Int) {
     microBatchLimit = microBatches
-    self.extent = extent
-    copies = FloatBuffer(count: max(microBatches - 1, 0) * extent)
+    self.floatCount = floatCount
+    copies = FloatBuffer(count: max(microBatches - 1, 0) * floatCount)
   }
 
   /// Bytes held.
@@ -29,7 +29,8 @@ final class KeptGradients {
       number <= microBatchLimit,
       "micro-batch \(number) of a step; the reducer was made for \(microBatchLimit)")
     if number < microBatchLimit {
-      copies.view(offset: (number - 1) * extent, rows: 1, columns: extent).copy(from: gradients)
+      copies.view(offset: (number - 1) * floatCount, rows: 1, columns: floatCount).copy(
+        from: gradients)
     }
   }
 
@@ -48,7 +49,7 @@ final class KeptGradients {
     unsafe sums.update(repeating: 0, count: range.count)
     for number in 0..<microBatches {
       let values =
-        unsafe number == microBatchLimit - 1 ? gradients.base : copies.base + number * extent
+        unsafe number == microBatchLimit - 1 ? gradients.base : copies.base + number * floatCount
       unsafe ReductionKernels.add(
         values + range.lowerBound, count: range.count, scale: scale, to: sums)
     }

@@ -5,20 +5,20 @@
 /// are.
 @safe
 final class SliceSums {
-  private let extent: Int
-  private let base: UnsafeMutablePointer<Int32>  // four planes of `extent` elements, zero at first
+  private let count: Int
+  private let base: UnsafeMutablePointer<Int32>  // four planes of `count` elements, zero at first
 
-  /// Allocates the slices of `extent` parameters, all zero.
-  init(extent: Int) {
-    self.extent = extent
-    unsafe base = .allocate(capacity: max(4 * extent, 1))
-    unsafe base.initialize(repeating: 0, count: max(4 * extent, 1))
+  /// Allocates the slices of `count` parameters, all zero.
+  init(count: Int) {
+    self.count = count
+    unsafe base = .allocate(capacity: max(4 * count, 1))
+    unsafe base.initialize(repeating: 0, count: max(4 * count, 1))
   }
 
   deinit { unsafe base.deallocate() }
 
   /// Bytes held.
-  var byteCount: Int { 4 * extent * MemoryLayout<Int32>.stride }
+  var byteCount: Int { 4 * count * MemoryLayout<Int32>.stride }
 
   /// Adds the slices of a tensor's gradients, where those of the exponents before lie `rise` places
   /// higher.
@@ -43,6 +43,6 @@ final class SliceSums {
   }
 
   private func planes(_ range: Range<Int>) -> ReductionKernels.Planes {
-    unsafe ReductionKernels.Planes(base: base, offset: range.lowerBound, stride: extent)
+    unsafe ReductionKernels.Planes(base: base, offset: range.lowerBound, stride: count)
   }
 }

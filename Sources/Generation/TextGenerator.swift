@@ -35,7 +35,7 @@ public final class TextGenerator {
   private let compute: Compute
   private let batch: TokenBatch
   private let cache: KeyValueCache
-  private let logits: LogitsBuffer
+  private let logits: OwnedMatrix
   private let lastRow = IndexBuffer(count: 1)
 
   /// Most tokens of prompt and answer together.
@@ -58,7 +58,7 @@ public final class TextGenerator {
     cache = KeyValueCache(
       blockCount: c.blockCount, keyValueSize: c.keyValueSize,
       capacity: maximumLength + decoder.virtualTokenCount)
-    logits = LogitsBuffer(vocabularySize: c.vocabularySize)
+    logits = OwnedMatrix(rows: 1, columns: c.vocabularySize)
   }
 
   /// Continues `prompt`, which must not be empty.
@@ -104,10 +104,4 @@ public final class TextGenerator {
     let pass = Pass(batch: batch, compute: compute, isTraining: false, cache: cache)
     decoder.logits(pass, rows: lastRow.all, into: logits.view)
   }
-}
-
-private final class LogitsBuffer {
-  private let buffer: FloatBuffer
-  var view: MatrixView { buffer.view(rows: 1, columns: buffer.count) }
-  init(vocabularySize: Int) { buffer = FloatBuffer(count: vocabularySize) }
 }

@@ -193,7 +193,7 @@ public final class Compute {
 
   /// The private memory of a worker, one row of `scratchCount` floats.
   ///
-  /// It holds anything at first.
+  /// Its floats are undefined until they are written.
   public func scratch(worker: Int) -> MatrixView {
     scratch.view(
       offset: worker * Compute.scratchCount, rows: 1, columns: Compute.scratchCount)

@@ -33,7 +33,7 @@ public enum HeadLoss {
     public func apply(_ logits: MatrixView, on compute: Compute) {
       if self == Scaling() { return }
       compute.forEachBlock(logits.rows) { row, _ in
-        compute.kernels.pointee.linear.scale_logits(
+        compute.kernels.pointee.head.scale_logits(
           logits.base + row * logits.rowStride, Int64(logits.columns), scale, softCap)
       }
     }
@@ -159,7 +159,7 @@ public enum HeadLoss {
       precondition(
         target >= 0 && target < logits.columns, "target \(target) of \(logits.columns)")
       var right: CInt = 0
-      let loss = compute.kernels.pointee.linear.cross_entropy(
+      let loss = compute.kernels.pointee.head.cross_entropy(
         logits.base + row * logits.rowStride, Int64(logits.columns), Int64(target),
         gradient ? 1 : 0, scaling.scale, scaling.softCap, &right)
       results.storeBytes(of: loss, toByteOffset: 16 * row, as: Double.self)

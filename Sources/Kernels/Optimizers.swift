@@ -38,7 +38,7 @@ public enum AdamW {
     compute.forEachBlock(blockCount(values.count, elementStep)) { block, _ in
       let range = blockRange(block, elementStep, values.count)
       let start = range.lowerBound
-      compute.kernels.pointee.linear.adamw(
+      compute.kernels.pointee.optimizer.adamw(
         values.base + start, gradients.base + start, firstMoment.base + start,
         secondMoment.base + start, factors, Int64(range.count))
     }
@@ -64,7 +64,7 @@ public enum SGD {
     compute.forEachBlock(blockCount(values.count, elementStep)) { block, _ in
       let range = blockRange(block, elementStep, values.count)
       let start = range.lowerBound
-      compute.kernels.pointee.linear.sgd(
+      compute.kernels.pointee.optimizer.sgd(
         values.base + start, gradients.base + start, Float(gradientScale), decay,
         Float(learningRate), Int64(range.count))
     }

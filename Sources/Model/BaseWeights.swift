@@ -27,7 +27,7 @@ final class BaseWeights {
     let weight = try tensor.weight(layout: layout)
     let parts = [tensor] + source.companions(of: tensor.name)
     let parameter = Parameter(
-      name: name, storedName: tensor.name, shape: shape, weight: weight, layout: layout,
+      name: name, storedName: tensor.name, shape: shape, matrix: weight, layout: layout,
       storedBytes: parts.reduce(0) { $0 + $1.byteCount })
     parameters.append(parameter)
     return parameter
@@ -36,7 +36,7 @@ final class BaseWeights {
   /// A bias or a norm's factor, [count].
   func vector(_ name: String, count: Int) throws(ModelError) -> Parameter {
     let tensor = try self.tensor(name, shape: [count], hint: { _ in "" })
-    let storage = VectorStorage(count: count)
+    let storage = OwnedMatrix(rows: 1, columns: count)
     try tensor.copyFloats(into: storage.view)
     let parameter = Parameter(name: name, vector: storage)
     parameters.append(parameter)

@@ -76,7 +76,7 @@ extension Decoder {
       }
       let own = x.rows(virtual.upperBound..<rows.upperBound)
       Embedding.forward(
-        batch.tokens.slice(tokens), table: table.weight, into: own, on: pass.compute)
+        batch.tokens.slice(tokens), table: table.matrix, into: own, on: pass.compute)
       if let tableHook {
         pass.compute.part(.adapter) {
           tableHook.forward(
@@ -88,7 +88,7 @@ extension Decoder {
     scale(x, by: configuration.embeddingScale, pass)
     if let positions = parts.positions {
       Embedding.forward(
-        batch.positions, table: positions.weight, into: x, adding: true, on: pass.compute)
+        batch.positions, table: positions.matrix, into: x, adding: true, on: pass.compute)
     }
   }
 
@@ -178,11 +178,11 @@ extension Decoder {
       profiler?.enter(.backward, block: index)
       compute.part(.block) {
         block.backward(
-          gradient, input: x, isNeeded: index > lowestTrainedBlock || isEmbeddingTrained, pass)
+          gradient, input: x, isNeeded: index > lowestTrainedBlock || embeddingTrains, pass)
       }
     }
     profiler?.enter(.backward)
-    if isEmbeddingTrained {
+    if embeddingTrains {
       compute.part(.embedding) { backwardEmbedding(gradient, pass, memory) }
     }
     profiler?.enter(.none)

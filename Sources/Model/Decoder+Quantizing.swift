@@ -15,7 +15,7 @@ extension Decoder {
     var places: [(parameter: Parameter, offset: Int)] = []
     var byteCount = 0
     for parameter in products.filter({ !$0.isExact }).map(\.weight) {
-      let weight = parameter.weight
+      let weight = parameter.matrix
       guard !weight.format.isQuantized else {
         throw ModelError.notQuantizable(
           name: parameter.name,
@@ -33,24 +33,24 @@ extension Decoder {
     let bytes = try members.allocateOnNode(byteCount: byteCount)
     let (rank, size) = (members.localRank, members.localSize)
     for (parameter, offset) in places {
-      let count = parameter.weight.storedRows
+      let count = parameter.matrix.storedRows
       WeightQuantization.quantize(
-        parameter.weight, as: format,
+        parameter.matrix, as: format,
         rows: (count * rank / size)..<(count * (rank + 1) / size), into: bytes, at: offset,
         on: compute)
-      parameter.weight.releasePages()
+      parameter.matrix.releasePages()
     }
     try members.barrier()
     bytes.seal()
     // Reading one brings pages of its neighbours back, 2 MiB at a time.
-    for (parameter, _) in places { parameter.weight.releasePages() }
+    for (parameter, _) in places { parameter.matrix.releasePages() }
     if rank == 0 { contents.discard(Set(places.map(\.parameter.storedName))) }
     for (parameter, offset) in places {
       let (weight, table) = WeightQuantization.quantized(
-        parameter.weight, as: format, in: bytes, at: offset)
+        parameter.matrix, as: format, in: bytes, at: offset)
       if let table { retain(table) }
       parameter.keepQuantized(
-        weight, byteCount: WeightQuantization.byteCount(parameter.weight, as: format))
+        weight, byteCount: WeightQuantization.byteCount(parameter.matrix, as: format))
     }
     copies.append((bytes, format.rawValue))
     quantization = format

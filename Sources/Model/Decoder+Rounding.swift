@@ -32,29 +32,29 @@ extension Decoder {
     var seen: Set<ObjectIdentifier> = []
     for parameter in (products.filter { !$0.isExact } + [head]).map(\.weight)
     where !parameter.isTrainable && parameter.rounded == nil
-      && WeightRounding.isUseful(for: parameter.weight)
+      && WeightRounding.isUseful(for: parameter.matrix)
       && seen.insert(ObjectIdentifier(parameter)).inserted
     {
       places.append((parameter, byteCount))
       // Each starts on a cache line.
-      byteCount += (2 * parameter.weight.count + 63) & ~63
+      byteCount += (2 * parameter.matrix.count + 63) & ~63
     }
     guard byteCount > 0 else { return 0 }
     let bytes = try members.allocateOnNode(byteCount: byteCount)
     for (parameter, offset) in places {
-      let count = parameter.weight.storedRows
+      let count = parameter.matrix.storedRows
       let (rank, size) = (members.localRank, members.localSize)
       WeightRounding.round(
-        parameter.weight, rows: (count * rank / size)..<(count * (rank + 1) / size),
+        parameter.matrix, rows: (count * rank / size)..<(count * (rank + 1) / size),
         into: bytes, at: offset, on: compute)
-      parameter.weight.releasePages()
+      parameter.matrix.releasePages()
     }
     try members.barrier()
     bytes.seal()
     // Reading one brings pages of its neighbours back, 2 MiB at a time.
-    for (parameter, _) in places { parameter.weight.releasePages() }
+    for (parameter, _) in places { parameter.matrix.releasePages() }
     for (parameter, offset) in places {
-      parameter.rounded = WeightRounding.rounded(parameter.weight, in: bytes, at: offset)
+      parameter.rounded = WeightRounding.rounded(parameter.matrix, in: bytes, at: offset)
     }
     copies.append((bytes, "bf16"))
     return byteCount

@@ -79,7 +79,7 @@ public final class Decoder {
   /// The lowest block that backward must reach; `blockCount` if it reaches none.
   private(set) var lowestTrainedBlock = 0
   /// Whether backward goes on below the blocks.
-  private(set) var isEmbeddingTrained = false
+  private(set) var embeddingTrains = false
   var memory: DecoderMemory?
   private var owners: [AnyObject] = []
 
@@ -165,13 +165,14 @@ public final class Decoder {
   /// memory that somebody must own.
   public func retain(_ owner: AnyObject) { owners.append(owner) }
 
-  /// Trains a tensor of the base: its values move to `values`, its gradient is added to `gradient`.
+  /// Makes a tensor of the base trainable: its values move to `values`, passes add its gradient to
+  /// `gradient`.
   ///
   /// - Parameter tied: whether a tied embedding table takes the head along; without, the head stays
   ///   what it was.
   /// - Throws: `ModelError.unknownSite` where the base has no tensor of that name,
   ///   `quantizedParameter` where it is stored in few bits.
-  public func train(
+  public func makeTrainable(
     parameter name: String, values: MatrixView, gradient: MatrixView, tied: Bool = true
   ) throws(ModelError) {
     guard let parameter = trainableBaseParameters.first(where: { $0.name == name }) else {
@@ -182,7 +183,7 @@ public final class Decoder {
     }
     if parameter.name == Self.tiedHeadName { head.weight = parameter }
     if !tied && parameter === table && head.weight === table { head.weight = separateHead }
-    parameter.train(values: values, gradient: gradient)
+    parameter.makeTrainable(values: values, gradient: gradient)
   }
 
   /// Puts other values in the place of a matrix of the base, frozen.
@@ -211,7 +212,7 @@ public final class Decoder {
   /// A frozen head of its own where the table lies now.
   private var separateHead: Parameter {
     Parameter(
-      name: Self.tiedHeadName, shape: parts.embedding.shape, weight: parts.embedding.weight,
+      name: Self.tiedHeadName, shape: parts.embedding.shape, matrix: parts.embedding.matrix,
       layout: .outputMajor)
   }
 
@@ -295,16 +296,16 @@ public final class Decoder {
 
   /// Whether anything below the head trains.
   var isHiddenNeeded: Bool {
-    lowestTrainedBlock < parts.blocks.count || isEmbeddingTrained || parts.finalNorm.isTrained
+    lowestTrainedBlock < parts.blocks.count || embeddingTrains || parts.finalNorm.trains
   }
 
   func findWhatTrains() {
-    isEmbeddingTrained =
+    embeddingTrains =
       embeddingHook != nil || tableHook != nil || table.isTrainable
       || (parts.positions?.isTrainable ?? false)
     lowestTrainedBlock =
-      isEmbeddingTrained
-      ? 0 : parts.blocks.firstIndex { $0.isTrained } ?? parts.blocks.count
+      embeddingTrains
+      ? 0 : parts.blocks.firstIndex { $0.trains } ?? parts.blocks.count
   }
 
   private func checkBlock(_ block: Int) throws(ModelError) {

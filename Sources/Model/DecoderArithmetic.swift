@@ -1,3 +1,4 @@
+import Diagnostics
 import Kernels
 
 /// The multiply-adds that a micro-batch's mathematics needs, by part and direction.
@@ -119,7 +120,7 @@ extension Decoder {
         into: &arithmetic,
         BackwardExtent(
           isReached: isReached,
-          isNeeded: isReached && (index > lowestTrainedBlock || isEmbeddingTrained)))
+          isNeeded: isReached && (index > lowestTrainedBlock || embeddingTrains)))
     }
     head.count(
       into: &arithmetic, .head, BackwardExtent(isReached: true, isNeeded: isHiddenNeeded),

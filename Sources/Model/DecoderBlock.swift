@@ -128,7 +128,7 @@ final class DecoderBlock {
   /// Tensors that transformers has in one piece.
   var stacked: [StackedParameter] { feedForwardBody.stacked }
   /// Whether anything in this block trains.
-  var isTrained: Bool { attention.isTrained || feedForward.isTrained }
+  var trains: Bool { attention.trains || feedForward.trains }
 
   /// Reserves what forward keeps for backward, if there is one.
   func reserveSaved(_ plan: inout WorkspacePlan, rows: Int, isTraining: Bool) {
@@ -184,7 +184,7 @@ final class DecoderBlock {
     if isParallel { return (HalfNeeds(extent, attention), HalfNeeds(extent, feedForward)) }
     let isReached = extent.isReached
     let below = BackwardExtent(
-      isReached: isReached, isNeeded: isReached && (extent.isNeeded || attention.isTrained))
+      isReached: isReached, isNeeded: isReached && (extent.isNeeded || attention.trains))
     return (HalfNeeds(extent, attention), HalfNeeds(below, feedForward))
   }
 

@@ -61,8 +61,8 @@ struct BaseTensors {
       let path = modulePath(parameter.name)
       let isBias = parameter.name.hasSuffix(".bias")
       let isAdapted = isBias && adapted.contains(path)
-      let isTrainedBias = isBias && (bias == "all" || (bias.hasSuffix("_only") && isAdapted))
-      guard saves(path) || isTrainedBias else { continue }
+      let trainsBias = isBias && (bias == "all" || (bias.hasSuffix("_only") && isAdapted))
+      guard saves(path) || trainsBias else { continue }
       let key =
         isAdapted
         ? "\(huggingFacePrefix)\(path).base_layer.bias" : huggingFacePrefix + parameter.name
@@ -90,7 +90,7 @@ struct BaseTensors {
     try saved.attach(to: decoder, arena: arena)
     for (slot, parameter) in slots {
       // PEFT trains copies: a tied head or table that is not itself named stays as it was.
-      try decoder.train(
+      try decoder.makeTrainable(
         parameter: parameter, values: arena.values(slot), gradient: arena.gradients(slot),
         tied: trainsTiedHead)
     }

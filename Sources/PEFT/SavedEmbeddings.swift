@@ -48,7 +48,7 @@ struct SavedEmbeddings {
       let values = tensor.values
       let isSame =
         if isTied, let table { values == table.values } else {
-          parameter.weight.holds(values)
+          parameter.matrix.holds(values)
         }
       if isSame {
         repeated.insert(tensor.name)

@@ -1,3 +1,4 @@
+import Files
 import Foundation
 import GGUF
 import JSON
@@ -61,10 +62,7 @@ public struct ModelText: Sendable {
     tokenizer path: String, model: String?, chatTemplate: ChatTemplateChoice = .model,
     endOfText name: String? = nil
   ) throws {
-    var isDirectory: ObjCBool = false
-    // The flag is written during the call only.
-    let isThere = unsafe FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory)
-    if (isThere && isDirectory.boolValue) || GGUFFile.isOne(path) {
+    if FileKind.at(path) == .directory || GGUFFile.isOne(path) {
       var files = try ModelDocuments(path)
       if let model { files.use(configurationOf: try ModelDocuments(model)) }
       try self.init(

@@ -74,9 +74,9 @@ public struct ParameterArenaPlan {
   /// Floats from the first tensor's start to the last one's end, gaps included.
   ///
   /// Fixed tensors are not among them: gradients and moments are laid out as these floats are.
-  public var extent: Int { count }
+  public var floatCount: Int { count }
   /// Floats of the fixed tensors, gaps included.
-  public var fixedExtent: Int { fixedCount }
+  public var fixedFloatCount: Int { fixedCount }
   /// Bytes that the method will allocate besides, where they grow faster than its tensors.
   public var scratchByteCount = 0
 }
@@ -89,9 +89,9 @@ public final class ParameterArena {
   /// The tensors, in the order of their offsets.
   public let slots: [ParameterSlot]
   /// Floats in the buffers of values and of gradients, gaps included, without fixed tensors.
-  public let extent: Int
+  public let floatCount: Int
   /// Floats of the fixed tensors, gaps included.
-  public let fixedExtent: Int
+  public let fixedFloatCount: Int
   private let valueBuffer: FloatBuffer
   private let gradientBuffer: FloatBuffer
   private let fixedBuffer: FloatBuffer
@@ -100,16 +100,16 @@ public final class ParameterArena {
   /// Allocates what `plan` declared, all zero.
   public init(_ plan: ParameterArenaPlan) {
     slots = plan.slots
-    extent = plan.extent
-    valueBuffer = FloatBuffer(count: plan.extent)
-    gradientBuffer = FloatBuffer(count: plan.extent)
-    fixedExtent = plan.fixedExtent
-    fixedBuffer = FloatBuffer(count: plan.fixedExtent)
+    floatCount = plan.floatCount
+    valueBuffer = FloatBuffer(count: plan.floatCount)
+    gradientBuffer = FloatBuffer(count: plan.floatCount)
+    fixedFloatCount = plan.fixedFloatCount
+    fixedBuffer = FloatBuffer(count: plan.fixedFloatCount)
     indexByName = Dictionary(uniqueKeysWithValues: plan.slots.map { ($0.name, $0.index) })
   }
 
   /// Bytes of all buffers.
-  public var byteCount: Int { (2 * extent + fixedExtent) * 4 }
+  public var byteCount: Int { (2 * floatCount + fixedFloatCount) * 4 }
 
   /// Number of trainable parameters, without gaps, computed and fixed tensors.
   public var parameterCount: Int {

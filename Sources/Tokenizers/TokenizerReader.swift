@@ -68,10 +68,7 @@ extension Tokenizer {
 
   /// Reads a tokenizer by its file or its directory.
   public convenience init(fileOrDirectory path: String) throws(TokenizerError) {
-    var isDirectory: ObjCBool = false
-    // The flag is written during the call only.
-    let isThere = unsafe FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory)
-    if isThere && isDirectory.boolValue {
+    if FileKind.at(path) == .directory {
       try self.init(directory: path)
     } else {
       try self.init(contentsOf: path)

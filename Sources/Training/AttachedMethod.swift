@@ -41,12 +41,12 @@ public struct AttachedMethod {
     _ plan: ParameterArenaPlan, _ source: AdapterSource
   ) throws(PEFTError) {
     let available = machineMemoryBytes()
-    let (arena, overflows) = plan.extent.multipliedReportingOverflow(by: 8)
+    let (arena, overflows) = plan.floatCount.multipliedReportingOverflow(by: 8)
     let (needed, sumOverflows) = arena.addingReportingOverflow(
-      plan.fixedExtent * 4 + plan.scratchByteCount)
+      plan.fixedFloatCount * 4 + plan.scratchByteCount)
     guard overflows || sumOverflows || needed > available else { return }
     throw .inconsistentFields(
-      "\(source.methodName) would train \(grouped(plan.extent)) parameters, which with gradients and the method's own matrices take \(megabytes(needed)); this machine has \(megabytes(available))",
+      "\(source.methodName) would train \(grouped(plan.floatCount)) parameters, which with gradients and the method's own matrices take \(megabytes(needed)); this machine has \(megabytes(available))",
       source: source.description)
   }
 

@@ -38,7 +38,7 @@ public enum BaseModel {
     if precision == .auto {
       let isStored = decoder.parameters.contains {
         $0.shape.count == 2
-          && ($0.weight.format.isQuantized || $0.weight.elementType == .bfloat16)
+          && ($0.matrix.format.isQuantized || $0.matrix.elementType == .bfloat16)
       }
       let wanted: Int32 = (isStored || quantization != nil) && compute.hasNativeBFloat16 ? 1 : 0
       // Files are mapped, so reading them again costs nothing but the headers.

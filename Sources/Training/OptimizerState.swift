@@ -41,7 +41,7 @@ public final class OptimizerState {
     self.arena = arena
     optimized = arena.slots.filter(\.role.isOptimized)
     rateFactors = optimized.map(rateFactor)
-    let count = rule.kind == .adamw ? arena.extent : 0
+    let count = rule.kind == .adamw ? arena.floatCount : 0
     firstMoments = FloatBuffer(count: count)
     secondMoments = FloatBuffer(count: count)
   }

@@ -84,11 +84,7 @@ public final class OutputDirectory {
     while !FileManager.default.fileExists(atPath: existing.path), existing.path != "/" {
       existing.deleteLastPathComponent()
     }
-    var isDirectory: ObjCBool = false
-    // The flag is written during the call only.
-    guard unsafe FileManager.default.fileExists(atPath: existing.path, isDirectory: &isDirectory),
-      isDirectory.boolValue
-    else {
+    guard FileKind.at(existing.path) == .directory else {
       throw FileError.cannotWrite(
         path: place.path, call: "stat", reason: "\(existing.path) is not a directory")
     }

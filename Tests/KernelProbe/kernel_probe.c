@@ -228,7 +228,7 @@ static void probe_losses(probe *p) {
         int correct = 0;
         float factor = i % 3 == 1 ? 0.7f : 1, cap = i % 3 == 2 ? 9.0f : 0;
         take_double(
-            p, p->kernels->linear.cross_entropy(
+            p, p->kernels->head.cross_entropy(
                    logits, sizes[i], target, gradient, factor, cap, &correct));
         take(p, logits, sizes[i]);
         take_bytes(p, &correct, sizeof correct);
@@ -252,8 +252,8 @@ static void probe_optimizers(probe *p) {
           .gradient_scale = 0.3f, .decay = 0.99999f, .one_minus_beta1 = 0.1f, .beta2 = 0.999f,
           .one_minus_beta2 = 0.001f, .root_of_correction2 = 0.0316f * (float)step,
           .epsilon = 1e-8f, .step_size = 1e-3f};
-      p->kernels->linear.adamw(values, gradients, first, second, factors, count);
-      p->kernels->linear.sgd(values, gradients, 0.7f, 0.999f, 0.01f, count);
+      p->kernels->optimizer.adamw(values, gradients, first, second, factors, count);
+      p->kernels->optimizer.sgd(values, gradients, 0.7f, 0.999f, 0.01f, count);
       free(gradients);
     }
     take(p, values, count), take(p, first, count), take(p, second, count);

@@ -16,7 +16,7 @@ struct BackwardTests {
     let slots = decoder.parameters.map { plan.declare($0.name, shape: $0.shape) }
     let arena = ParameterArena(plan)
     for slot in slots {
-      try decoder.train(
+      try decoder.makeTrainable(
         parameter: slot.name, values: arena.values(slot), gradient: arena.gradients(slot))
     }
     let inputs = try GoldenInputs()
@@ -61,7 +61,7 @@ struct BackwardTests {
     let slots = norms.map { plan.declare($0.name, shape: $0.shape) }
     let arena = ParameterArena(plan)
     for slot in slots {
-      try decoder.train(
+      try decoder.makeTrainable(
         parameter: slot.name, values: arena.values(slot), gradient: arena.gradients(slot))
     }
     let inputs = try GoldenInputs()

@@ -88,17 +88,6 @@ final class AdaptedBase {
   }
 }
 
-/// A matrix that frees itself.
-final class OwnedMatrix {
-  private let buffer: FloatBuffer
-  let view: MatrixView
-
-  init(rows: Int, columns: Int) {
-    buffer = FloatBuffer(count: rows * columns)
-    view = buffer.view(rows: rows, columns: columns)
-  }
-}
-
 extension JSONValue {
   /// Equal but for the order of strings and for how numbers are written.
   func says(_ other: JSONValue) -> Bool {

@@ -26,8 +26,8 @@ import Testing
     let parameter = try #require(
       decoder.parameters.first { "first." + $0.name == first })
     let numbers = OwnedMatrix(
-      rows: parameter.weight.outputSize, columns: parameter.weight.inputSize)
-    parameter.weight.copyFloats(into: numbers.view)
+      rows: parameter.matrix.outputSize, columns: parameter.matrix.inputSize)
+    parameter.matrix.copyFloats(into: numbers.view)
     #expect(numbers.view.elements == golden[first]?.values)
     #expect(parameter.storedFormat.isQuantized)
     #expect(decoder.parameters.reduce(0) { $0 + $1.storedBytes } < 200_000)

@@ -139,7 +139,7 @@ private final class BaseRun {
       if let vector = parameter.vector {
         values.view.copy(from: vector)
       } else {
-        parameter.weight.copyFloats(into: values.view, as: parameter.layout)
+        parameter.matrix.copyFloats(into: values.view, as: parameter.layout)
       }
       try writer.write(parameter.name, from: values.view)
     }

@@ -13,8 +13,8 @@ final class GoldenRun {
   let arena: ParameterArena
   let compute: Compute
   private let batch: TokenBatch
-  private let firstMoment: FloatBufferBox
-  private let secondMoment: FloatBufferBox
+  private let firstMoment: OwnedMatrix
+  private let secondMoment: OwnedMatrix
   private let golden: GoldenCase
   private let totalSteps: Int
 
@@ -42,8 +42,8 @@ final class GoldenRun {
       maximumSequences: inputs.tokens.count)
     batch = decoder.makeBatch(
       maximumTokens: inputs.tokenCount, maximumSequences: inputs.tokens.count)
-    firstMoment = FloatBufferBox(arena.extent)
-    secondMoment = FloatBufferBox(arena.extent)
+    firstMoment = OwnedMatrix(rows: 1, columns: arena.floatCount)
+    secondMoment = OwnedMatrix(rows: 1, columns: arena.floatCount)
     batch.clear()
     for (tokens, mask) in zip(inputs.tokens, inputs.lossMask) {
       batch.beginSequence()
@@ -151,11 +151,9 @@ final class GoldenRun {
   }
 }
 
-/// A buffer in the arena's layout.
-final class FloatBufferBox {
-  private let buffer: FloatBuffer
-  init(_ count: Int) { buffer = FloatBuffer(count: count) }
+extension OwnedMatrix {
+  /// The part of a row in the arena's layout that is a slot's.
   func view(_ slot: ParameterSlot) -> MatrixView {
-    buffer.view(offset: slot.offset, rows: slot.rows, columns: slot.columns)
+    view.columns(slot.range).reshaped(rows: slot.rows, columns: slot.columns)
   }
 }

@@ -36,7 +36,7 @@ struct MergeTests {
     var members = config.object ?? [:]
     var tensors: [(name: String, shape: [Int], values: OwnedMatrix)] = []
     for parameter in decoder.trainableBaseParameters {
-      let weight = parameter.weight
+      let weight = parameter.matrix
       let values = OwnedMatrix(rows: weight.storedRows, columns: weight.storedColumns)
       weight.copyFloats(into: values.view, as: weight.layout)
       _ = adapted.method.merge(

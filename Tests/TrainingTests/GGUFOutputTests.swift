@@ -92,7 +92,7 @@ import Training
     let alpha = try #require(try file.metadata.number("adapter.lora.alpha"))
     func numbers(_ file: GGUFFile, _ name: String) throws -> (values: [Float], shape: [Int]) {
       let tensor = try #require(file.tensors.first { $0.name == name }, "\(name)")
-      let view = OwnedFloats(rows: tensor.shape[0], columns: tensor.shape[1])
+      let view = OwnedMatrix(rows: tensor.shape[0], columns: tensor.shape[1])
       try tensor.weight().copyFloats(into: view.view)
       return (view.view.elements, tensor.shape)
     }
@@ -146,16 +146,5 @@ import Training
       "\($0)".contains(what) && "\($0)".contains("merge")
     }
     #expect(directory.names.isEmpty)
-  }
-}
-
-/// A matrix that owns its floats.
-private final class OwnedFloats {
-  private let buffer: FloatBuffer
-  let view: MatrixView
-
-  init(rows: Int, columns: Int) {
-    buffer = FloatBuffer(count: rows * columns)
-    view = buffer.view(rows: rows, columns: columns)
   }
 }

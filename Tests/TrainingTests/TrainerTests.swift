@@ -195,7 +195,7 @@ import Training
       #expect(plan.base == 4 * run.decoder.parameterCount)
       #expect(plan.rounded == 0)
       #expect(plan.workspace > 0 && plan.program > 0 && plan.threads == run.compute.byteCount)
-      let extent = run.attached.arena.extent
+      let extent = run.attached.arena.floatCount
       // Values and gradients, two moments, for AdaLoRA two averages; then the reduction's buffers.
       let arrays = method == "lora" ? 4 : 6
       #expect(run.optimizer.byteCount == 8 * extent)

@@ -1,21 +1,9 @@
-// Kernels of linear layers, the head and the optimizer: see linear_body.h.
+// Kernels of stored weights and of linear layers: see stored_body.h and linear_body.h.
 #pragma once
 
 #include <stdint.h>
 
 #include "ck_stored.h"
-
-// What one step of AdamW multiplies with; see optimizer_body.h.
-typedef struct {
-  float gradient_scale;
-  float decay;                // 1 - learning rate * weight decay
-  float one_minus_beta1;
-  float beta2;
-  float one_minus_beta2;
-  float root_of_correction2;  // sqrt(1 - beta2^step)
-  float epsilon;
-  float step_size;            // learning rate / (1 - beta1^step)
-} ck_adamw;
 
 typedef struct {
   // `count` numbers of a row of a stored matrix as f32; each is made by the operations that its format
@@ -39,22 +27,6 @@ typedef struct {
   void (*_Nonnull add_column_sums)(
       float *_Nonnull sums, const float *_Nonnull x, int64_t x_stride, int64_t rows,
       int64_t columns);
-  // x = cap tanh(scale x / cap), or scale x where cap is 0.
-  void (*_Nonnull scale_logits)(float *_Nonnull x, int64_t count, float scale, float cap);
-  // The cross-entropy of a row of logits, which it scales and caps first, against `target`, in nats.
-  // With `gradient` the row is overwritten by the gradient of what came in: softmax(logits) minus 1
-  // at the target, times the slope of scaling and capping. `correct` is set to whether the target is
-  // the first of the greatest logits.
-  double (*_Nonnull cross_entropy)(
-      float *_Nonnull logits, int64_t count, int64_t target, int gradient, float scale, float cap,
-      int *_Nonnull correct);
-  // One step of AdamW, or of SGD with decoupled decay, on `count` parameters.
-  void (*_Nonnull adamw)(
-      float *_Nonnull values, const float *_Nonnull gradients, float *_Nonnull first,
-      float *_Nonnull second, ck_adamw step, int64_t count);
-  void (*_Nonnull sgd)(
-      float *_Nonnull values, const float *_Nonnull gradients, float gradient_scale, float decay,
-      float learning_rate, int64_t count);
   // y[i] += a * x[i]
   void (*_Nonnull add_scaled)(
       float *_Nonnull y, const float *_Nonnull x, float a, int64_t count);

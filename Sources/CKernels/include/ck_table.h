@@ -7,8 +7,10 @@
 
 #include "ck_attention.h"
 #include "ck_elementwise.h"
+#include "ck_head.h"
 #include "ck_linear.h"
 #include "ck_norm.h"
+#include "ck_optimizer.h"
 #include "ck_product.h"
 
 typedef struct {
@@ -17,6 +19,8 @@ typedef struct {
   ck_norm_kernels norm;
   ck_elementwise_kernels elementwise;
   ck_attention_kernels attention;
+  ck_head_kernels head;
+  ck_optimizer_kernels optimizer;
 } ck_kernels;
 
 // The best table this processor can run; the same one on every call.

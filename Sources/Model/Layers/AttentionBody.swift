@@ -1,3 +1,4 @@
+import Diagnostics
 import Kernels
 import Tensors
 
@@ -73,8 +74,8 @@ final class AttentionBody: HalfBody {
   var innerNorms: [NormLayer] { source.norms }
   var isFused: Bool { source.isFused }
   var isInterleaved: Bool { source.isInterleaved }
-  var isInnerTrained: Bool {
-    core.hook != nil || inputs.contains { $0.isTrained } || innerNorms.contains { $0.isTrained }
+  var innerTrains: Bool {
+    core.hook != nil || inputs.contains { $0.trains } || innerNorms.contains { $0.trains }
   }
 
   func reserveSaved(_ plan: inout WorkspacePlan, rows: Int, isTraining: Bool) {

@@ -1,3 +1,4 @@
+import Diagnostics
 import Kernels
 import Tensors
 
@@ -71,7 +72,7 @@ final class ExpertFeedForward: HalfBody {
 
   var part: StepPart { .feedForward }
   var innerNorms: [NormLayer] { [] }
-  var isInnerTrained: Bool { inside.contains { $0.isTrained } }
+  var innerTrains: Bool { inside.contains { $0.trains } }
   var readsInput: Bool {
     router.readsInput || experts.contains { $0.gate.readsInput || $0.up.readsInput }
   }
@@ -201,7 +202,7 @@ final class ExpertFeedForward: HalfBody {
 
   /// Whether the gradient of the weights is needed.
   private func isRouterNeeded(_ needs: HalfNeeds) -> Bool {
-    needs.isNormNeeded || (needs.isInnerNeeded && router.isTrained)
+    needs.isNormNeeded || (needs.isInnerNeeded && router.trains)
   }
 
   private struct Activations {

@@ -1,3 +1,4 @@
+import Diagnostics
 import Kernels
 import Tensors
 
@@ -38,7 +39,7 @@ final class GatedFeedForward: HalfBody {
   var part: StepPart { .feedForward }
   var last: LinearLayer? { output }
   var innerNorms: [NormLayer] { [] }
-  var isInnerTrained: Bool { inputs.contains { $0.isTrained } }
+  var innerTrains: Bool { inputs.contains { $0.trains } }
   private var isFused: Bool { up == nil }
   private var isRounding: Bool { first.isRounding && up?.isRounding ?? true }
   /// Whether one projection makes gate and up, and they are kept rounded.
@@ -156,7 +157,7 @@ final class PlainFeedForward: HalfBody {
   var part: StepPart { .feedForward }
   var last: LinearLayer? { output }
   var innerNorms: [NormLayer] { [] }
-  var isInnerTrained: Bool { expand.isTrained }
+  var innerTrains: Bool { expand.trains }
 
   func reserveSaved(_ plan: inout WorkspacePlan, rows: Int, isTraining: Bool) {
     slot = InnerSlot(

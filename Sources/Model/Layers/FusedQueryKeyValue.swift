@@ -44,7 +44,7 @@ final class FusedQueryKeyValue: QueryKeyValueSource {
   var isInterleaved: Bool { order == .headByHead }
   // One projection makes all three, so their gradients are needed together.
   var trains: (query: Bool, key: Bool, value: Bool) {
-    (fused.isTrained, fused.isTrained, fused.isTrained)
+    (fused.trains, fused.trains, fused.trains)
   }
 
   func reserveSaved(_ plan: inout WorkspacePlan, rows: Int, gatedRows: Int) {

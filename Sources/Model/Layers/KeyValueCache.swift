@@ -13,7 +13,8 @@ public final class KeyValueCache {
   public let capacity: Int
   /// Rows filled by earlier passes.
   public private(set) var length = 0
-  private let storage: CacheStorage
+  /// Room for each block's keys, then its values.
+  private let storage: OwnedMatrix
   private let keyValueSize: Int
   private let offsets = IndexBuffer(count: 4)
 
@@ -21,7 +22,7 @@ public final class KeyValueCache {
   public init(blockCount: Int, keyValueSize: Int, capacity: Int) {
     self.capacity = capacity
     self.keyValueSize = keyValueSize
-    storage = CacheStorage(count: 2 * blockCount * capacity * keyValueSize)
+    storage = OwnedMatrix(rows: 2 * blockCount * capacity, columns: keyValueSize)
   }
 
   /// Makes room for `count` more rows in this pass.
@@ -30,8 +31,7 @@ public final class KeyValueCache {
 
   private func rows(_ index: Int, adding count: Int) -> MatrixView {
     precondition(length + count <= capacity, "\(length + count) rows in a cache of \(capacity)")
-    return storage.buffer.view(
-      offset: index * capacity * keyValueSize, rows: length + count, columns: keyValueSize)
+    return storage.view.rows((index * capacity)..<(index * capacity + length + count))
   }
 
   /// Where a pass of `count` queries stands: offsets of its queries and of all keys, [0, n].
@@ -46,9 +46,4 @@ public final class KeyValueCache {
 
   /// Forgets everything.
   public func clear() { length = 0 }
-}
-
-private final class CacheStorage {
-  let buffer: FloatBuffer
-  init(count: Int) { buffer = FloatBuffer(count: count) }
 }

@@ -39,11 +39,11 @@ public final class LinearLayer {
   }
 
   /// Features that go in.
-  public var inputSize: Int { weight.weight.inputSize }
+  public var inputSize: Int { weight.matrix.inputSize }
   /// Features that come out.
-  public var outputSize: Int { weight.weight.outputSize }
+  public var outputSize: Int { weight.matrix.outputSize }
   /// Whether anything here trains.
-  public var isTrained: Bool {
+  public var trains: Bool {
     hook != nil || weight.isTrainable || (bias?.isTrainable ?? false)
   }
   /// Whether backward reads this projection's input.

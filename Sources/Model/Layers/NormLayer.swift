@@ -30,7 +30,7 @@ public final class NormLayer {
   var size: Int { weight.shape[0] }
 
   /// Whether it trains.
-  public var isTrained: Bool { weight.isTrainable || (bias?.isTrainable ?? false) }
+  public var trains: Bool { weight.isTrainable || (bias?.isTrainable ?? false) }
 
   /// Columns of the statistics that forward keeps.
   static let statisticsColumns = 2

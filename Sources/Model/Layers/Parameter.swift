@@ -21,11 +21,11 @@ public final class Parameter {
   /// The values, as a matrix.
   ///
   /// Vectors are [1, n] in f32.
-  public private(set) var weight: WeightMatrix
-  /// The values rounded to bf16, in memory that the node shares; nil where products read `weight`.
+  public private(set) var matrix: WeightMatrix
+  /// The values rounded to bf16, in memory that the node shares; nil where products read `matrix`.
   var rounded: WeightMatrix?
   /// What products with the parameter read.
-  public var operand: WeightMatrix { rounded ?? weight }
+  public var operand: WeightMatrix { rounded ?? matrix }
   /// The values of a vector, [1, n]; nil for a matrix.
   public private(set) var vector: MatrixView?
   /// Where its gradient is summed; nil while it is frozen, which then costs nothing.
@@ -33,7 +33,7 @@ public final class Parameter {
   /// Whether transformers has it as a part of a larger tensor, which has no module of its own.
   public internal(set) var isPart = false
   /// Keeps a vector's f32 copy alive.
-  private let copy: VectorStorage?
+  private let copy: OwnedMatrix?
 
   /// A frozen matrix, used where it lies.
   ///
@@ -41,30 +41,30 @@ public final class Parameter {
   ///   - layout: what `shape` is in.
   ///   - storedBytes: bytes of it in the file, with scales that lie apart.
   init(
-    name: String, storedName: String? = nil, shape: [Int], weight: WeightMatrix,
+    name: String, storedName: String? = nil, shape: [Int], matrix: WeightMatrix,
     layout: WeightMatrix.Layout, storedBytes: Int? = nil
   ) {
     self.name = name
     self.storedName = storedName ?? name
     self.shape = shape
-    self.weight = weight
+    self.matrix = matrix
     self.layout = layout
-    storedFormat = weight.format
-    self.storedBytes = storedBytes ?? weight.byteCount
+    storedFormat = matrix.format
+    self.storedBytes = storedBytes ?? matrix.byteCount
     vector = nil
     copy = nil
   }
 
   /// A frozen vector; vectors are few and small, so they are copied to f32 once.
-  init(name: String, vector storage: VectorStorage) {
+  init(name: String, vector storage: OwnedMatrix) {
     self.name = name
     storedName = name
     shape = [storage.view.columns]
     copy = storage
     vector = storage.view
-    weight = WeightMatrix(storage.view)
-    storedFormat = weight.format
-    storedBytes = weight.byteCount
+    matrix = WeightMatrix(storage.view)
+    storedFormat = matrix.format
+    storedBytes = matrix.byteCount
     layout = .outputMajor
   }
 
@@ -76,38 +76,27 @@ public final class Parameter {
 
   /// Lets a frozen matrix read other values from now on.
   func replace(_ values: MatrixView) {
-    weight = WeightMatrix(values, layout: layout)
+    matrix = WeightMatrix(values, layout: layout)
     rounded = nil
   }
 
   /// Takes a quantised copy in the place of what is stored.
-  func keepQuantized(_ weight: WeightMatrix, byteCount: Int) {
-    self.weight = weight
-    storedFormat = weight.format
+  func keepQuantized(_ matrix: WeightMatrix, byteCount: Int) {
+    self.matrix = matrix
+    storedFormat = matrix.format
     storedBytes = byteCount
   }
 
   /// Lets the parameter live in the arena from now on; its present values are copied there.
-  func train(values: MatrixView, gradient: MatrixView) {
+  func makeTrainable(values: MatrixView, gradient: MatrixView) {
     if let vector {
       values.copy(from: vector.reshaped(rows: values.rows, columns: values.columns))
       self.vector = values.reshaped(rows: 1, columns: values.count)
     } else {
-      weight.copyFloats(into: values, as: layout)
+      matrix.copyFloats(into: values, as: layout)
     }
-    weight = WeightMatrix(values, layout: layout)
+    matrix = WeightMatrix(values, layout: layout)
     rounded = nil
     self.gradient = gradient
-  }
-}
-
-/// The owner of a vector's f32 values.
-final class VectorStorage {
-  private let buffer: FloatBuffer
-  let view: MatrixView
-
-  init(count: Int) {
-    buffer = FloatBuffer(count: count)
-    view = buffer.view(rows: 1, columns: count)
   }
 }

@@ -1,3 +1,4 @@
+import Diagnostics
 import Kernels
 import Tensors
 
@@ -15,11 +16,11 @@ struct HalfNeeds {
   /// - Parameter extent: how far backward goes in the block; `isNeeded` is about what lies below the
   ///   half.
   init(_ extent: BackwardExtent, _ half: ResidualHalf) {
-    isReached = extent.isReached && (extent.isNeeded || half.isTrained)
+    isReached = extent.isReached && (extent.isNeeded || half.trains)
     isInnerNeeded =
-      isReached && (extent.isNeeded || half.body.isInnerTrained || half.isNormTrained)
-    isOutputReached = isReached && (isInnerNeeded || half.body.last?.isTrained ?? false)
-    isNormNeeded = isInnerNeeded && (extent.isNeeded || half.isNormTrained)
+      isReached && (extent.isNeeded || half.body.innerTrains || half.normTrains)
+    isOutputReached = isReached && (isInnerNeeded || half.body.last?.trains ?? false)
+    isNormNeeded = isInnerNeeded && (extent.isNeeded || half.normTrains)
   }
 }
 
@@ -43,7 +44,7 @@ protocol HalfBody: AnyObject {
   /// Norms inside.
   var innerNorms: [NormLayer] { get }
   /// Whether anything between the norm and the output projection trains.
-  var isInnerTrained: Bool { get }
+  var innerTrains: Bool { get }
 
   /// Reserves what forward keeps for backward, if there is one.
   func reserveSaved(_ plan: inout WorkspacePlan, rows: Int, isTraining: Bool)
@@ -112,13 +113,13 @@ final class ResidualHalf {
   var linearLayers: [LinearLayer] { body.inputs + (body.last.map { [$0] } ?? []) }
 
   /// Whether anything here trains.
-  var isTrained: Bool {
-    isNormTrained || (norms.after?.isTrained ?? false) || body.isInnerTrained
-      || (body.last?.isTrained ?? false) || sites.has(sublayer)
+  var trains: Bool {
+    normTrains || (norms.after?.trains ?? false) || body.innerTrains
+      || (body.last?.trains ?? false) || sites.has(sublayer)
   }
 
   /// Whether the norm in front trains.
-  var isNormTrained: Bool { norms.before?.isTrained ?? false }
+  var normTrains: Bool { norms.before?.trains ?? false }
 
   func reserveSaved(_ plan: inout WorkspacePlan, rows: Int, isTraining: Bool) {
     let statistics = NormLayer.statisticsColumns
@@ -178,7 +179,7 @@ final class ResidualHalf {
         dh.copy(from: dy)
         if scale != 1 { Elementwise.scale(dh, by: scale, on: compute) }
         sites.backward(sublayer, dh, pass)
-        if let after = norms.after, needs.isOutputReached || after.isTrained {
+        if let after = norms.after, needs.isOutputReached || after.trains {
           after.backward(
             dh, input: view(\.result, pass), statistics: view(\.after, pass), into: dh,
             adding: false, on: compute)

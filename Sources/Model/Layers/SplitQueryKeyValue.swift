@@ -50,8 +50,8 @@ final class SplitQueryKeyValue: QueryKeyValueSource {
   var isFused: Bool { false }
   var trains: (query: Bool, key: Bool, value: Bool) {
     (
-      query.isTrained || (rowNorms?.query.isTrained ?? false),
-      key.isTrained || (rowNorms?.key.isTrained ?? false), value.isTrained
+      query.trains || (rowNorms?.query.trains ?? false),
+      key.trains || (rowNorms?.key.trains ?? false), value.trains
     )
   }
 

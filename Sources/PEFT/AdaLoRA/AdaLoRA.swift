@@ -320,7 +320,7 @@ public final class AdaLoRA: PEFTMethod {
     }
     let compute = Compute(threads: 1)
     let (a, b) = (arena.values(site.places.a), arena.values(site.places.b))
-    let scaled = FloatBufferOwner(rows: a.rows, columns: a.columns)
+    let scaled = OwnedMatrix(rows: a.rows, columns: a.columns)
     Elementwise.scaleRows(a, by: arena.values(site.places.e), into: scaled.view, on: compute)
     let scaling = Float(configuration.scaling)
     if site.layer.weight.layout == .outputMajor {

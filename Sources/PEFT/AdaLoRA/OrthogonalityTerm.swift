@@ -8,10 +8,10 @@ import Tensors
 /// With M = A Aᵀ − I the gradient of A's term is 2 M A / ‖M‖_F, and of B's, with M = Bᵀ B − I,
 /// 2 B M / ‖M‖_F; nothing at M = 0. The norm is not squared, as in PEFT; the paper squares it.
 final class OrthogonalityTerm {
-  private let memory: FloatBufferOwner
+  private let memory: OwnedMatrix
 
   /// - Parameter rank: R₀.
-  init(rank: Int) { memory = FloatBufferOwner(rows: rank, columns: rank) }
+  init(rank: Int) { memory = OwnedMatrix(rows: rank, columns: rank) }
 
   /// Bytes of M.
   var byteCount: Int { memory.byteCount }
@@ -37,19 +37,5 @@ final class OrthogonalityTerm {
     for i in 0..<m.rows { m[i, i] -= 1 }
     let norm = Reduction.sumOfSquares(m, on: compute).squareRoot()
     return norm > 0 ? Float(2 * weight / norm) : nil
-  }
-}
-
-/// Owns a matrix.
-final class FloatBufferOwner {
-  private let buffer: FloatBuffer
-  /// Its bytes.
-  var byteCount: Int { buffer.count * 4 }
-  /// The matrix.
-  let view: MatrixView
-
-  init(rows: Int, columns: Int) {
-    buffer = FloatBuffer(count: rows * columns)
-    view = buffer.view(rows: rows, columns: columns)
   }
 }

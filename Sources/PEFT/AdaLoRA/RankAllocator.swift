@@ -22,10 +22,10 @@ final class RankAllocator {
   private let configuration: AdaLoRAConfiguration
   private let triplets: [Triplets]
   private let arena: ParameterArena
-  private let importance: FloatBufferOwner  // Ī, in the arena's layout
-  private let uncertainty: FloatBufferOwner  // Ū, likewise
-  private let scores: FloatBufferOwner  // [1, modules·R₀]
-  private let ordered: FloatBufferOwner  // the same, for finding the threshold
+  private let importance: OwnedMatrix  // Ī, in the arena's layout
+  private let uncertainty: OwnedMatrix  // Ū, likewise
+  private let scores: OwnedMatrix  // [1, modules·R₀]
+  private let ordered: OwnedMatrix  // the same, for finding the threshold
   /// Which triplets the last mask kept, module after module; meaningless before the first.
   private(set) var kept: [Bool]
   /// Whether there was a mask.
@@ -46,10 +46,10 @@ final class RankAllocator {
     initialBudget = triplets.count * configuration.initialRank
     targetBudget = triplets.count * configuration.targetRank
     budget = initialBudget
-    importance = FloatBufferOwner(rows: 1, columns: arena.extent)
-    uncertainty = FloatBufferOwner(rows: 1, columns: arena.extent)
-    scores = FloatBufferOwner(rows: 1, columns: initialBudget)
-    ordered = FloatBufferOwner(rows: 1, columns: initialBudget)
+    importance = OwnedMatrix(rows: 1, columns: arena.floatCount)
+    uncertainty = OwnedMatrix(rows: 1, columns: arena.floatCount)
+    scores = OwnedMatrix(rows: 1, columns: initialBudget)
+    ordered = OwnedMatrix(rows: 1, columns: initialBudget)
     kept = Array(repeating: true, count: initialBudget)
   }
 
@@ -172,7 +172,7 @@ final class RankAllocator {
     return row[0, wanted]
   }
 
-  private func view(_ owner: FloatBufferOwner, _ slot: ParameterSlot) -> MatrixView {
+  private func view(_ owner: OwnedMatrix, _ slot: ParameterSlot) -> MatrixView {
     owner.view.columns(slot.range).reshaped(rows: slot.rows, columns: slot.columns)
   }
 
@@ -232,7 +232,7 @@ final class RankAllocator {
     }
   }
 
-  private var averages: [(String, FloatBufferOwner)] {
+  private var averages: [(String, OwnedMatrix)] {
     [("exp_avg_ipt.", importance), ("exp_avg_unc.", uncertainty)]
   }
 

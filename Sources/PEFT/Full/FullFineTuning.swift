@@ -48,7 +48,7 @@ public final class FullFineTuning: PEFTMethod {
     self.arena = arena
     for slot in slots {
       do {
-        try decoder.train(
+        try decoder.makeTrainable(
           parameter: slot.name, values: arena.values(slot), gradient: arena.gradients(slot))
       } catch {
         throw .unsupportedBase(method: name, reason: error.description)

@@ -15,12 +15,12 @@ final class DoRAMagnitude {
   private let path: String
   private let scaling: Double
   private var weightSquares: [Double]  // ‖W_o‖²
-  private let factorBuffer: FloatBufferOwner  // f [1, out]
-  private let inverseBuffer: FloatBufferOwner  // 1/c [1, out]
-  private let sums: FloatBufferOwner  // [1, out]
-  private let weightProduct: FloatBufferOwner  // (W Aᵀ)ᵀ [R, out]
-  private let gram: FloatBufferOwner  // A Aᵀ [R, R]
-  private let gramProduct: FloatBufferOwner  // B A Aᵀ [out, R]
+  private let factorBuffer: OwnedMatrix  // f [1, out]
+  private let inverseBuffer: OwnedMatrix  // 1/c [1, out]
+  private let sums: OwnedMatrix  // [1, out]
+  private let weightProduct: OwnedMatrix  // (W Aᵀ)ᵀ [R, out]
+  private let gram: OwnedMatrix  // A Aᵀ [R, R]
+  private let gramProduct: OwnedMatrix  // B A Aᵀ [out, R]
 
   /// - Parameters:
   ///   - weight: W, which maps inputs to outputs: of a token table, tokens to hidden features.
@@ -36,12 +36,12 @@ final class DoRAMagnitude {
     self.path = path
     let (rank, out) = (tensors.a.values.rows, weight.outputSize)
     weightSquares = MagnitudeScaling.squaredNorms(of: weight, on: Compute(threads: 1))
-    factorBuffer = FloatBufferOwner(rows: 1, columns: out)
-    inverseBuffer = FloatBufferOwner(rows: 1, columns: out)
-    sums = FloatBufferOwner(rows: 1, columns: out)
-    weightProduct = FloatBufferOwner(rows: rank, columns: out)
-    gram = FloatBufferOwner(rows: rank, columns: rank)
-    gramProduct = FloatBufferOwner(rows: out, columns: rank)
+    factorBuffer = OwnedMatrix(rows: 1, columns: out)
+    inverseBuffer = OwnedMatrix(rows: 1, columns: out)
+    sums = OwnedMatrix(rows: 1, columns: out)
+    weightProduct = OwnedMatrix(rows: rank, columns: out)
+    gram = OwnedMatrix(rows: rank, columns: rank)
+    gramProduct = OwnedMatrix(rows: out, columns: rank)
   }
 
   /// Takes the norms of a weight whose values have changed.

@@ -80,13 +80,13 @@ extension StackedSite {
 final class ExpertLoRALinear: LinearHook {
   /// B_e and its gradient.
   final class Scratch {
-    let values: FloatBufferOwner
-    let gradient: FloatBufferOwner
+    let values: OwnedMatrix
+    let gradient: OwnedMatrix
 
     /// - Parameter count: numbers of the largest B_e.
     init(count: Int) {
-      values = FloatBufferOwner(rows: 1, columns: count)
-      gradient = FloatBufferOwner(rows: 1, columns: count)
+      values = OwnedMatrix(rows: 1, columns: count)
+      gradient = OwnedMatrix(rows: 1, columns: count)
     }
 
     var byteCount: Int { values.byteCount + gradient.byteCount }
@@ -146,7 +146,7 @@ final class ExpertLoRALinear: LinearHook {
     return values
   }
 
-  private func view(_ buffer: FloatBufferOwner) -> MatrixView {
+  private func view(_ buffer: OwnedMatrix) -> MatrixView {
     buffer.view.columns(0..<(b.values.rows * rank)).reshaped(rows: b.values.rows, columns: rank)
   }
 }
@@ -214,7 +214,7 @@ extension LoRA {
     _ site: StackedSite, _ part: StackedSite.Part, into values: MatrixView, _ arena: ParameterArena
   ) {
     let compute = Compute(threads: 1)
-    let b = FloatBufferOwner(rows: part.outputs.count, columns: site.rank)
+    let b = OwnedMatrix(rows: part.outputs.count, columns: site.rank)
     Elementwise.gatherColumns(
       arena.values(site.b).rows(part.outputs), from: part.expert, by: site.expertCount,
       into: b.view, on: compute)

@@ -21,8 +21,8 @@ extension LoRA {
   /// Writes A₀, B₀ and the same to A, B.
   func factor(_ site: Site, _ arena: ParameterArena, seed: UInt64) {
     guard let initial = site.initial, let layer = site.layer else { return }
-    let weight = FloatBufferOwner(rows: layer.outputSize, columns: layer.inputSize)
-    layer.weight.weight.copyFloats(into: weight.view)
+    let weight = OwnedMatrix(rows: layer.outputSize, columns: layer.inputSize)
+    layer.weight.matrix.copyFloats(into: weight.view)
     let factors: LeadingFactors
     switch configuration.initialization {
     case .olora:

@@ -16,7 +16,7 @@ extension LoRA {
           + "projection", source: name)
     }
     let rank = try configuration.rank(path)
-    let weight = decoder.table.weight.turned
+    let weight = decoder.table.matrix.turned
     let key = huggingFacePrefix + path
     return Site(
       path: path, layer: nil, scaling: try configuration.scaling(path), rank: rank,

@@ -201,7 +201,7 @@ public final class LoRA: PEFTMethod {
       let magnitude = site.magnitude.map {
         DoRAMagnitude(
           TrainedMatrix($0, in: arena), tensors: tensors, scaling: site.scaling,
-          weight: site.layer?.weight.weight ?? decoder.table.weight.turned, path: site.path)
+          weight: site.layer?.weight.matrix ?? decoder.table.matrix.turned, path: site.path)
       }
       if let magnitude { magnitudes.append(magnitude) }
       if site.layer == nil {

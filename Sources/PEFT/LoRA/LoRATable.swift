@@ -44,7 +44,7 @@ final class LoRATable: TableHook {
   func backward(_ dx: MatrixView, tokens: IndexView, _ pass: TablePass) {
     if let magnitude {
       let z = pass.scratchPart(after: 2 * rank, columns: hidden)
-      Embedding.forward(tokens, table: pass.table.weight, into: z, on: pass.compute)
+      Embedding.forward(tokens, table: pass.table.matrix, into: z, on: pass.compute)
       addBranch(to: z, tokens, pass)
       magnitude.addGradient(dx, z: z, on: pass.compute)
       Elementwise.scaleColumns(dx, by: magnitude.factor, into: dx, on: pass.compute)

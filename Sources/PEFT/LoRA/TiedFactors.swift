@@ -10,14 +10,14 @@ import Tensors
 /// own, and an update moves both of a pair: by its own step and by its twin's.
 struct TiedFactors {
   private let pairs: [(table: MatrixView, head: MatrixView)]
-  private let before: [FloatBufferOwner]
+  private let before: [OwnedMatrix]
 
   /// - Parameters:
   ///   - a, b: the table's, [R, vocabulary] and [hidden, R].
   ///   - headA, headB: the head's, [R, hidden] and [vocabulary, R].
   init(a: MatrixView, b: MatrixView, headA: MatrixView, headB: MatrixView) {
     pairs = [(a, headB), (b, headA)]
-    before = pairs.map { FloatBufferOwner(rows: $0.table.rows, columns: $0.table.columns) }
+    before = pairs.map { OwnedMatrix(rows: $0.table.rows, columns: $0.table.columns) }
   }
 
   /// Bytes of the values before the next update.

@@ -4,13 +4,13 @@ import Tensors
 
 /// Memory that all projections with `bat` share, one after the other.
 final class BatMemory {
-  private let weight: FloatBufferOwner
-  private let change: FloatBufferOwner
+  private let weight: OwnedMatrix
+  private let change: OwnedMatrix
 
   /// - Parameter count: elements of the largest weight.
   init(_ count: Int) {
-    weight = FloatBufferOwner(rows: 1, columns: count)
-    change = FloatBufferOwner(rows: 1, columns: count)
+    weight = OwnedMatrix(rows: 1, columns: count)
+    change = OwnedMatrix(rows: 1, columns: count)
   }
 
   /// Bytes of both.
@@ -85,14 +85,14 @@ final class BatLinear: LinearHook {
 
   func forward(input x: MatrixView, output y: MatrixView, _ pass: LinearPass) {
     let (weight, change) = memory.matrices(layer.outputSize, layer.inputSize)
-    layer.weight.weight.copyFloats(into: weight)
+    layer.weight.matrix.copyFloats(into: weight)
     Self.change(of: weight, by: matrix.values, into: change, on: pass.compute)
     Product.multiply(x, by: change, transposed: true, into: y, adding: true, on: pass.compute)
   }
 
   func backwardOutput(_ dy: MatrixView, input x: MatrixView, _ pass: LinearPass) {
     let (weight, change) = memory.matrices(layer.outputSize, layer.inputSize)
-    layer.weight.weight.copyFloats(into: weight)
+    layer.weight.matrix.copyFloats(into: weight)
     Product.multiply(dy, transposed: true, by: x, into: change, on: pass.compute)
     for start in stride(from: 0, to: weight.rows, by: r) {
       let gradient = matrix.gradient.rows(start..<(start + r))

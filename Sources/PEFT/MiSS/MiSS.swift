@@ -137,7 +137,7 @@ public final class MiSS: PEFTMethod {
     }
     let m = arena.values(slot)
     if memory != nil {
-      let change = FloatBufferOwner(rows: values.rows, columns: values.columns)
+      let change = OwnedMatrix(rows: values.rows, columns: values.columns)
       BatLinear.change(of: values, by: m, into: change.view, on: Compute(threads: 1))
       Elementwise.add(change.view, addingTo: values, on: Compute(threads: 1))
       return true

@@ -117,7 +117,7 @@ public final class PromptTuning: PEFTMethod {
     let (tokens, compute) = (IndexBuffer(ids), Compute(threads: 1))
     withExtendedLifetime(tokens) {
       Embedding.forward(
-        tokens.all, table: decoder.table.weight, into: values, on: compute)
+        tokens.all, table: decoder.table.matrix, into: values, on: compute)
     }
     // PEFT looks tokens up by the module, which scales them.
     Elementwise.scale(values, by: Float(decoder.configuration.tokenScale), on: compute)

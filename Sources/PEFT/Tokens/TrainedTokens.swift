@@ -147,7 +147,7 @@ struct TrainedTokens {
       let ids = IndexBuffer(site.ids)
       withExtendedLifetime(ids) {
         Embedding.forward(
-          ids.all, table: site.parameter.weight, into: arena.values(site.slot),
+          ids.all, table: site.parameter.matrix, into: arena.values(site.slot),
           on: Compute(threads: 1))
       }
     }

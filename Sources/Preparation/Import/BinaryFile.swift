@@ -1,3 +1,4 @@
+import Files
 import Foundation
 
 /// Little-endian whole numbers of a file, read through a block that stays in memory.
@@ -12,14 +13,10 @@ final class BinaryFile {
 
   init(_ path: String) throws(PreparationError) {
     self.path = path
-    var isDirectory: ObjCBool = false
-    // The flag is written during the call only.
-    guard unsafe FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory),
-      !isDirectory.boolValue
-    else {
-      throw .unreadable(
-        path: path, reason: isDirectory.boolValue ? "it is a directory" : "there is no such file")
+    guard let kind = FileKind.at(path) else {
+      throw .unreadable(path: path, reason: "there is no such file")
     }
+    guard kind != .directory else { throw .unreadable(path: path, reason: "it is a directory") }
     guard let handle = FileHandle(forReadingAtPath: path) else {
       throw .unreadable(path: path, reason: "permission is missing")
     }

@@ -1,3 +1,4 @@
+import Files
 import Foundation
 
 /// The bytes of a file piece by piece, unpacked where it is compressed with gzip or zstd; its first bytes
@@ -16,12 +17,10 @@ final class InputBytes {
   private(set) var fileBytesRead = 0
 
   init(_ path: String) throws(PreparationError) {
-    var isDirectory: ObjCBool = false
-    // The flag is written during the call only.
-    guard unsafe FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory) else {
+    guard let kind = FileKind.at(path) else {
       throw .unreadable(path: path, reason: "there is no such file")
     }
-    guard !isDirectory.boolValue else {
+    guard kind != .directory else {
       throw .unreadable(
         path: path,
         reason: "it is a directory; name its files, all of a kind with '\(path)/*.jsonl'")

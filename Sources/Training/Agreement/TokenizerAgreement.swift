@@ -26,11 +26,7 @@ public enum TokenizerAgreement {
         dataset: dataset, tokenizer: try? Tokenizer(model: modelDirectory), path: modelDirectory,
         modelDirectory: modelDirectory, modelVocabularySize: modelVocabularySize)
     }
-    var isDirectory: ObjCBool = false
-    // The flag is written during the call only.
-    if unsafe FileManager.default.fileExists(atPath: modelDirectory, isDirectory: &isDirectory),
-      !isDirectory.boolValue
-    {
+    if let kind = FileKind.at(modelDirectory), kind != .directory {
       return try warning(
         dataset: dataset, tokenizer: try? Tokenizer(anywhere: modelDirectory), path: modelDirectory,
         modelDirectory: modelDirectory, modelVocabularySize: modelVocabularySize)

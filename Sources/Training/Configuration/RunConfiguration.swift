@@ -151,10 +151,20 @@ public struct RunConfiguration: Sendable {
   /// - Throws: `ConfigurationError.conflict` where two exclude each other.
   public init(_ settings: RunSettings) throws(ConfigurationError) {
     self.settings = settings
-    func number(_ key: String) -> Double { settings[key]?.double ?? 0 }
-    func integer(_ key: String) -> Int { settings[key]?.int ?? 0 }
-    func flag(_ key: String) -> Bool { settings[key]?.bool ?? false }
-    func path(_ key: String) -> String? { settings[key]?.string }
+    func value(_ key: String) -> JSONValue? {
+      precondition(RunOption.named(key) != nil, "no option is called \(key)")
+      return settings[key]
+    }
+    func required<T>(_ key: String, _ read: (JSONValue) -> T?) -> T {
+      guard let value = value(key).flatMap(read) else {
+        preconditionFailure("the option \(key) has no default of its type")
+      }
+      return value
+    }
+    func number(_ key: String) -> Double { required(key, \.double) }
+    func integer(_ key: String) -> Int { required(key, \.int) }
+    func flag(_ key: String) -> Bool { value(key)?.bool ?? false }
+    func path(_ key: String) -> String? { value(key)?.string }
     model = path("model")
     data = path("data")
     outputDirectory = path("output_dir")
@@ -165,10 +175,10 @@ public struct RunConfiguration: Sendable {
       path("resume").map { $0.isEmpty ? .newest : .checkpoint($0) } ?? .no
     globalBatchSize = integer("global_batch_size")
     microBatchSize = integer("micro_batch_size")
-    microBatchTokens = settings["micro_batch_tokens"]?.int
-    maxLength = settings["max_length"]?.int
+    microBatchTokens = value("micro_batch_tokens")?.int
+    maxLength = value("max_length")?.int
     epochCount = number("num_epochs")
-    maxSteps = settings["max_steps"]?.int
+    maxSteps = value("max_steps")?.int
     optimizer = path("optimizer").flatMap(OptimizerKind.init) ?? .adamw
     learningRate = number("learning_rate")
     beta1 = number("adam_beta1")
@@ -185,7 +195,7 @@ public struct RunConfiguration: Sendable {
     baseQuantization = path("quantize_base").flatMap(BaseQuantization.init)
     baseDistribution = path("base_distribution").flatMap(BaseDistribution.init) ?? .auto
     tokenizer = path("tokenizer")
-    threads = settings["threads"]?.int
+    threads = value("threads")?.int
     instructionSet =
       path("instruction_set").flatMap(InstructionSetChoice.init) ?? .auto
     bindsThreads = path("bind_threads") != "none"
@@ -200,7 +210,7 @@ public struct RunConfiguration: Sendable {
     stallSeconds = path("stall_timeout").flatMap(DurationText.seconds) ?? 0
     maxSkippedSteps = integer("max_skipped_steps")
     allowedChanges = Set(
-      (settings["allow_changed"]?.array ?? []).compactMap(\.string).map {
+      (value("allow_changed")?.array ?? []).compactMap(\.string).map {
         String($0.drop { $0 == "-" }).replacing("-", with: "_")
       })
     samplePrompts = path("sample_prompts")

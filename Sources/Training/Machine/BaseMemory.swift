@@ -33,7 +33,7 @@ enum BaseMemory {
     var seen: Set<Int> = []
     var counted: Set<Int> = []
     for parameter in decoder.parameters where parameter.vector == nil && !parameter.isTrainable {
-      for weight in [parameter.weight, parameter.operand] {
+      for weight in [parameter.matrix, parameter.operand] {
         guard seen.insert(weight.address).inserted,
           let index = mappings.lastIndex(where: { $0.start <= weight.address }),
           weight.address < mappings[index].end

@@ -1,5 +1,6 @@
 import DataParallel
 import Datasets
+import Diagnostics
 import Foundation
 import Kernels
 import Model

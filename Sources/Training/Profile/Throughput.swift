@@ -61,9 +61,9 @@ extension TrainingRun {
   /// Each thread multiplies and adds in its registers, in the arithmetic of the run: what the
   /// processor can do, not what products make of it. Ranks of a node share clocks as they do in a step.
   func measurePeak() throws -> Double {
-    let isTrained = decoder.linearLayers.first?.weight.isTrainable ?? false
+    let trains = decoder.linearLayers.first?.weight.isTrainable ?? false
     try communicator.barrier()
-    let own = ProductPeak.measure(isTrained ? .float32 : decoder.arithmetic, on: compute)
+    let own = ProductPeak.measure(trains ? .float32 : decoder.arithmetic, on: compute)
     // The best of some rounds was made while a thread had a processor; a step has no such choice.
     let time = processors.processorTime(threads: compute.threadCount)
     return try communicator.allReduce(own * time, .sum)

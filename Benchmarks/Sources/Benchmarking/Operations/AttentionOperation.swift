@@ -41,9 +41,11 @@ final class AttentionOperation: Operation {
     if precision == .bf16 {
       for operand in [query, key, value, dOut] { operand.roundToBFloat16() }
     }
-    (out, dQuery) = (OwnedMatrix(rows, wide), OwnedMatrix(rows, wide))
-    (dKey, dValue) = (OwnedMatrix(rows, narrow), OwnedMatrix(rows, narrow))
-    logSumExp = OwnedMatrix(rows, heads)
+    (out, dQuery) = (OwnedMatrix(rows: rows, columns: wide), OwnedMatrix(rows: rows, columns: wide))
+    (dKey, dValue) = (
+      OwnedMatrix(rows: rows, columns: narrow), OwnedMatrix(rows: rows, columns: narrow)
+    )
+    logSumExp = OwnedMatrix(rows: rows, columns: heads)
 
     let pairs = lengths.reduce(0.0) { $0 + Double($1) * Double($1 + 1) / 2 }
     // Forward: scores, and values by them. Backward needs the gradients of both products' operands.

@@ -26,8 +26,8 @@ final class NormOperation: Operation {
     dy = OwnedMatrix(rows, columns, seed: 52)
     weight = OwnedMatrix(1, columns, seed: 53)
     bias = OwnedMatrix(1, columns, seed: 54)
-    (y, dx) = (OwnedMatrix(rows, columns), OwnedMatrix(rows, columns))
-    (mean, factor) = (OwnedMatrix(rows, 1), OwnedMatrix(rows, 1))
+    (y, dx) = (OwnedMatrix(rows: rows, columns: columns), OwnedMatrix(rows: rows, columns: columns))
+    (mean, factor) = (OwnedMatrix(rows: rows, columns: 1), OwnedMatrix(rows: rows, columns: 1))
     normalise(on: Compute(threads: 1))
   }
 
@@ -97,7 +97,9 @@ final class ActivationOperation: Operation {
     x = OwnedMatrix(rows, columns, seed: 61)
     up = OwnedMatrix(rows, columns, seed: 62)
     dy = OwnedMatrix(rows, columns, seed: 63)
-    (y, dUp) = (OwnedMatrix(rows, columns), OwnedMatrix(rows, columns))
+    (y, dUp) = (
+      OwnedMatrix(rows: rows, columns: columns), OwnedMatrix(rows: rows, columns: columns)
+    )
   }
 
   var size: String { "\(x.view.rows) x \(x.view.columns)" }
@@ -152,7 +154,7 @@ final class RotaryOperation: Operation {
     table = RotaryTable(inverseFrequencies: frequencies, maxPosition: rows)
     positions = IndexBuffer(Array(0..<rows))
     start = OwnedMatrix(rows, heads * dim, seed: 71)
-    x = OwnedMatrix(rows, heads * dim)
+    x = OwnedMatrix(rows: rows, columns: heads * dim)
     let bytes = Double(4 * rows * heads * dim)
     bound = .memory(bytes: 2 * bytes, workingSet: bytes)
     reset()
@@ -199,9 +201,9 @@ final class AdamWOperation: Operation {
 
   init(count: Int) {
     start = OwnedMatrix(1, count, seed: 81)
-    values = OwnedMatrix(1, count)
+    values = OwnedMatrix(rows: 1, columns: count)
     gradients = OwnedMatrix(1, count, seed: 82)
-    (first, second) = (OwnedMatrix(1, count), OwnedMatrix(1, count))
+    (first, second) = (OwnedMatrix(rows: 1, columns: count), OwnedMatrix(rows: 1, columns: count))
     // Reads four buffers, writes three.
     bound = .memory(bytes: Double(28 * count), workingSet: Double(16 * count))
     reset()

@@ -32,7 +32,7 @@ final class LinearOperation: Operation {
     self.input = OwnedMatrix(rows, depth, seed: 12)
     // So that the reference need not round.
     if precision == .bf16 { self.input.roundToBFloat16() }
-    self.output = OwnedMatrix(rows, columns)
+    self.output = OwnedMatrix(rows: rows, columns: columns)
   }
 
   var size: String {
@@ -99,7 +99,7 @@ final class LoRAOperation: Operation {
     let (m, k, n) = sizes
     left = leftTransposed ? OwnedMatrix(k, m, seed: 21) : OwnedMatrix(m, k, seed: 21)
     right = rightTransposed ? OwnedMatrix(n, k, seed: 22) : OwnedMatrix(k, n, seed: 22)
-    result = OwnedMatrix(m, n)
+    result = OwnedMatrix(rows: m, columns: n)
     let moved = m * k + k * n + m * n * (isAdding ? 2 : 1)
     bound = .roofline(operations: 2 * Double(m * k * n), bytes: Double(4 * moved))
   }
@@ -140,8 +140,8 @@ final class HeadOperation: Operation {
       inputSize: hiddenSize, outputSize: vocabulary, type: precision.elementType, seed: 31)
     hidden = OwnedMatrix(rows, hiddenSize, seed: 32)
     if precision == .bf16 { hidden.roundToBFloat16() }
-    gradient = OwnedMatrix(rows, hiddenSize)
-    scratch = OwnedMatrix(1, HeadLoss.scratchCount(vocabularySize: vocabulary))
+    gradient = OwnedMatrix(rows: rows, columns: hiddenSize)
+    scratch = OwnedMatrix(rows: 1, columns: HeadLoss.scratchCount(vocabularySize: vocabulary))
     let random = FastRandom(seed: 33)
     targets = IndexBuffer((0..<rows).map { Int(random[$0] % UInt64(vocabulary)) })
     bound = .products([

@@ -33,7 +33,7 @@ final class PlainProduct {
       shape.bTransposed ? shape.columns : shape.depth,
       shape.bTransposed ? shape.depth : shape.columns, seed: 1)
     inputs = (0..<threads).map { OwnedMatrix(shape.rows, shape.depth, seed: UInt64($0 + 2)) }
-    results = (0..<threads).map { _ in OwnedMatrix(shape.rows, shape.columns) }
+    results = (0..<threads).map { _ in OwnedMatrix(rows: shape.rows, columns: shape.columns) }
   }
 
   /// Floating-point operations a second of all threads together, over at least `leastSeconds`.

@@ -22,8 +22,8 @@ public struct ReductionMeasurement: Sendable {
     let arena = ReductionMeasurement.adapterArena(job.shape, r: 16)
     let reducer = GradientReducer(arena: arena, communicator: communicator, microBatches: 1)
     let gradients = OwnedMatrix(
-      1, arena.extent, seed: UInt64(communicator.rank + 1), deviation: 1e-3)
-    var plain = [Float](repeating: 0, count: arena.extent)
+      1, arena.floatCount, seed: UInt64(communicator.rank + 1), deviation: 1e-3)
+    var plain = [Float](repeating: 0, count: arena.floatCount)
     var (exactTimes, plainTimes): ([Double], [Double]) = ([], [])
     // The first is not counted: pages and connections are made then.
     for number in 0...repeats {

@@ -1,20 +1,9 @@
 import Tensors
 
-/// A matrix that owns its floats: an operand of a measurement.
-final class OwnedMatrix {
-  private let buffer: FloatBuffer
-  /// The floats, row-major without gaps.
-  let view: MatrixView
-
-  /// Zeros.
-  init(_ rows: Int, _ columns: Int) {
-    buffer = FloatBuffer(count: max(rows * columns, 1))
-    view = MatrixView(base: buffer.base, rows: rows, columns: columns)
-  }
-
+extension OwnedMatrix {
   /// Random numbers of mean 0.
   convenience init(_ rows: Int, _ columns: Int, seed: UInt64, deviation: Float = 1) {
-    self.init(rows, columns)
+    self.init(rows: rows, columns: columns)
     FastRandom(seed: seed).fill(view, deviation: deviation)
   }
 
@@ -34,7 +23,7 @@ final class StoredWeight {
   /// What is stored, widened.
   var doubles: [Double] {
     if matrix.format.isQuantized {
-      let numbers = OwnedMatrix(matrix.outputSize, matrix.inputSize)
+      let numbers = OwnedMatrix(rows: matrix.outputSize, columns: matrix.inputSize)
       matrix.copyFloats(into: numbers.view)
       return numbers.doubles
     }
@@ -53,7 +42,7 @@ final class StoredWeight {
     let count = inputSize * outputSize
     memory = .allocate(byteCount: max(count, 1) * type.byteCount, alignment: 64)
     let random = FastRandom(seed: seed)
-    let row = OwnedMatrix(1, inputSize)
+    let row = OwnedMatrix(rows: 1, columns: inputSize)
     for output in 0..<outputSize {
       random.fill(row.view, from: output * inputSize, deviation: 0.02)
       for input in 0..<inputSize {
@@ -76,7 +65,7 @@ final class StoredWeight {
     let count = format.byteCount(elements: inputSize * outputSize)
     memory = .allocate(byteCount: max(count, 1), alignment: 64)
     let random = FastRandom(seed: seed)
-    let row = OwnedMatrix(1, 4096)
+    let row = OwnedMatrix(rows: 1, columns: 4096)
     for start in stride(from: 0, to: count, by: 4096) {
       random.fill(row.view, from: start, deviation: 1)
       for index in start..<min(start + 4096, count) {

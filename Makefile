@@ -18,7 +18,7 @@ DESTDIR ?=
 FLAGS ?=
 
 .PHONY: run test torture build static install dist deb test-slurm test-hosts bench sanitize fixtures \
-  slowest setup lint format clean
+  slowest docs setup lint format clean
 
 run: build
 	scripts/mpirun.sh $(RANKS) $(PROGRAM)
@@ -82,14 +82,20 @@ bench: setup
 	$(SWIFT) build -c release --product benchmarks
 	.build/release/benchmarks all $(if $(PEER),--python $(PEER))
 
+# Pages of every library target, in build/documentation.
+docs: setup
+	scripts/documentation.sh
+
 setup:
 	@$(SETUP)
 
 lint:
-	$(SWIFT) format lint --strict --recursive --parallel Sources Tests Benchmarks Package.swift
+	$(SWIFT) format lint --strict --recursive --parallel Sources Tests Benchmarks examples/library \
+	  Package.swift
 
 format:
-	$(SWIFT) format --in-place --recursive --parallel Sources Tests Benchmarks Package.swift
+	$(SWIFT) format --in-place --recursive --parallel Sources Tests Benchmarks examples/library \
+	  Package.swift
 
 clean:
 	$(SWIFT) package clean

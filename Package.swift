@@ -20,6 +20,13 @@ let package = Package(
   name: "swift-peft-train",
   products: [
     .executable(name: "swift-peft-train", targets: ["swift-peft-train"]),
+    // For other packages: adapters trained, and used, from code.
+    .library(
+      name: "SwiftPEFTTrain",
+      targets: [
+        "Training", "Preparation", "Generation", "PEFT", "Model", "Datasets", "DataParallel",
+        "Tokenizers", "JSON",
+      ]),
     // For tests alone: what they load before a program to make its system calls fail.
     .library(name: "fault-injector", type: .dynamic, targets: ["CFaultInjector"]),
   ],
@@ -127,6 +134,16 @@ let package = Package(
       // The demo's base, tokenizer and task lie beside the program.
       resources: [.copy("Demo")],
       swiftSettings: strict),
+
+    // The program of examples/library, which is a package of its own, too: what its documentation
+    // shows is compiled here.
+    .executableTarget(
+      name: "train-from-code",
+      dependencies: [
+        "Training", "Preparation", "DataParallel", "JSON",
+        .product(name: "Logging", package: "swift-log"),
+      ],
+      path: "examples/library/Sources/train-from-code", swiftSettings: strict),
 
     // Benchmarks: a library that measures, a program that prints. `swift build --product
     // swift-peft-train` builds neither. Raw memory is its business as it is the kernels'.
@@ -246,7 +263,7 @@ let package = Package(
       dependencies: [
         "Training", "PEFT", "Preparation", "Templates", "Datasets", "Safetensors", "Tokenizers",
         "Diagnostics", "Tensors", "JSON", "TestSupport", "swift-peft-train", "allocation-probe",
-        "mutation-probe", "training-probe",
+        "mutation-probe", "training-probe", "train-from-code",
       ]),
   ],
   cLanguageStandard: .gnu11

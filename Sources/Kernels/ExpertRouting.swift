@@ -106,7 +106,7 @@ public enum ExpertRouting {
   ///
   /// - Parameters:
   ///   - dWeights: gradient of the assignment's weights, [T·K, 1].
-  ///   - probabilities: what `forward` left, [T, E].
+  ///   - p: what `forward` left, [T, E].
   public static func backward(
     _ dWeights: MatrixView, _ assignment: ExpertAssignment, choosing count: Int,
     normalizing: Bool, probabilities p: MatrixView, on compute: Compute

@@ -9,7 +9,7 @@ import Tensors
 /// let before = digest.value(on: compute)
 /// ```
 ///
-/// Blocks of ``blockCount`` floats are hashed on all threads (``XXH64``), then their hashes are. Where
+/// Blocks of 256 KiB are hashed on all threads (`XXH64`), then their hashes are. Where
 /// blocks begin depends on the stretches alone, so the value does not depend on the number of threads.
 /// Nothing is allocated. Whoever made the stretches keeps them as long as this.
 public final class MemoryDigest {

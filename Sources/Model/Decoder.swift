@@ -56,7 +56,7 @@ public final class Decoder {
   public let arithmetic: Arithmetic
   /// The stored tensors, for whoever reads all of them.
   public let contents: BaseContents
-  /// What all their bytes come to; read on one thread where nobody has, see ``adopt(_:)``.
+  /// What all their bytes come to; read on one thread where nobody has, see `adopt(_:)`.
   public private(set) lazy var digest = contents.digest(
     hashes: (0..<contents.blockCount).map { contents.scan($0).hash })
   /// The base's fingerprint in checkpoints; a base that is kept in fewer bits is another one.

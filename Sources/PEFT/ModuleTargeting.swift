@@ -73,7 +73,7 @@ public struct ModuleTargeting: Sendable, Hashable {
 
   /// The matching projections, for a method that adapts nothing else.
   ///
-  /// - Throws: as ``selection(of:defaults:method:ensuresTying:)``, and where the token table matches.
+  /// - Throws: as `selection(of:defaults:method:ensuresTying:)`, and where the token table matches.
   public func layers(of decoder: Decoder, defaults: [String]?, method: String)
     throws(PEFTError) -> [LinearLayer]
   {

@@ -44,7 +44,7 @@ public struct ModelText: Sendable {
 
   /// Reads a model's directory, or a GGUF file.
   ///
-  /// - Parameter endOfText: the end-of-text token by name, instead of the one that is configured.
+  /// - Parameter name: the end-of-text token by name, instead of the one that is configured.
   /// - Throws: `TokenizerError`, `GGUFError`, `TemplateError`, `PreparationError`.
   public init(
     directory: String, chatTemplate: ChatTemplateChoice = .model, endOfText name: String? = nil

@@ -57,7 +57,7 @@ public final class SharedBytes {
     #endif
   }
 
-  /// The memory that a file made by ``makeFile(byteCount:)`` stands for.
+  /// The memory that a file made by `makeFile(byteCount:)` stands for.
   public init(file path: String, byteCount: Int) throws(SharedMemoryError) {
     let file = open(path, O_RDWR | O_CLOEXEC)
     guard file >= 0 else { throw SharedBytes.failure(byteCount, "opening \(path)") }
@@ -122,7 +122,7 @@ public final class SharedBytes {
   /// Takes the file's name away; whoever has it mapped keeps the memory.
   public static func removeFile(_ path: String) { unlink(path) }
 
-  /// Where ``makeFile(byteCount:)`` looks for room.
+  /// Where `makeFile(byteCount:)` looks for room.
   public static var directories: [String] {
     ["/dev/shm", getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"]
   }

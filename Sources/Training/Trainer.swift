@@ -201,13 +201,11 @@ public final class Trainer {
       let seconds = (clock.now - began) / .seconds(1)
       throughput.add(report, seconds: seconds)
       stepSeconds.append(seconds)
-      show(report)
-      didEndStep?(step)
-
       let isLast = step == learningRates.totalSteps
-      if isLast || isDue(configuration.loggingSteps, step) || report.countedTokens == 0 {
-        try log(report)
-      }
+      let logs = isLast || isDue(configuration.loggingSteps, step) || report.countedTokens == 0
+      show(report, logs: logs)
+      didEndStep?(step)
+      if logs { try log(report) }
       let evaluates =
         run.dataset.validation != nil && (isLast || isDue(configuration.evalSteps, step))
       if report.isStopRequested && !isLast {

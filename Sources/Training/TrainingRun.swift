@@ -13,8 +13,8 @@ import PEFT
 /// A run up to the moment before its first step: everything opened, checked and agreed on.
 ///
 /// ```swift
-/// let run = try TrainingRun(configuration, model: "SmolLM-135M", data: "data.h5",
-///   communicator: communicator, logger: logger)
+/// let settings = try RunSettings(["model": "SmolLM-135M", "data": "data.h5", "r": 16])
+/// let run = try TrainingRun(settings, communicator: communicator, logger: logger)
 /// let outcome = try run.train()
 /// ```
 ///
@@ -178,6 +178,30 @@ public final class TrainingRun {
     }
     if writes { try setAside() }
     logOpening(processors: share, isBound: isBound)
+  }
+
+  /// Opens what the settings name.
+  ///
+  /// - Parameters:
+  ///   - settings: `model` and `data` at least.
+  ///   - communicator: the processes that train together, `Communicator(alone: ())` for one.
+  ///   - logger: where to say what happens; it is called on every rank.
+  /// - Throws: on all ranks, `ConfigurationError` where settings are missing or exclude each other, else
+  ///   what opening throws.
+  public convenience init(
+    _ settings: RunSettings, communicator: Communicator, logger: Logger
+  ) throws {
+    let (configuration, model, data) = try communicator.together {
+      func path(_ key: String) throws(ConfigurationError) -> String {
+        guard let path = settings[key]?.string else {
+          throw .conflict("No \(key) is given", remedy: "Set '\(key)'")
+        }
+        return path
+      }
+      return (try RunConfiguration(settings), try path("model"), try path("data"))
+    }
+    try self.init(
+      configuration, model: model, data: data, communicator: communicator, logger: logger)
   }
 
   /// Does everything that a run does before its first step, and says so; with `writes` false nothing

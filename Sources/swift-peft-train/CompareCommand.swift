@@ -47,7 +47,10 @@ struct CompareCommand: ParsableCommand {
   }
 
   func run() throws {
-    Job.run(style: options.logStyle, mpi: options.mpiChoice) { communicator, logger in
+    let early = earlySettings
+    let style = LogStyle(early)
+    let mpi = early["mpi"]?.string.flatMap(MPIChoice.init) ?? .auto
+    Job.run(style: style, mpi: mpi) { communicator, logger in
       let (settings, model, data) = try communicator.together {
         let settings = try self.settings()
         return (
@@ -57,6 +60,7 @@ struct CompareCommand: ParsableCommand {
       }
       let job = try MethodComparison(
         settings, model: model, data: data, communicator: communicator, logger: logger)
+      job.display = style.display(rank: communicator.rank, logger: logger)
       let comparison = try job.run()
       if communicator.rank == 0 { print(comparison) }
       logger.notice("table and charts: \(job.outputPath)/compare.html")
@@ -68,6 +72,14 @@ struct CompareCommand: ParsableCommand {
         }
       }
     }
+  }
+
+  /// The settings that matter before the ranks can speak; what cannot be read is reported later.
+  private var earlySettings: RunSettings {
+    var file = ComparisonSettings()
+    if let config = options.config { try? file.read(yamlFile: config) }
+    if let given = try? options.given() { file.shared.merge(given) }
+    return file.shared
   }
 
   /// The demo's settings where neither base nor data is given, then the file, then the command line.

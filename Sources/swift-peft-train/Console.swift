@@ -1,5 +1,6 @@
 import Foundation
 import Glibc
+import Logging
 import Synchronization
 import Training
 
@@ -20,9 +21,14 @@ final class Console: Sendable {
 
   /// The line that is drawn, if one is.
   private let drawn = Mutex<String?>(nil)
+  private let lastWritten = Mutex(ContinuousClock.now)
+
+  /// When a line was written.
+  var lastLine: ContinuousClock.Instant { lastWritten.withLock { $0 } }
 
   /// Writes a line above the live one.
   func write(_ line: String) {
+    lastWritten.withLock { $0 = .now }
     drawn.withLock { drawn in
       guard let live = drawn else { return Self.send(line + "\n") }
       Self.send("\r\u{1b}[K" + line + "\n" + Self.cut(live))
@@ -75,10 +81,27 @@ final class LiveRun: RunDisplay {
 
   private var last: ContinuousClock.Instant?
 
-  var isDue: Bool { last.map { ContinuousClock.now - $0 >= Self.interval } ?? true }
+  func isDue(logs: Bool) -> Bool {
+    last.map { ContinuousClock.now - $0 >= Self.interval } ?? true
+  }
 
   func show(_ status: RunStatus) {
     last = .now
     Console.shared.draw(status.line)
+  }
+}
+
+extension LogStyle {
+  /// Without a word in a log for so long, a run says where it is.
+  private static let silence = Duration.seconds(60)
+
+  /// What shows a run between the lines of its steps, on rank 0: a line that lives on a terminal, in a log
+  /// a line after a minute without one.
+  func display(rank: Int, logger: Logger) -> (any RunDisplay)? {
+    if rank > 0 || level > .info { return nil }
+    if isLive { return LiveRun() }
+    return PeriodicLine(every: Self.silence, lastSaid: { Console.shared.lastLine }) { status in
+      logger.info("\(status.line)", metadata: ["event": "status", "step": "\(status.step)"])
+    }
   }
 }

@@ -66,12 +66,14 @@ struct PlanCommand: ParsableCommand {
   }
 
   func run() throws {
-    Job.run { communicator, logger in
+    let style = options.logStyle
+    Job.run(style: style, mpi: options.mpiChoice) { communicator, logger in
       if communicator.worldSize > 1 {
         throw PlanError.severalRanks(communicator.worldSize)
       }
       var quiet = logger
-      quiet.logLevel = .warning
+      // The plan is what is asked for; what its opening says, with --verbose alone.
+      if style.level > .debug { quiet.logLevel = .warning }
       var settings = try options.settings()
       settings.remove("resume")
       let isDemo = settings["model"] == nil && settings["data"] == nil

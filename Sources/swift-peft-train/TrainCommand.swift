@@ -36,7 +36,7 @@ struct TrainCommand: ParsableCommand {
       if settings["model"] == nil && settings["data"] == nil {
         return try Demo.train(
           settings, communicator: communicator, logger: logger, isDryRun: dryRun,
-          display: style.isLive && communicator.rank == 0 ? LiveRun() : nil)
+          display: style.display(rank: communicator.rank, logger: logger))
       } else {
         let (configuration, model, data) = try communicator.together {
           let configuration = try RunConfiguration(settings)
@@ -52,7 +52,7 @@ struct TrainCommand: ParsableCommand {
           try run.tryOut()
           return .completed
         }
-        if style.isLive, communicator.rank == 0 { run.display = LiveRun() }
+        run.display = style.display(rank: communicator.rank, logger: logger)
         return try run.train().status
       }
     }

@@ -119,4 +119,35 @@ struct ConsoleTests {
     let steps = values.filter { $0["event"] == "step" }
     #expect(steps.map { $0["loss"]?.double } == metrics.map { $0["loss"]?.double })
   }
+
+  @Test("plan says what a run's start says with --verbose, and warns as --log-json says")
+  func plan() throws {
+    let options = options("out").filter { $0 != "--output-dir" && $0 != bench.path("out") }
+    let plain = try bench.run(["plan"] + options)
+    try #require(plain.status == 0, "\(plain.errors)")
+    #expect(plain.errors.contains("warning: ") && !plain.errors.contains("  base  "))
+    let verbose = try bench.run(["plan", "--verbose"] + options)
+    #expect(verbose.errors.contains("  base  ") && verbose.output.count > 100)
+    let json = try bench.run(["plan", "--log-json"] + options)
+    let values = try json.errors.split(separator: "\n").map {
+      try JSONValue(parsing: Data($0.utf8))
+    }
+    #expect(!values.isEmpty && values.allSatisfy { $0["level"] == "warning" })
+  }
+
+  @Test("compare logs as its file says, beside the section of the methods")
+  func compare() throws {
+    try write(
+      "log_json: true\ncompare:\n  methods: [ia3]\n  max_score_examples: 0\n".utf8,
+      to: bench.path("compare.yaml"))
+    let result = try bench.run([
+      "compare", "--model", bench.model, "--data", bench.data, "--output-dir", bench.path("all"),
+      "--max-steps", "2", "--config", bench.path("compare.yaml"),
+    ])
+    try #require(result.status == 0, "\(result.errors)")
+    let values = try result.errors.split(separator: "\n").map {
+      try JSONValue(parsing: Data($0.utf8))
+    }
+    #expect(values.contains { $0["event"] == "step" })
+  }
 }

@@ -73,6 +73,17 @@ struct SamplePromptTests {
     #expect(shown.output.contains("step 6  \"\(first[4]["answer"]?.string ?? "?")"))
   }
 
+  @Test("Long prompts are cut in the log, and whole in the metrics")
+  func long() throws {
+    let prompt = String(repeating: "ab c ", count: 20)
+    let result = try bench.run(options("out", [prompt]))
+    try #require(result.status == 0, "\(result.errors)")
+    let lines = result.errors.split(separator: "\n").filter { $0.contains("sample 1: ") }
+    #expect(lines.count == 3 && lines.allSatisfy { $0.count < 170 && $0.contains("…\" -> \"") })
+    let events = try bench.metrics(bench.path("out")).filter { $0["event"] == "sample" }
+    #expect(events.allSatisfy { $0["prompt"]?.string == prompt })
+  }
+
   @Test("Messages are put into the model's chat template")
   func chat() throws {
     let result = try bench.run(

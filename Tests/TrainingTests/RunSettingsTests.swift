@@ -1,9 +1,32 @@
+import DataParallel
 import Diagnostics
 import JSON
+import Logging
 import Testing
 import Training
 
 @Suite("Run settings") struct RunSettingsTests {
+  @Test("Settings of a program are checked as those of a file, by their keys")
+  func code() throws {
+    let settings = try RunSettings(["model": "base", "r": 16, "learning_rate": 1e-3])
+    #expect(settings["model"] == "base" && settings["learning_rate"]?.double == 1e-3)
+    #expect(try RunConfiguration(settings).methodFields(of: "lora") == ["r": 16])
+    #expect {
+      try RunSettings(["learning_rat": 1e-3])
+    } throws: { error in
+      "\(error)"
+        == "Unknown key 'learning_rat' in the program's settings. Did you mean 'learning_rate'?"
+    }
+    #expect {
+      try RunSettings(["r": "much"])
+    } throws: { error in "\(error)".hasPrefix("'r' in the program's settings is ") }
+    #expect {
+      try TrainingRun(
+        try RunSettings(["model": "base"]), communicator: Communicator(alone: ()),
+        logger: Logger(label: "test"))
+    } throws: { error in "\(error)".contains("No data is given. Set 'data'.") }
+  }
+
   @Test("Defaults are those of the interface page")
   func defaults() throws {
     let configuration = try RunConfiguration(RunSettings())

@@ -13,11 +13,11 @@ class SwiftPeftTrain(MakefilePackage):
 
     # Put the source tarball (`git archive`, or a release's) into the folder spack is called from.
     manual_download = True
-    url = f"file://{os.getcwd()}/swift-peft-train-0.1.0.tar.gz"
+    url = f"file://{os.getcwd()}/swift-peft-train-0.2.0.tar.gz"
 
     license("Apache-2.0")
 
-    version("0.1.0")
+    version("0.2.0")
 
     depends_on("c", type="build")
     depends_on("gmake", type="build")

@@ -23,6 +23,8 @@ import PEFT
 public final class MethodComparison {
   /// Where everything goes, known on all ranks.
   public let outputPath: String
+  /// Shows where each run is while it runs.
+  public var display: (any RunDisplay)?
   private var lock: DirectoryLock?  // on rank 0
   private let settings: ComparisonSettings
   private let communicator: Communicator
@@ -131,6 +133,7 @@ public final class MethodComparison {
     let run = try TrainingRun(
       configuration, model: comparison.model, data: comparison.data, communicator: communicator,
       logger: logger)
+    run.display = display
     let outcome = try run.train()
     if outcome.status == .stoppedOnRequest { throw StoppedOnRequest() }
     row.peakMemoryBytes = Int(try communicator.allReduce(Int64(peakMemoryBytes()), .maximum))

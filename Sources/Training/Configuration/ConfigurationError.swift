@@ -7,6 +7,8 @@ public enum SettingSource: Sendable, Hashable, CustomStringConvertible {
   case commandLine
   /// In a YAML file, with line and column, from 1, where they are known.
   case file(path: String, line: Int?, column: Int? = nil)
+  /// In a program that trains by itself.
+  case code
 
   /// For example `in run.yaml, line 3, column 9`.
   public var description: String {
@@ -14,6 +16,7 @@ public enum SettingSource: Sendable, Hashable, CustomStringConvertible {
     case .commandLine: "on the command line"
     case .file(let path, let line, let column):
       "in \(path)" + (line.map { ", line \($0)" } ?? "") + (column.map { ", column \($0)" } ?? "")
+    case .code: "in the program's settings"
     }
   }
 

@@ -5,6 +5,8 @@ import JSON
 /// ```swift
 /// var settings = try RunSettings(yamlFile: "run.yaml")
 /// try settings.set("learning_rate", text: "1e-3", source: .commandLine)
+///
+/// let others = try RunSettings(["model": "SmolLM-135M", "data": "data.h5", "r": 16])
 /// ```
 ///
 /// It checks names and kinds against the table of `RunOption`, and knows nothing of what they mean.
@@ -22,6 +24,13 @@ public struct RunSettings: Sendable {
 
   /// No settings.
   public init() {}
+
+  /// Settings of a program that trains by itself, by the keys of the YAML file.
+  ///
+  /// - Throws: `ConfigurationError` for unknown keys and values of another kind.
+  public init(_ values: KeyValuePairs<String, JSONValue>) throws(ConfigurationError) {
+    for (key, value) in values { try set(key, value: value, source: .code) }
+  }
 
   /// The value of a key: what was set, else the table's default.
   public subscript(key: String) -> JSONValue? {

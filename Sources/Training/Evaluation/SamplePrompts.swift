@@ -233,9 +233,10 @@ extension Trainer {
     guard let answers else { return }
     for (index, answer) in answers.enumerated() {
       run.logger.info(
-        "step \(step)/\(learningRates.totalSteps)  sample \(index + 1): \(JSONText.quoted(answer.prompt)) -> \(JSONText.quoted(answer.text))",
+        "step \(step)/\(learningRates.totalSteps)  sample \(index + 1): \(Self.shortened(answer.prompt, to: 40)) -> \(Self.shortened(answer.text, to: 80))",
         metadata: ["event": "sample", "step": "\(step)", "index": "\(index)"])
     }
+    // The log has what a line holds, the metrics all of it.
     try run.communicator.together {
       for (index, answer) in answers.enumerated() {
         try metrics?.write([
@@ -245,5 +246,10 @@ extension Trainer {
         ])
       }
     }
+  }
+
+  /// A text between quotes, with as many of its characters as a log line has room for.
+  private static func shortened(_ text: String, to limit: Int) -> String {
+    JSONText.quoted(text.count > limit ? text.prefix(limit - 1) + "…" : text)
   }
 }

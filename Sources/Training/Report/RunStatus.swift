@@ -46,15 +46,56 @@ public struct RunStatus: Sendable {
 /// Shows where a run is while it runs.
 public protocol RunDisplay: AnyObject {
   /// Whether it is time to show something new; asked after each step.
-  var isDue: Bool { get }
+  ///
+  /// - Parameter logs: whether the step has a line in the log, which comes next.
+  func isDue(logs: Bool) -> Bool
   /// Shows a status.
   func show(_ status: RunStatus)
 }
 
+/// Shows a status as a line wherever nothing has been said for a while: in the log of a batch job, whose
+/// steps may take minutes.
+///
+/// ```swift
+/// run.display = PeriodicLine(every: .seconds(60)) { print($0.line) }
+/// ```
+public final class PeriodicLine: RunDisplay {
+  private let interval: Duration
+  private let lastSaid: () -> ContinuousClock.Instant
+  private let say: (RunStatus) -> Void
+  private var last: ContinuousClock.Instant
+
+  /// A display that is silent at first.
+  ///
+  /// - Parameters:
+  ///   - interval: how long nothing is said before it says something.
+  ///   - lastSaid: when somebody else said something; by default nobody does.
+  ///   - say: says it.
+  public init(
+    every interval: Duration,
+    lastSaid: @escaping () -> ContinuousClock.Instant = { .now - .seconds(1 << 30) },
+    _ say: @escaping (_ status: RunStatus) -> Void
+  ) {
+    (self.interval, self.lastSaid, self.say) = (interval, lastSaid, say)
+    last = .now
+  }
+
+  /// Whether neither this display nor anybody else has said anything for so long, or will now.
+  public func isDue(logs: Bool) -> Bool {
+    !logs && ContinuousClock.now - max(last, lastSaid()) >= interval
+  }
+
+  /// Says it.
+  public func show(_ status: RunStatus) {
+    last = .now
+    say(status)
+  }
+}
+
 extension Trainer {
   /// Shows where the run is, if somebody wants to see it now.
-  func show(_ report: StepReport) {
-    guard let display = run.display, display.isDue else { return }
+  func show(_ report: StepReport, logs: Bool) {
+    guard let display = run.display, display.isDue(logs: logs) else { return }
     let (recent, whole) = (throughput.recent, throughput.whole)
     let made = report.step - run.start.completedSteps
     let left = learningRates.totalSteps - report.step

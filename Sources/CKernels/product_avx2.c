@@ -10,6 +10,7 @@
 
 #define CK_WIDTH 8
 #define CK_PERMUTES 8
+#define CK_REGISTERS 16
 #define CK_ACCUMULATORS 12
 #define CK_TILE_ROWS 6
 #define CK_TILE_VECTORS 2

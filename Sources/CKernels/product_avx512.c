@@ -18,6 +18,7 @@
 
 #define CK_WIDTH 16
 #define CK_PERMUTES 16
+#define CK_REGISTERS 32
 #define CK_ACCUMULATORS 24
 #define CK_TILE_ROWS 8
 #define CK_TILE_VECTORS 3

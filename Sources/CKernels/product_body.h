@@ -149,8 +149,48 @@ static void CK_PRODUCT(pack)(
 #undef CK_PACK
 }
 
-// One tile: ROWS by VECTORS, which are constants.
-CK_INLINE void CK_PRODUCT(tile)(int ROWS, int VECTORS, const tile_operands *t) {
+// One unit of the depth: what it loads is loaded in its turn where registers are few, since Clang
+// would else fetch the next unit's numbers early and spill sums. Row r of A is `i` units behind
+// a[r / 3] + r % 3 * a_row.
+CK_INLINE void CK_PRODUCT(tile_unit)(
+    int ROWS, int VECTORS, vf sums[CK_NARROW_ROWS][CK_FEW_ROWS_VECTORS], const uint32_t *const *a,
+    int64_t a_row, int64_t i, const uint32_t *panel) {
+#if CK_REGISTERS == 16
+  __asm__ volatile("" ::: "memory");
+#endif
+  // The longer side of the tile is loaded one by one, the other held.
+  if (ROWS <= VECTORS) {
+    vu x[CK_NARROW_ROWS];
+#pragma clang loop unroll(full)
+    for (int row = 0; row < ROWS; row++) x[row] = vu_set(a[row / 3][row % 3 * a_row + i]);
+#pragma clang loop unroll(full)
+    for (int v = 0; v < VECTORS; v++) {
+      vu b = vu_load(panel + v * CK_WIDTH);
+#pragma clang loop unroll(full)
+      for (int row = 0; row < ROWS; row++) {
+        sums[row][v] = CK_PRODUCT(accumulate)(sums[row][v], x[row], b);
+      }
+    }
+  } else {
+    vu b[CK_FEW_ROWS_VECTORS];
+#pragma clang loop unroll(full)
+    for (int v = 0; v < VECTORS; v++) b[v] = vu_load(panel + v * CK_WIDTH);
+#pragma clang loop unroll(full)
+    for (int row = 0; row < ROWS; row++) {
+      vu x = vu_set(a[row / 3][row % 3 * a_row + i]);
+#pragma clang loop unroll(full)
+      for (int v = 0; v < VECTORS; v++) {
+        sums[row][v] = CK_PRODUCT(accumulate)(sums[row][v], x, b[v]);
+      }
+    }
+  }
+}
+
+// One tile: ROWS by VECTORS, which are constants, as is whether A is transposed.
+//
+// A processor starts few instructions a cycle, and fewer where a neighbour shares the core; so four
+// units go by one step of the pointers, and an address holds the rest.
+CK_INLINE void CK_PRODUCT(tile)(int ROWS, int VECTORS, int TRANSPOSED, const tile_operands *t) {
   vf sums[CK_NARROW_ROWS][CK_FEW_ROWS_VECTORS];
 #pragma clang loop unroll(full)
   for (int row = 0; row < ROWS; row++) {
@@ -170,37 +210,31 @@ CK_INLINE void CK_PRODUCT(tile)(int ROWS, int VECTORS, const tile_operands *t) {
   // how they go on: it would make one chain of additions of all rows, which takes longer than the
   // multiply-adds, or keep more pointers than there are registers.
   const uint32_t *a[(CK_NARROW_ROWS + 2) / 3];
-  int64_t a_row = t->a_row, a_unit = t->a_unit;
+  int64_t a_row = TRANSPOSED ? 1 : t->a_row, a_unit = TRANSPOSED ? t->a_unit : 1;
 #pragma clang loop unroll(full)
   for (int row = 0; row < ROWS; row += 3) a[row / 3] = t->a + row * a_row;
-#pragma clang loop unroll_count(2)
-  for (int64_t u = t->units; u > 0; u--) {
-    // The longer side of the tile is loaded one by one, the other held.
-    if (ROWS <= VECTORS) {
-      vu x[CK_NARROW_ROWS];
+  int64_t units = t->units;
+#pragma clang loop unroll(disable)
+  for (; units >= 4; units -= 4) {
 #pragma clang loop unroll(full)
-      for (int row = 0; row < ROWS; row++) x[row] = vu_set(a[row / 3][row % 3 * a_row]);
+    for (int i = 0; i < 4; i++) {
+      CK_PRODUCT(tile_unit)(
+          ROWS, VECTORS, sums, a, a_row, TRANSPOSED ? 0 : i, panel + i * VECTORS * CK_WIDTH);
+      if (TRANSPOSED) {
 #pragma clang loop unroll(full)
-      for (int v = 0; v < VECTORS; v++) {
-        vu b = vu_load(panel + v * CK_WIDTH);
-#pragma clang loop unroll(full)
-        for (int row = 0; row < ROWS; row++) {
-          sums[row][v] = CK_PRODUCT(accumulate)(sums[row][v], x[row], b);
-        }
-      }
-    } else {
-      vu b[CK_FEW_ROWS_VECTORS];
-#pragma clang loop unroll(full)
-      for (int v = 0; v < VECTORS; v++) b[v] = vu_load(panel + v * CK_WIDTH);
-#pragma clang loop unroll(full)
-      for (int row = 0; row < ROWS; row++) {
-        vu x = vu_set(a[row / 3][row % 3 * a_row]);
-#pragma clang loop unroll(full)
-        for (int v = 0; v < VECTORS; v++) {
-          sums[row][v] = CK_PRODUCT(accumulate)(sums[row][v], x, b[v]);
-        }
+        for (int row = 0; row < ROWS; row += 3) a[row / 3] += a_unit;
       }
     }
+    panel += 4 * VECTORS * CK_WIDTH;
+#pragma clang loop unroll(full)
+    for (int row = 0; row < ROWS; row += 3) {
+      if (!TRANSPOSED) a[row / 3] += 4;
+      __asm__("" : "+r"(a[row / 3]));
+    }
+  }
+#pragma clang loop unroll(disable)
+  for (; units > 0; units--) {
+    CK_PRODUCT(tile_unit)(ROWS, VECTORS, sums, a, a_row, 0, panel);
     panel += VECTORS * CK_WIDTH;
 #pragma clang loop unroll(full)
     for (int row = 0; row < ROWS; row += 3) {
@@ -258,8 +292,14 @@ CK_INLINE void CK_PRODUCT(tile)(int ROWS, int VECTORS, const tile_operands *t) {
 }
 
 // A function for each width of a panel, with a case for each number of rows.
-#define CK_TILE(rows, vectors) \
-  case rows: CK_PRODUCT(tile)(rows, vectors, t); return;
+#define CK_TILE(rows, vectors)                   \
+  case rows:                                     \
+    if (t->a_unit == 1) {                        \
+      CK_PRODUCT(tile)(rows, vectors, 0, t);     \
+    } else {                                     \
+      CK_PRODUCT(tile)(rows, vectors, 1, t);     \
+    }                                            \
+    return;
 #define CK_TILES_1(v) CK_TILE(1, v)
 #define CK_TILES_2(v) CK_TILES_1(v) CK_TILE(2, v)
 #define CK_TILES_3(v) CK_TILES_2(v) CK_TILE(3, v)

@@ -8,6 +8,7 @@
 #include "isa.h"
 
 #define CK_WIDTH 4
+#define CK_REGISTERS 32
 #define CK_ACCUMULATORS 24
 #define CK_TILE_ROWS 8
 #define CK_TILE_VECTORS 3

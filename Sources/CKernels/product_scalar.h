@@ -7,6 +7,7 @@
 #include "isa.h"
 
 #define CK_WIDTH 1
+#define CK_REGISTERS 32
 #define CK_ACCUMULATORS 8
 #define CK_TILE_ROWS 4
 #define CK_TILE_VECTORS 2

@@ -8,7 +8,8 @@ struct Benchmarks: ParsableCommand {
     commandName: "benchmarks",
     abstract: "Measure swift-peft-train against the machine's limits and against its peers.",
     subcommands: [
-      OpsCommand.self, StepsCommand.self, ScalingCommand.self, PeersCommand.self, AllCommand.self,
+      OpsCommand.self, BasesCommand.self, StepsCommand.self, ScalingCommand.self, PeersCommand.self,
+      AllCommand.self,
       TokenizersCommand.self, ReductionRankCommand.self,
     ])
 }

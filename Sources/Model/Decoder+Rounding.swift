@@ -31,7 +31,7 @@ extension Decoder {
     if isQuantized { return Set(projections.map(\.storedName)) }
     guard arithmetic == .bfloat16 else { return [] }
     return Set(
-      (projections + [head.weight]).filter { WeightRounding.isUseful(for: $0.weight) }
+      (projections + [head.weight]).filter { WeightRounding.isUseful(for: $0.matrix) }
         .map(\.storedName))
   }
 

@@ -178,7 +178,7 @@ private final class BlockOperands {
     for size in Set(shape.projections.flatMap { [$0.inputSize, $0.outputSize] }) {
       let input = OwnedMatrix(tokens, size, seed: UInt64(size))
       input.roundToBFloat16()
-      matrices[size] = (input, OwnedMatrix(tokens, size))
+      matrices[size] = (input, OwnedMatrix(rows: tokens, columns: size))
     }
   }
 

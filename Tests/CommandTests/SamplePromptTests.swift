@@ -75,7 +75,7 @@ struct SamplePromptTests {
 
   @Test("Long prompts are cut in the log, and whole in the metrics")
   func long() throws {
-    let prompt = String(repeating: "ab c ", count: 20)
+    let prompt = String(repeating: "ab c ", count: 9)
     let result = try bench.run(options("out", [prompt]))
     try #require(result.status == 0, "\(result.errors)")
     let lines = result.errors.split(separator: "\n").filter { $0.contains("sample 1: ") }

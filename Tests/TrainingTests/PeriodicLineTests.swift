@@ -5,14 +5,15 @@ import Training
   private func lines(
     every interval: Duration, lastSaid: ContinuousClock.Instant? = nil, loggingSteps: Int = 3
   ) throws -> [RunStatus] {
-    let run = try TinyRun().open(["logging_steps": .int(loggingSteps)])
+    let tiny = try TinyRun()
+    let run = try tiny.open(["logging_steps": .int(loggingSteps)])
     var found: [RunStatus] = []
     let display =
       lastSaid.map { time in
         PeriodicLine(every: interval, lastSaid: { time }) { found.append($0) }
       } ?? PeriodicLine(every: interval) { found.append($0) }
     run.display = display
-    _ = try run.train()
+    try withExtendedLifetime(tiny) { _ = try run.train() }
     return found
   }
 

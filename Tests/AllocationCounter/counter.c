@@ -21,6 +21,40 @@ static struct {
   atomic_int depth;
 } stacks[most_stacks];
 
+void ac_start(void) {
+  // The first call loads the unwinder, which allocates.
+  void *frames[4];
+  backtrace(frames, 4);
+  for (int owner = 0; owner < AC_OWNERS; owner++) atomic_store(&counts[owner], 0);
+  for (int place = 0; place < most_stacks; place++) atomic_store(&stacks[place].depth, 0);
+  atomic_store(&stack_count, 0);
+  atomic_store(&is_counting, 1);
+}
+
+void ac_stop(void) { atomic_store(&is_counting, 0); }
+
+int64_t ac_count(ac_owner owner) { return atomic_load(&counts[owner]); }
+
+void ac_write_stacks(int descriptor) {
+  for (int place = 0; place < most_stacks; place++) {
+    int depth = atomic_load(&stacks[place].depth);
+    if (depth == 0) continue;
+    backtrace_symbols_fd(stacks[place].frames, depth, descriptor);
+    if (write(descriptor, "\n", 1) < 0) return;
+  }
+}
+
+// A sanitizer has allocators of its own, which must be first.
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define AC_HAS_OWNER 1
+#else
+#define AC_HAS_OWNER 0
+#endif
+
+#if defined(__GLIBC__) && !AC_HAS_OWNER
+
+int ac_is_supported(void) { return 1; }
+
 // Reading a stack must not count what it allocates itself.
 static _Thread_local int is_reading;
 
@@ -62,33 +96,6 @@ static void count(void) {
   is_reading = 0;
   errno = error;
 }
-
-void ac_start(void) {
-  // The first call loads the unwinder, which allocates.
-  void *frames[4];
-  backtrace(frames, 4);
-  for (int owner = 0; owner < AC_OWNERS; owner++) atomic_store(&counts[owner], 0);
-  for (int place = 0; place < most_stacks; place++) atomic_store(&stacks[place].depth, 0);
-  atomic_store(&stack_count, 0);
-  atomic_store(&is_counting, 1);
-}
-
-void ac_stop(void) { atomic_store(&is_counting, 0); }
-
-int64_t ac_count(ac_owner owner) { return atomic_load(&counts[owner]); }
-
-void ac_write_stacks(int descriptor) {
-  for (int place = 0; place < most_stacks; place++) {
-    int depth = atomic_load(&stacks[place].depth);
-    if (depth == 0) continue;
-    backtrace_symbols_fd(stacks[place].frames, depth, descriptor);
-    if (write(descriptor, "\n", 1) < 0) return;
-  }
-}
-
-#ifdef __GLIBC__
-
-int ac_is_supported(void) { return 1; }
 
 void *__libc_malloc(size_t);
 void *__libc_calloc(size_t, size_t);

@@ -25,7 +25,8 @@ enum AllocationProbe {
       communicator = joined
       guard ac_is_supported() != 0 else {
         throw ConfigurationError.conflict(
-          "this C library's allocations cannot be counted", remedy: "Run the test with glibc")
+          "allocations of this C library, or under a sanitizer, cannot be counted",
+          remedy: "Run the test with glibc and without a sanitizer")
       }
       for path in CommandLine.arguments.dropFirst() { try run(path, joined) }
       joined.finalize()

@@ -202,10 +202,11 @@ import Training
       #expect(plan.training > 4 * arrays * extent)
       // Two micro-batches a step: one copy of the gradients, and a piece of integers.
       #expect(plan.training <= 4 * arrays * extent + 4 * extent + 8 * extent + 4096)
+      #expect(plan.answers == 0)
       #expect(
         plan.total
-          == plan.program + plan.base + plan.rounded + plan.workspace + plan.training
-          + plan.threads)
+          == plan.libraries + plan.program + plan.base + plan.rounded + plan.workspace
+          + plan.training + plan.threads)
     }
   }
 }

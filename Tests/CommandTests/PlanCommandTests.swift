@@ -108,7 +108,7 @@ import Testing
   @Test("What does not fit is said, with what would")
   func tooLarge() throws {
     let bench = try Workbench()
-    let plan = try plan(bench, ["--ranks", "4", "--ranks-per-node", "4", "--node-memory", "0.07"])
+    let plan = try plan(bench, ["--ranks", "4", "--ranks-per-node", "4", "--node-memory", "0.085"])
     #expect(plan["fits"]?.bool == false)
     let problem = try #require(plan["problems"]?.array?.first?.string)
     #expect(problem.contains("at most 1 rank a node"), "\(problem)")

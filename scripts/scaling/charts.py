@@ -24,8 +24,8 @@ text { font: 12px system-ui, sans-serif; fill: #222 } .title { font-weight: 600;
 WIDTH, HEIGHT, LEFT, TOP, BOTTOM = 330, 300, 46, 40, 250
 
 
-def rows(directory, model, method, name, kind):
-    path = f"{directory}/{model}-{method}-{name}.json"
+def rows(directory, model, method, network, kind):
+    path = f"{directory}/{model}-{method}-{network}.json"
     if not os.path.exists(path):
         return []
     with open(path) as file:
@@ -35,7 +35,7 @@ def rows(directory, model, method, name, kind):
 
 def panel(x0, title, curves, lowest):
     right = WIDTH - 14
-    most = 12
+    most = math.log2(max((r for _, points in curves for r, _ in points), default=4096))
 
     def place(ranks, share):
         return (x0 + LEFT + (right - LEFT) * math.log2(ranks) / most,
@@ -47,7 +47,7 @@ def panel(x0, title, curves, lowest):
         _, y = place(1, share)
         out.append(f'<path class="grid" d="M{x0 + LEFT} {y:.1f}H{x0 + right}"/>')
         out.append(f'<text x="{x0 + LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{100 * share:.0f} %</text>')
-    for power in range(0, most + 1, 2):
+    for power in range(0, int(most) + 1, 2):
         x, _ = place(2 ** power, 1)
         out.append(f'<text x="{x:.1f}" y="{BOTTOM + 18}" text-anchor="middle">{2 ** power}</text>')
     out.append(f'<path class="axis" d="M{x0 + LEFT} {BOTTOM}H{x0 + right}"/>')
@@ -65,17 +65,20 @@ def panel(x0, title, curves, lowest):
     return out
 
 
-def chart(directory, output, name, kind, lowest, title):
+def chart(directory, output, network, kind, lowest, title):
     parts = []
-    for column, model in enumerate(MODELS):
-        curves = [(m, rows(directory, model, m, name, kind)) for m in METHODS]
+    models = [m for m in MODELS if glob.glob(f"{directory}/{m}-*.json")]
+    for column, model in enumerate(models):
+        curves = [(m, rows(directory, model, m, network, kind)) for m in METHODS]
         parts += panel(column * WIDTH, f"{model}, {title}", [c for c in curves if c[1]], lowest)
-    for index, method in enumerate(METHODS):
-        x, y = 46 + index % 5 * 180, HEIGHT + 14 + index // 5 * 20
+    methods = [m for m in METHODS if glob.glob(f"{directory}/*-{m}-{network}.json")]
+    for number, method in enumerate(methods):
+        index = METHODS.index(method)
+        x, y = 46 + number % 5 * 180, HEIGHT + 14 + number // 5 * 20
         dash = ["", "7 3", "2 3", "9 3 2 3"][index % 4]
         parts.append(f'<path class="line" stroke="{COLOURS[index]}" stroke-dasharray="{dash}" d="M{x} {y - 4}h28"/>')
         parts.append(f'<text x="{x + 34}" y="{y}">{method}</text>')
-    size = (WIDTH * len(MODELS), HEIGHT + 44)
+    size = (max(WIDTH * len(models), 960), HEIGHT + 44)
     with open(f"{output}/{kind}-scaling.svg", "w") as file:
         file.write(f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {size[0]} {size[1]}" role="img">\n'
                    f"<title>{title} by ranks, modelled</title>\n{STYLE}\n"
@@ -89,8 +92,8 @@ def table(directory, ranks):
     for method in METHODS:
         cells = []
         for model in MODELS:
-            for name in ("10GbE", "weak", "IB"):
-                points = dict(rows(directory, model, method, name, "weak"))
+            for network in ("10GbE", "100GbE", "IB"):
+                points = dict(rows(directory, model, method, network, "weak"))
                 cells.append(f"{100 * points[ranks]['efficiency']:.1f}" if ranks in points else "–")
         print(f"| `{method}` | " + " | ".join(cells) + " |")
 
@@ -98,6 +101,6 @@ def table(directory, ranks):
 if __name__ == "__main__":
     directory, output = sys.argv[1:3]
     assert glob.glob(f"{directory}/*.json"), "collect.sh first"
-    chart(directory, output, "weak", "weak", 0.8, "weak efficiency")
-    chart(directory, output, "strong", "strong", 0.0, "strong efficiency")
+    chart(directory, output, "100GbE", "weak", 0.8, "weak efficiency")
+    chart(directory, output, "100GbE", "strong", 0.8, "strong efficiency")
     table(directory, 1024)

@@ -32,8 +32,10 @@ test: setup lint
 slowest:
 	scripts/slowest-tests.sh .build/tests.jsonl
 
-# AddressSanitizer with UndefinedBehaviorSanitizer, then ThreadSanitizer; see CONTRIBUTING.md.
+# The kernels alone, then tests under AddressSanitizer with UndefinedBehaviorSanitizer, then ThreadSanitizer; see
+# CONTRIBUTING.md.
 sanitize: setup
+	scripts/sanitize.sh kernels
 	scripts/sanitize.sh address
 	scripts/sanitize.sh thread
 

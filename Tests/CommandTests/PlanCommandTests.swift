@@ -108,9 +108,15 @@ import Testing
   @Test("What does not fit is said, with what would")
   func tooLarge() throws {
     let bench = try Workbench()
-    let plan = try plan(bench, ["--ranks", "4", "--ranks-per-node", "4", "--node-memory", "0.085"])
-    #expect(plan["fits"]?.bool == false)
-    let problem = try #require(plan["problems"]?.array?.first?.string)
+    let four = ["--ranks", "4", "--ranks-per-node", "4"]
+    let node = try plan(bench, four)
+    let own = try #require(node["rank_own_bytes"]?.int)
+    let shared = try #require(node["node_bytes"]?.int) - 4 * own
+    // Room for a rank and a half.
+    let memory = "\((Double(shared) + 1.5 * Double(own)) / 0x1p30)"
+    let tight = try plan(bench, four + ["--node-memory", memory])
+    #expect(tight["fits"]?.bool == false)
+    let problem = try #require(tight["problems"]?.array?.first?.string)
     #expect(problem.contains("at most 1 rank a node"), "\(problem)")
   }
 

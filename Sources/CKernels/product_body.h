@@ -378,7 +378,7 @@ static void CK_PRODUCT(multiply)(const ck_product *p) {
                 }
               }
             }
-            // A narrow last panel gets as many rows as the wide ones before it, though it has room for more.
+            // A narrow last panel gets as many rows as the wide ones, though it has room for more.
             CK_PRODUCT(run_tile)(rows, vectors, &t);
           }
         }

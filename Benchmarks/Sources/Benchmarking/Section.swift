@@ -67,6 +67,14 @@ public struct Section: Sendable {
   /// Adds a row.
   public mutating func append(_ row: Row) { rows.append(row) }
 
+  /// Adds a row and gives it to `didMeasure` as a table of one row.
+  mutating func append(_ row: Row, didMeasure: (Section) -> Void) {
+    append(row)
+    var single = Section(name, title: title, columns: columns)
+    single.append(row)
+    didMeasure(single)
+  }
+
   /// Adds the row that `body` measures; where that fails, one that says so, and the rest goes on.
   ///
   /// - Parameter known: what the row is about.

@@ -43,10 +43,7 @@ public enum BaseBenchmark {
           for base in bases {
             let row = row(
               base, against: plain, operands, precision, turns: isQuick ? 3 : 15, on: compute)
-            section.append(row)
-            var single = Section(section.name, title: section.title, columns: columns)
-            single.append(row)
-            didMeasure(single)
+            section.append(row, didMeasure: didMeasure)
           }
         }
       }

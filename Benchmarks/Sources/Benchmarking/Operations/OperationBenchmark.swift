@@ -30,10 +30,7 @@ public enum OperationBenchmark {
         let operation = make()
         for set in InstructionSet.available where set != .scalar {
           let row = row(operation, threads: threads, set: set, isQuick: isQuick)
-          section.append(row)
-          var single = Section(section.name, title: section.title, columns: columns)
-          single.append(row)
-          didMeasure(single)
+          section.append(row, didMeasure: didMeasure)
         }
       }
       return section

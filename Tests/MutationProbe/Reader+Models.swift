@@ -6,8 +6,6 @@ import Preparation
 import Tensors
 
 extension Reader {
-  private static let compute = Compute(threads: 1)
-
   /// Reads every number of every tensor that is stored in a known way.
   static func readTensors(ofGGUF path: String) throws {
     for tensor in try GGUFFiles(path: path).tensors
@@ -28,7 +26,8 @@ extension Reader {
         into: OwnedMatrix(rows: matrix.storedRows, columns: matrix.storedColumns).view)
     }
     _ = decoder.contents.digest
-    let generator = try TextGenerator(decoder: decoder, compute: compute, maximumLength: 6)
+    let generator = try TextGenerator(
+      decoder: decoder, compute: Compute(threads: 1), maximumLength: 6)
     _ = generator.generate(
       prompt: (1...3).map { $0 % decoder.configuration.vocabularySize }, maximumNewTokens: 3,
       sampler: Sampler(temperature: 1, topP: 0.9, seed: 1), endTokens: [])

@@ -11,20 +11,21 @@ extension Reader {
     for tensor in try GGUFFiles(path: path).tensors
     where tensor.shape.count <= 2 && tensor.elementCount <= 1 << 20 {
       guard let weight = try? tensor.weight() else { continue }
-      weight.copyFloats(
-        into: OwnedMatrix(rows: weight.storedRows, columns: weight.storedColumns).view)
+      readNumbers(weight)
       _ = tensor.firstNonFinite(bytes: 0..<tensor.byteCount)
     }
+  }
+
+  private static func readNumbers(_ weight: WeightMatrix) {
+    let numbers = OwnedMatrix(rows: weight.storedRows, columns: weight.storedColumns)
+    // The view does not keep its owner.
+    withExtendedLifetime(numbers) { weight.copyFloats(into: numbers.view) }
   }
 
   /// Loads a model, reads every weight and continues a prompt.
   static func compute(_ path: String) throws {
     let decoder = try Decoder(directory: path)
-    for parameter in decoder.parameters {
-      let matrix = parameter.matrix
-      matrix.copyFloats(
-        into: OwnedMatrix(rows: matrix.storedRows, columns: matrix.storedColumns).view)
-    }
+    for parameter in decoder.parameters { readNumbers(parameter.matrix) }
     _ = decoder.contents.digest
     let generator = try TextGenerator(
       decoder: decoder, compute: Compute(threads: 1), maximumLength: 6)

@@ -14,13 +14,10 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 program=$here/../.build/release/swift-peft-train
 steps=8 ranks=1 file=
-while getopts p:s:n:f: option; do
-  case $option in
-    p) program=$OPTARG ;; s) steps=$OPTARG ;; n) ranks=$OPTARG ;; f) file=$OPTARG ;;
-    *) exit 64 ;;
-  esac
+while [[ ${1-} == -? && $# -gt 1 ]]; do
+  case $1 in -p) program=$2 ;; -s) steps=$2 ;; -n) ranks=$2 ;; -f) file=$2 ;; *) exit 64 ;; esac
+  shift 2
 done
-shift $((OPTIND - 1))
 [ -x "$program" ] || { echo "check-plan: no $program; run make build" >&2; exit 1; }
 T=$(mktemp -d)
 trap 'rm -rf "$T"' EXIT

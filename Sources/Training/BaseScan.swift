@@ -38,8 +38,8 @@ struct BaseScan {
 
   /// Reads this rank's blocks of some tensors.
   mutating func read(_ isWanted: (_ tensor: String) -> Bool) {
-    let places = own.indices.filter { isWanted(contents.tensorName(own[$0])) }
     let (contents, own, replaced) = (self.contents, self.own, self.replaced)
+    let places = own.indices.filter { isWanted(contents.tensorName(own[$0])) }
     let found = compute.mapBlocks(places.count) { index in
       let block = own[places[index]]
       defer { if !replaced.isEmpty { contents.release([block], of: replaced) } }

@@ -37,7 +37,8 @@ empty() { # empty HOST: ends all that runs there, such as ranks that nobody can 
 take_down() {
   local status=$?
   [ "$status" -eq 0 ] || tail -n 25 "$T"/*.log >&2
-  [ "$status" -eq 0 ] || [ -z "${SAVED_LOGS:-}" ] || cp "$T"/*.log "$SAVED_LOGS"
+  [ "$status" -eq 0 ] || [ -z "${SAVED_LOGS:-}" ] ||
+    { mkdir -p "$SAVED_LOGS" && cp "$T"/*.log "$SAVED_LOGS"; }
   for host in "${hosts[@]}"; do empty "$host"; done
   cat "$T"/*.pid | xargs -r kill -KILL 2>/dev/null || true
   rm -rf "$T"

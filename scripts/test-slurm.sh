@@ -40,7 +40,8 @@ take_down() {
   for pid in "${daemons[@]}"; do kill "$pid" 2>/dev/null; done
   for _ in 1 2 3 4 5; do kill -0 "${daemons[@]}" 2>/dev/null && sleep 1; done
   for pid in "${daemons[@]}"; do kill -KILL "$pid" 2>/dev/null; done
-  [ "$status" -eq 0 ] || [ -z "${SAVED_LOGS:-}" ] || cp "$T"/*.log "$SAVED_LOGS"
+  [ "$status" -eq 0 ] || [ -z "${SAVED_LOGS:-}" ] ||
+    { mkdir -p "$SAVED_LOGS" && cp "$T"/*.log "$SAVED_LOGS"; }
   rm -rf "$T"
   exit "$status"
 }
@@ -210,7 +211,7 @@ printf '#!/bin/sh\nexit 75\n' >"$T/stands-still"
 cat >"$T/gets-on" <<END
 #!/bin/sh
 mkdir -p "$T/capped/checkpoints"
-touch "$T/capped/checkpoints/step-\$(date +%N).h5"
+touch "$T/capped/checkpoints/step-\$(date +%s%N).h5"
 exit 75
 END
 chmod +x "$T/stands-still" "$T/gets-on"

@@ -10,18 +10,19 @@ extension Communicator {
   /// - Parameters:
   ///   - byteCount: the same on all ranks of a node.
   ///   - likeFile: whether pages that are released keep what is in them.
+  ///   - reserved: the bytes for which there must be room now; all of them if not given.
   /// - Throws: where the node has no room, on all ranks.
   public func allocateOnNode(
-    byteCount: Int, likeFile: Bool
+    byteCount: Int, likeFile: Bool, reserved: [Range<Int>]? = nil
   ) throws(MPIError) -> SharedBytes {
     try allocate(
-      byteCount: byteCount, likeFile: likeFile,
+      byteCount: byteCount, likeFile: likeFile, reserved: reserved,
       in: RankGroup(leader: nodeLeader, rank: localRank, size: localSize, count: nodeCount))
   }
 
   /// The same for the ranks of a group, of which each lies on one node; called by all ranks.
   public func allocate(
-    byteCount: Int, likeFile: Bool, in group: RankGroup
+    byteCount: Int, likeFile: Bool, reserved: [Range<Int>]? = nil, in group: RankGroup
   ) throws(MPIError) -> SharedBytes {
     let isAlone = group.size == 1
     // A way around that all ranks take, or none: with one rank here and two on another node, a rank that
@@ -30,7 +31,9 @@ extension Communicator {
       return try together { try SharedBytes(byteCount: byteCount, likeFile: likeFile) }
     }
     let isLeader = rank == group.leader && !isAlone
-    let made = try together { isLeader ? try SharedBytes.makeFile(byteCount: byteCount) : "" }
+    let made = try together {
+      isLeader ? try SharedBytes.makeFile(byteCount: byteCount, reserved: reserved) : ""
+    }
     // The name goes at once where anything fails.
     defer { if isLeader { SharedBytes.removeFile(made) } }
     let path = try allGather(made)[group.leader]

@@ -44,10 +44,11 @@ extension Communicator {
   /// - Parameters:
   ///   - bytes: as many on all nodes of a group; on the nodes that receive, memory that the node
   ///     shares.
+  ///   - ranges: which of them; all if not given.
   ///   - willSend: told on the rank that reads which bytes are next.
   /// - Throws: where MPI fails.
   public func send(
-    _ bytes: ByteView, in groups: NodeGroups,
+    _ bytes: ByteView, _ ranges: [Range<Int>]? = nil, in groups: NodeGroups,
     willSend: (Range<Int>) -> Void = { _ in }
   ) throws(MPIError) {
     guard let world = world() else { return }
@@ -58,13 +59,17 @@ extension Communicator {
         world, isLeader ? CInt(groups.group) : -1, CInt(groups.node), &leaders)
     }
     if isLeader {
-      let count = bytes.count
-      for start in stride(from: 0, to: count, by: Self.pieceBytes) {
-        let end = min(start + Self.pieceBytes, count)
-        if groups.isReader && end < count { willSend(end..<min(end + Self.pieceBytes, count)) }
-        try MPICall.check("MPI_Bcast") {
-          unsafe cmpi_bcast(
-            bytes.base.map { unsafe $0 + start }, CInt(end - start), cmpi_uint8, 0, leaders)
+      for range in ranges ?? [0..<bytes.count] {
+        precondition(range.upperBound <= bytes.count, "\(range) of \(bytes.count)")
+        for start in stride(from: range.lowerBound, to: range.upperBound, by: Self.pieceBytes) {
+          let end = min(start + Self.pieceBytes, range.upperBound)
+          if groups.isReader && end < range.upperBound {
+            willSend(end..<min(end + Self.pieceBytes, range.upperBound))
+          }
+          try MPICall.check("MPI_Bcast") {
+            unsafe cmpi_bcast(
+              bytes.base.map { unsafe $0 + start }, CInt(end - start), cmpi_uint8, 0, leaders)
+          }
         }
       }
       try MPICall.check("MPI_Comm_free") { unsafe cmpi_comm_free(&leaders) }

@@ -75,6 +75,12 @@ public final class MappedFile: @unchecked Sendable {
     unsafe ByteView(UnsafeMutableRawPointer(mutating: bytes.baseAddress), count: bytes.count)
   }
 
+  /// Which of its bytes begin at an address; nil where they are not all in it.
+  public func range(at address: Int, count: Int) -> Range<Int>? {
+    let start = unsafe address - Int(bitPattern: bytes.baseAddress)
+    return start >= 0 && start + count <= byteCount ? start..<(start + count) : nil
+  }
+
   /// Copies some of the bytes.
   ///
   /// - Parameter place: of the first one in `target`, which has room for all.

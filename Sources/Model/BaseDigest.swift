@@ -108,7 +108,7 @@ public struct BaseContents: Sendable {
   }
 
   /// The name of the tensor that a block is part of.
-  func tensorName(_ block: Int) -> String { tensors[blocks[block].tensor].name }
+  public func tensorName(_ block: Int) -> String { tensors[blocks[block].tensor].name }
 
   /// Bytes in a block.
   func byteCount(ofBlock block: Int) -> Int { blocks[block].bytes.count }

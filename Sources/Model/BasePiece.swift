@@ -54,7 +54,7 @@ extension Decoder {
   /// own.
   public func guardedPieces(rank: Int, of count: Int) -> [BasePiece] {
     // Stored weights of which a quantised copy has taken the place are not read any more.
-    let replaced = Set(quantization == nil ? [] : linearLayers.map(\.weight.storedName))
+    let replaced = quantization == nil ? [] : tensorsToReplace(isQuantized: true)
     // Those of which products read a copy need not stay in memory after they were looked at.
     let resting = Set(parameters.filter { $0.rounded != nil }.map(\.storedName))
     var pieces = ownBlocks.compactMap { block -> BasePiece? in

@@ -1,3 +1,4 @@
+import Files
 import Kernels
 
 extension Decoder {
@@ -7,10 +8,13 @@ extension Decoder {
   /// Before hooks are attached; called by all members, each of which quantises its share. Rows are read,
   /// quantised and let go one by one: a weight never exists in f32 as a whole.
   ///
+  /// - Parameter willRead: called by all members before a stored tensor is read, by its name. Where it is
+  ///   given tensors come one by one, and what was received from another node is given up at once.
   /// - Throws: `ModelError.notQuantizable` where a projection is stored quantised already or its rows are
   ///   no whole blocks; what `members` throws.
   public func quantizeProjections(
-    as format: BaseQuantization, among members: some NodeMembers, on compute: Compute
+    as format: BaseQuantization, among members: some NodeMembers, on compute: Compute,
+    willRead: ((_ storedName: String) throws -> Void)? = nil
   ) throws {
     var places: [(parameter: Parameter, offset: Int)] = []
     var byteCount = 0
@@ -32,13 +36,23 @@ extension Decoder {
     }
     let bytes = try members.allocateOnNode(byteCount: byteCount)
     let (rank, size) = (members.localRank, members.localSize)
-    for (parameter, offset) in places {
+    // What is stored once may be read as several.
+    let lastUse = Dictionary(
+      places.enumerated().map { ($1.parameter.storedName, $0) }, uniquingKeysWith: max)
+    var read: Set<String> = []
+    for (index, (parameter, offset)) in places.enumerated() {
+      let name = parameter.storedName
+      if let willRead, read.insert(name).inserted { try willRead(name) }
       let count = parameter.matrix.storedRows
       WeightQuantization.quantize(
         parameter.matrix, as: format,
         rows: (count * rank / size)..<(count * (rank + 1) / size), into: bytes, at: offset,
         on: compute)
       parameter.matrix.releasePages()
+      if willRead != nil, lastUse[name] == index {
+        try members.barrier()
+        if rank == 0 { contents.discard([name]) }
+      }
     }
     try members.barrier()
     bytes.seal()
@@ -54,5 +68,35 @@ extension Decoder {
     }
     copies.append((bytes, format.rawValue))
     quantization = format
+  }
+
+  /// Where the stored projections lie that ``quantizeProjections(as:among:on:willRead:)`` reads, in its
+  /// order; without those that do not lie in a file as they are read.
+  public var placesOfProjections: [StoredPlace] {
+    var seen: Set<String> = []
+    return products.filter { !$0.isExact }.map(\.weight).compactMap { parameter in
+      guard seen.insert(parameter.storedName).inserted else { return nil }
+      for (index, file) in source.mappedFiles.enumerated() {
+        if let range = file.range(at: parameter.matrix.address, count: parameter.matrix.byteCount) {
+          return StoredPlace(name: parameter.storedName, file: index, range: range)
+        }
+      }
+      return nil
+    }
+  }
+}
+
+/// Where a stored tensor lies.
+public struct StoredPlace: Sendable, Hashable {
+  /// Its name in the file.
+  public let name: String
+  /// The number of the file among the source's.
+  public let file: Int
+  /// Its bytes there.
+  public let range: Range<Int>
+
+  /// Describes one.
+  public init(name: String, file: Int, range: Range<Int>) {
+    (self.name, self.file, self.range) = (name, file, range)
   }
 }

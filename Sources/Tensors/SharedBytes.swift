@@ -44,6 +44,8 @@ public final class SharedBytes {
   public let base: UnsafeMutableRawPointer
   /// Number of bytes.
   public let byteCount: Int
+  /// The file that they stand for, kept open to make room in it; -1 where there is none.
+  private let file: CInt
 
   /// Memory of this process alone.
   ///
@@ -52,6 +54,7 @@ public final class SharedBytes {
     base = try SharedBytes.map(
       byteCount, file: -1, flags: (likeFile ? MAP_SHARED : MAP_PRIVATE) | SharedBytes.anonymous)
     self.byteCount = byteCount
+    file = -1
     #if os(Linux)
       _ = madvise(base, byteCount, MADV_HUGEPAGE)
     #endif
@@ -61,12 +64,33 @@ public final class SharedBytes {
   public init(file path: String, byteCount: Int) throws(SharedMemoryError) {
     let file = open(path, O_RDWR | O_CLOEXEC)
     guard file >= 0 else { throw SharedBytes.failure(byteCount, "opening \(path)") }
-    defer { close(file) }
-    base = try SharedBytes.map(byteCount, file: file, flags: MAP_SHARED)
+    do throws(SharedMemoryError) {
+      base = try SharedBytes.map(byteCount, file: file, flags: MAP_SHARED)
+    } catch {
+      close(file)
+      throw error
+    }
     self.byteCount = byteCount
+    self.file = file
   }
 
-  deinit { munmap(base, max(byteCount, 1)) }
+  deinit {
+    munmap(base, max(byteCount, 1))
+    if file >= 0 { close(file) }
+  }
+
+  /// Makes room for bytes of a file that was made without it, before they are written.
+  ///
+  /// - Throws: where there is none; writing would be a SIGBUS.
+  public func reserve(_ range: Range<Int>) throws(SharedMemoryError) {
+    precondition(range.lowerBound >= 0 && range.upperBound <= byteCount, "\(range) of \(byteCount)")
+    guard file >= 0, !range.isEmpty else { return }
+    let status = SharedBytes.reserve(file, range)
+    guard status == 0 else {
+      throw SharedMemoryError(
+        byteCount: range.count, attempts: [String(cString: strerror(status))])
+    }
+  }
 
   /// XXH64 of some of the bytes.
   public func hash(_ range: Range<Int>) -> UInt64 {
@@ -97,9 +121,12 @@ public final class SharedBytes {
   /// Makes a file of zeros whose room is certain, in memory (`/dev/shm`) where there is enough,
   /// else in the directory for temporary files.
   ///
+  /// - Parameter reserved: the bytes for which there must be room now; all of them if not given. For others
+  ///   ``reserve(_:)`` makes it.
   /// - Returns: its path; it is to be removed as soon as all processes have it open.
   public static func makeFile(
-    byteCount: Int, directories: [String] = SharedBytes.directories
+    byteCount: Int, reserved: [Range<Int>]? = nil,
+    directories: [String] = SharedBytes.directories
   ) throws(SharedMemoryError) -> String {
     var attempts: [String] = []
     for directory in directories {
@@ -111,7 +138,10 @@ public final class SharedBytes {
       }
       defer { close(file) }
       // Room is taken now: later, a missing page would be a SIGBUS.
-      let status = reserve(file, byteCount)
+      var status = ftruncate(file, off_t(max(byteCount, 1))) == 0 ? 0 : errno
+      for range in reserved ?? [0..<max(byteCount, 1)] where status == 0 && !range.isEmpty {
+        status = reserve(file, range)
+      }
       if status == 0 { return path }
       unlink(path)
       attempts.append("\(directory): \(String(cString: strerror(status)))")
@@ -127,11 +157,11 @@ public final class SharedBytes {
     ["/dev/shm", getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"]
   }
 
-  private static func reserve(_ file: CInt, _ byteCount: Int) -> CInt {
+  private static func reserve(_ file: CInt, _ range: Range<Int>) -> CInt {
     #if canImport(Darwin)
-      return ftruncate(file, off_t(byteCount)) == 0 ? 0 : errno
+      return 0
     #else
-      return posix_fallocate(file, 0, off_t(max(byteCount, 1)))
+      return posix_fallocate(file, off_t(range.lowerBound), off_t(range.count))
     #endif
   }
 

@@ -21,12 +21,15 @@ public enum BaseModel {
   ///   - quantization: what its projections are kept as; nil for as they are stored.
   ///   - sharers: whose copies quantised projections are; the ranks of the node if not given.
   ///   - needsDigest: whether the base's fingerprint will be asked for.
+  ///   - scans: whether every byte is read. A plan needs shapes, and the pages that passes touch.
+  ///   - arriving: what of the files comes from other nodes when it is asked for.
   /// - Throws: on all ranks, `MPIError.rankFailed` where any cannot read it, `MPIError.ranksDiffer`
   ///   with the first tensor that is not the same everywhere, and `UnlikeBFloat16Products`.
   public static func open(
     _ directory: String, precision: PrecisionChoice, communicator: Communicator,
     on compute: Compute, files: FileMap = .disk, needsDigest: Bool = false,
-    quantization: BaseQuantization? = nil, sharers: BaseSharers? = nil
+    scans: Bool = true, quantization: BaseQuantization? = nil, sharers: BaseSharers? = nil,
+    arriving: ArrivingTensors? = nil
   ) throws -> Decoder {
     func read(_ arithmetic: Arithmetic) throws -> Decoder {
       try communicator.together {
@@ -46,59 +49,46 @@ public enum BaseModel {
       if try communicator.allReduce(wanted, .minimum) == 1 { decoder = try read(.bfloat16) }
     }
     try communicator.requireOneBFloat16(decoder, on: compute)
-    try scan(
-      decoder, communicator, compute, needsDigest: needsDigest,
-      releasing: decoder.tensorsToReplace(isQuantized: quantization != nil))
+    var scan =
+      scans || communicator.worldSize > 1
+      ? try BaseScan(
+        decoder, communicator, compute,
+        releasing: decoder.tensorsToReplace(isQuantized: quantization != nil)) : nil
+    let later = arriving?.names ?? []
+    scan?.read { !later.contains($0) }
+    func willRead(_ name: String) throws {
+      try arriving?.receive(name)
+      if later.contains(name) { scan?.read { $0 == name } }
+    }
+    if arriving == nil { try finish(scan, decoder, needsDigest: needsDigest) }
     if let quantization {
+      let prepare = arriving == nil ? nil : willRead
       if let sharers {
-        try decoder.quantizeProjections(as: quantization, among: sharers, on: compute)
+        try decoder.quantizeProjections(
+          as: quantization, among: sharers, on: compute, willRead: prepare)
       } else {
-        try decoder.quantizeProjections(as: quantization, among: communicator, on: compute)
+        try decoder.quantizeProjections(
+          as: quantization, among: communicator, on: compute, willRead: prepare)
       }
+    }
+    if let arriving {
+      arriving.seal()
+      try finish(scan, decoder, needsDigest: needsDigest)
     }
     return decoder
   }
 
-  /// Reads every byte of the base.
-  ///
-  /// Ranks of a node that mapped the same files (device, inode, size, times) look through one page
-  /// cache and divide the blocks. Any other rank reads its own copy whole, since that copy is what
-  /// it computes with. Digests are not kept from run to run: a file's times tell of writes, not of
-  /// what disks, caches and memory do to its bytes, which is what this is there to find. Reading is
-  /// no loss, for the first step needs every byte in memory.
-  ///
-  /// - Parameter replaced: tensors of which copies will be made, that need not stay in memory until then:
-  ///   else the process would begin with more than it ever needs again.
-  private static func scan(
-    _ decoder: Decoder, _ communicator: Communicator, _ compute: Compute, needsDigest: Bool,
-    releasing replaced: Set<String>
+  /// Throws what was found, and compares what the ranks have read.
+  private static func finish(
+    _ scan: BaseScan?, _ decoder: Decoder, needsDigest: Bool
   ) throws {
-    let contents = decoder.contents
-    let places = try communicator.allGather("\(communicator.nodeLeader) \(contents.identity)")
-    let sharers = places.indices.filter { places[$0] == places[communicator.rank] }
-    let place = sharers.firstIndex(of: communicator.rank) ?? 0
-    let own = Array(stride(from: place, to: contents.blockCount, by: sharers.count))
-    let scans = compute.mapBlocks(own.count) { index in
-      defer { if !replaced.isEmpty { contents.release([own[index]], of: replaced) } }
-      return contents.scan(own[index])
-    }
-    // Reading one brings pages of its neighbours along.
-    contents.release(own, of: replaced)
-    try communicator.together {
-      for (scan, block) in zip(scans, own) {
-        if let error = contents.error(scan, block: block) { throw error }
-      }
-    }
+    guard let scan else { return }
+    let communicator = scan.communicator
+    try communicator.together { try scan.check() }
     guard needsDigest || communicator.worldSize > 1 else { return }
-    let all = try communicator.allGather(bytes: scans.flatMap { bytes(of: $0.hash) })
-    var hashes = [UInt64](repeating: 0, count: contents.blockCount)
-    for (place, rank) in sharers.enumerated() {
-      for (index, block) in stride(from: place, to: hashes.count, by: sharers.count).enumerated() {
-        hashes[block] = word(at: index, in: all[rank])
-      }
-    }
+    let hashes = try scan.hashes()
     decoder.adopt(
-      contents.digest(hashes: hashes), own: own.map { (index: $0, hash: hashes[$0]) })
+      decoder.contents.digest(hashes: hashes), own: scan.own.map { (index: $0, hash: hashes[$0]) })
     try compare(decoder, communicator)
   }
 
@@ -118,14 +108,6 @@ public enum BaseModel {
       on: facts, of: "the base \(decoder.directory)",
       remedy: "Copy its files anew to where they differ, and compare them there with sha256sum.",
       errorClass: .input)
-  }
-
-  private static func bytes(of word: UInt64) -> [UInt8] {
-    (0..<8).map { UInt8(truncatingIfNeeded: word >> (8 * UInt64($0))) }
-  }
-
-  private static func word(at index: Int, in bytes: [UInt8]) -> UInt64 {
-    (0..<8).reduce(0) { $0 | UInt64(bytes[8 * index + $1]) << (8 * UInt64($1)) }
   }
 }
 

@@ -75,10 +75,11 @@ public final class TrainingRun {
   ///   - model: base model directory.
   ///   - data: dataset file.
   ///   - writes: whether there is an output directory; without one nothing is kept.
+  ///   - scansBase: whether every byte of the base is read and checked first.
   /// - Throws: the error of the lowest rank that failed, on all ranks.
   public init(
     _ configuration: RunConfiguration, model: String, data: String, communicator: Communicator,
-    logger: Logger, writes: Bool = true
+    logger: Logger, writes: Bool = true, scansBase: Bool = true
   ) throws {
     self.configuration = configuration
     self.communicator = communicator
@@ -105,7 +106,9 @@ public final class TrainingRun {
     instructionSets = try communicator.allGather(compute.instructionSet.rawValue)
     try communicator.warn(logger, share.warning(threads: configuration.threads))
 
-    let files = try BaseFiles(model, configuration.baseDistribution, communicator)
+    let files = try BaseFiles(
+      model, configuration.baseDistribution, communicator,
+      isQuantized: configuration.baseQuantization != nil)
     sharers = try BaseSharers(
       configuration.baseCopies, processors: share.processors, communicator)
     // Quantised projections are copies themselves.
@@ -113,8 +116,8 @@ public final class TrainingRun {
       try configuration.baseQuantization == nil ? sharers.copy(files.map, of: model) : files.map
     let decoder = try BaseModel.open(
       model, precision: configuration.precision, communicator: communicator, on: compute,
-      files: map, needsDigest: true,
-      quantization: configuration.baseQuantization, sharers: sharers)
+      files: map, needsDigest: true, scans: scansBase,
+      quantization: configuration.baseQuantization, sharers: sharers, arriving: files.arriving)
     self.decoder = decoder
     if let sentence = files.sentence { logger.info("\(sentence)") }
     try communicator.agreeToGoOn()

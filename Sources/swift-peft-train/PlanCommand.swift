@@ -81,7 +81,7 @@ struct PlanCommand: ParsableCommand {
       let run = try TrainingRun(
         configuration, model: try configuration.model ?? Demo.locate().basePath,
         data: try configuration.data ?? Demo.locate().dataPath, communicator: communicator,
-        logger: quiet, writes: false)
+        logger: quiet, writes: false, scansBase: false)
       let cores = max(1, ProcessInfo.processInfo.activeProcessorCount / run.compute.threadCount)
       let ranks = self.ranks ?? 1
       let job = RunPlan.Job(

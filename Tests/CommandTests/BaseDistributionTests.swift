@@ -100,11 +100,36 @@ struct BaseDistributionTests {
         #expect(try adapter("\(name)-\(how)") == adapter("\(name)-read"), "\(name) \(how)")
         // Nodes that read the same files on one machine share them all the same.
         if how != "broadcast" { continue }
+        if name == "nf4" {
+          // What is quantised is never there whole as it is stored: 4 bytes for each half.
+          let peaks = try ["read", "broadcast"].map {
+            try #require(
+              try bench.metrics(bench.path("nf4-\($0)")).last?["peak_memory_bytes"]?.int)
+          }
+          #expect(peaks[1] - peaks[0] < model.matrixBytes / 4, "\(peaks) of \(model.matrixBytes)")
+        }
         let end = try bench.metrics(bench.path("\(name)-\(how)")).last
         let found = try #require(end?["base_node_bytes"]?.int)
         #expect(10 * found > 9 * base && 10 * found < 11 * base, "\(name) \(how): \(found)")
       }
     }
+  }
+
+  @Test("Ranks of a node receive a base that they quantise together")
+  func quantisedTogether() throws {
+    let model = try LargeModel("llama", fileCount: 2, at: bench.path("large"))
+    let directories = Array(repeating: bench.path(""), count: 4)
+    let options = ["--quantize-base", "q8_0", "--max-steps", "1", "--threads", "1"]
+    for how in ["read", "broadcast"] {
+      let result = try run(
+        how, output: how, model: model.path, ranksPerNode: 2, directories: directories, options)
+      try #require(result.status == 0, "\(result.errors)")
+      let end = try bench.metrics(bench.path(how)).last
+      let found = try #require(end?["base_node_bytes"]?.int)
+      let base = model.matrixElements * 17 / 16
+      #expect(10 * found < 11 * base, "\(how): \(found) of \(base)")
+    }
+    #expect(try adapter("broadcast") == adapter("read"))
   }
 
   @Test("A node that must read and cannot ends the job, and is named")

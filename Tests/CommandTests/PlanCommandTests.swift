@@ -43,6 +43,24 @@ import Testing
     #expect(checkpoint < size && size < checkpoint + 200_000)
   }
 
+  @Test("A plan for another machine does not read the base's numbers")
+  func readsShapesAlone() throws {
+    let bench = try Workbench()
+    let model = bench.path("model")
+    try FileManager.default.copyItem(atPath: bench.model, toPath: model)
+    let weights = URL(fileURLWithPath: model + "/model.safetensors")
+    var bytes = try Data(contentsOf: weights)
+    // Not a number, in whatever type: training refuses it.
+    bytes.replaceSubrange(bytes.count - 64..<bytes.count, with: Data(repeating: 0xff, count: 64))
+    try bytes.write(to: weights)
+    var options = bench.options(output: bench.path("out"))
+    options[1] = model
+    let run = try bench.run(["train", "--dry-run"] + options)
+    #expect(run.status == 65, "\(run.errors)")
+    let planned = try bench.run(["plan", "--json", "--flops", "10"] + options)
+    #expect(planned.status == 0, "\(planned.errors)")
+  }
+
   @Test("Micro-batches cut by tokens take the memory that is planned")
   func tokens() throws {
     let bench = try Workbench()

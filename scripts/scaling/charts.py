@@ -10,7 +10,7 @@ import os
 import sys
 
 METHODS = ["lora", "adalora", "ia3", "bottleneck", "prompt-tuning", "prefix-tuning", "p-tuning", "llama-adapter", "full"]
-MODELS = ["135M", "360M", "1.1B"]
+MODELS = ["135M", "1.1B", "8B"]
 # Okabe and Ito's colours, told apart by most eyes, and lines that differ besides.
 COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#7a5c99", "#2e8b8b", "#888888"]
 STYLE = """<style>
@@ -101,6 +101,6 @@ def table(directory, ranks):
 if __name__ == "__main__":
     directory, output = sys.argv[1:3]
     assert glob.glob(f"{directory}/*.json"), "collect.sh first"
-    chart(directory, output, "100GbE", "weak", 0.8, "weak efficiency")
-    chart(directory, output, "100GbE", "strong", 0.8, "strong efficiency")
+    chart(directory, output, "100GbE", "weak", 0.6, "weak efficiency")
+    chart(directory, output, "100GbE", "strong", 0.6, "strong efficiency")
     table(directory, 1024)

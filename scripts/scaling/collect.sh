@@ -17,7 +17,7 @@ plan() { # plan MODEL METHOD NETWORK OPTIONS…
   echo "$output"
 }
 for network in 100GbE 10GbE IB; do
-  for model in 135M 360M 1.1B; do
+  for model in 135M 1.1B 8B; do
     for method in lora adalora ia3 bottleneck prompt-tuning prefix-tuning p-tuning llama-adapter full; do
       options=()
       case $method in
@@ -25,8 +25,8 @@ for network in 100GbE 10GbE IB; do
         adalora) options=(--target-modules all-linear --total-step 1000 --tinit 10 --tfinal 10) ;;
         p-tuning | prefix-tuning | prompt-tuning) options=(--num-virtual-tokens 20) ;;
         llama-adapter) options=(--adapter-len 10 --adapter-layers 20) ;;
-        # Values, gradients and moments of 1.1 billion weights take 18 GB before anything else.
-        full) [ "$model" != 1.1B ] || continue ;;
+        # Values, gradients and moments of 8 billion weights take 128 GB before anything else.
+        full) [ "$model" != 8B ] || continue ;;
       esac
       plan "$model" "$method" "$network" "${options[@]}"
     done

@@ -11,21 +11,22 @@ import h5py
 import numpy as np
 
 SHAPES = {
-    # SmolLM2-135M, SmolLM2-360M, TinyLlama-1.1B.
+    # SmolLM2-135M, TinyLlama-1.1B, Llama-3.1-8B.
     "135M": dict(hidden=576, blocks=30, heads=9, kv=3, inner=1536, vocabulary=49152, tied=True),
-    "360M": dict(hidden=960, blocks=32, heads=15, kv=5, inner=2560, vocabulary=49152, tied=True),
     "1.1B": dict(hidden=2048, blocks=22, heads=32, kv=4, inner=5632, vocabulary=32000, tied=False),
+    "8B": dict(hidden=4096, blocks=32, heads=32, kv=8, inner=14336, vocabulary=128256, tied=False),
 }
 
 
 def model(path, s):
     os.makedirs(path, exist_ok=True)
-    hidden, inner, keys = s["hidden"], s["inner"], s["kv"] * 64
+    hidden, inner, head = s["hidden"], s["inner"], s["hidden"] // s["heads"]
+    keys = s["kv"] * head
     with open(f"{path}/config.json", "w") as file:
         json.dump({
             "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_act": "silu",
             "hidden_size": hidden, "intermediate_size": inner, "num_hidden_layers": s["blocks"],
-            "num_attention_heads": s["heads"], "num_key_value_heads": s["kv"], "head_dim": 64,
+            "num_attention_heads": s["heads"], "num_key_value_heads": s["kv"], "head_dim": head,
             "max_position_embeddings": 2048, "rms_norm_eps": 1e-5, "rope_theta": 10000.0,
             "tie_word_embeddings": s["tied"], "vocab_size": s["vocabulary"], "dtype": "bfloat16",
             "bos_token_id": 1, "eos_token_id": 2,

@@ -30,12 +30,17 @@ public struct BaseFiles {
   public private(set) var map = FileMap.disk
   /// What was done, for the log; nil where there was no choice.
   public private(set) var sentence: String?
+  /// The projections that are sent one by one, when they are asked for; nil where all bytes are there.
+  private(set) var arriving: ArrivingTensors?
 
   /// Brings the files of `model` to all nodes; called by all ranks.
   ///
+  /// - Parameter isQuantized: whether projections will be quantised: each is then sent when it is next, so
+  ///   that no node ever holds all of them as they are stored.
   /// - Throws: on all ranks, where a node that must read cannot, or one that receives has no room.
   public init(
-    _ model: String, _ choice: BaseDistribution, _ communicator: Communicator
+    _ model: String, _ choice: BaseDistribution, _ communicator: Communicator,
+    isQuantized: Bool = false
   ) throws {
     guard choice != .read, communicator.nodeCount > 1 else { return }
     let groups = try communicator.nodeGroups(of: Self.nodesPerReader)
@@ -57,51 +62,65 @@ public struct BaseFiles {
     let files = try communicator.together {
       groups.isReader ? try ModelLocation.weightFiles(of: model) : []
     }
-    map = try Self.receive(files, groups, communicator)
+    let places = try communicator.together {
+      groups.isReader && communicator.localRank == 0 && isQuantized
+        ? try Decoder(directory: model, finiteCheck: (part: 0, of: 0)).placesOfProjections : []
+    }
+    (map, arriving) = try Self.receive(files, later: places, groups, communicator)
     let readers = groups.readerCount
     sentence =
       "base read by \(readers) of \(communicator.nodeCount) nodes and sent to the others\(reason)"
   }
 
   /// Sends files from the nodes that read to the others.
+  ///
+  /// - Parameter later: on the lowest rank of a node that reads, what is not sent yet.
   private static func receive(
-    _ files: [MappedFile], _ groups: NodeGroups, _ communicator: Communicator
-  ) throws -> FileMap {
-    let list = files.map { "\($0.byteCount) \($0.path)" }.joined(separator: "\n")
+    _ files: [MappedFile], later: [StoredPlace], _ groups: NodeGroups, _ communicator: Communicator
+  ) throws -> (FileMap, ArrivingTensors?) {
+    let list = FileList(
+      files: files.map { ($0.path, $0.byteCount) }, later: later)
     let isSender = groups.isReader && communicator.localRank == 0
-    let lists = try communicator.allGather(isSender ? list : "")
+    let lists = try communicator.allGather(isSender ? list.text : "")
     // Files are sent one after the other to all groups at once, so all readers must have the same.
     try communicator.agree(
       on: [SharedFact("files", lists[groups.reader])], of: "the files of the base",
       remedy: "Copy them anew to where they differ.", errorClass: .input)
-    let entries = lists[groups.reader].split(separator: "\n").compactMap {
-      line -> (path: String, byteCount: Int)? in
-      let parts = line.split(separator: " ", maxSplits: 1)
-      guard parts.count == 2, let count = Int(parts[0]) else { return nil }
-      return (String(parts[1]), count)
-    }
+    let sent = FileList(text: lists[groups.reader])
     // Each file begins on a page, so that giving one up leaves its neighbours alone.
     let page = 1 << 16
     var starts = [0]
-    for entry in entries {
+    for entry in sent.files {
       starts.append(starts[starts.count - 1] + (entry.byteCount + page - 1) / page * page)
     }
+    let ranges = sent.files.indices.map { sent.rangesAtOnce(of: $0) }
     let bytes = try communicator.allocateOnNode(
-      byteCount: groups.isReader ? 0 : starts[entries.count], likeFile: true)
+      byteCount: groups.isReader ? 0 : starts[sent.files.count], likeFile: true,
+      reserved: groups.isReader || sent.later.isEmpty
+        ? nil
+        : zip(ranges, starts).flatMap { ranges, start in
+          ranges.map { ($0.lowerBound + start)..<($0.upperBound + start) }
+        })
     var received: [MappedFile] = []
-    for (index, entry) in entries.enumerated() {
+    for (index, entry) in sent.files.enumerated() {
       if groups.isReader {
         let file = files[index]
-        try communicator.send(file.view, in: groups) { file.prefetch($0) }
+        try communicator.send(file.view, ranges[index], in: groups) { file.prefetch($0) }
       } else {
         let range = starts[index]..<(starts[index] + entry.byteCount)
-        try communicator.send(bytes.view(range), in: groups)
+        try communicator.send(bytes.view(range), ranges[index], in: groups)
         received.append(MappedFile(path: entry.path, received: bytes, range))
       }
     }
-    if groups.isReader { return .disk }
-    bytes.seal()
-    return FileMap(received: received)
+    let arriving =
+      sent.later.isEmpty
+      ? nil
+      : ArrivingTensors(
+        sent.later, files: groups.isReader ? files : received, starts: starts,
+        bytes: groups.isReader ? nil : bytes, groups, communicator)
+    if groups.isReader { return (.disk, arriving) }
+    if arriving == nil { bytes.seal() }
+    return (FileMap(received: received), arriving)
   }
 }
 

@@ -29,17 +29,17 @@ FAMILIES = {
         n_embd=1600, n_head=25, attn_pdrop=0.0, embd_pdrop=0.0, resid_pdrop=0.0)),
     "smollm3": ("SmolLM3 3B's blocks", 12, 128256, dict(
         hidden_size=2048, intermediate_size=11008, num_attention_heads=16, num_key_value_heads=4,
-        tie_word_embeddings=True, pad_token_id=0)),
+        tie_word_embeddings=True)),
     "olmo2": ("OLMo 2 1B", 16, 100352, dict(
         hidden_size=2048, intermediate_size=8192, num_attention_heads=16, num_key_value_heads=16,
-        tie_word_embeddings=False, pad_token_id=0)),
+        tie_word_embeddings=False)),
     "granite": ("Granite 3.3 2B's blocks", 16, 49159, dict(
         hidden_size=2048, intermediate_size=8192, num_attention_heads=32, num_key_value_heads=8,
         embedding_multiplier=12.0, attention_multiplier=0.015625, residual_multiplier=0.22,
         logits_scaling=8.0, tie_word_embeddings=True)),
     "phi3": ("Phi-4 mini at two thirds of its width", 20, 200064, dict(
         hidden_size=2048, intermediate_size=5504, num_attention_heads=16, num_key_value_heads=8,
-        tie_word_embeddings=True, pad_token_id=0, eos_token_id=2, resid_pdrop=0.0,
+        tie_word_embeddings=True, resid_pdrop=0.0,
         rope_parameters=dict(
             rope_type="default", rope_theta=10000.0, partial_rotary_factor=0.75))),
     "gpt_neox": ("Pythia 1B", 16, 50304, dict(
@@ -76,7 +76,8 @@ def make(family, blocks, output):
     whose, of_blocks, vocabulary, fields = FAMILIES[family]
     vocabulary = max(1024, (vocabulary * blocks // of_blocks + 63) // 64 * 64)
     config = transformers.AutoConfig.for_model(
-        family, num_hidden_layers=blocks, vocab_size=vocabulary, **fields)
+        family, num_hidden_layers=blocks, vocab_size=vocabulary, pad_token_id=0, bos_token_id=1,
+        eos_token_id=2, **fields)
     if not os.path.exists(output):
         torch.manual_seed(0)
         config.dtype = torch.bfloat16

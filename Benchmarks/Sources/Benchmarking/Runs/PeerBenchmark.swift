@@ -43,7 +43,7 @@ public enum PeerBenchmark {
     at workplace: Workplace
   ) throws -> Section {
     var section = section(
-      "peer_families", "Families in f32, \(blocks) blocks each, against Hugging Face PEFT, by turns",
+      "peer_families", "Families, \(blocks) blocks each, against Hugging Face PEFT, by turns",
       first: "family")
     for name in names {
       section.measure(["job": .string(name)]) {

@@ -45,15 +45,17 @@ public enum PeerBenchmark {
     var section = section(
       "peer_families", "Families, \(blocks) blocks each, against Hugging Face PEFT, by turns",
       first: "family")
+    var notes: [String] = []
     for name in names {
       section.measure(["job": .string(name)]) {
         let (job, files, text) = try models.make(name, blocks: blocks, at: workplace)
         let task = Task(job, files: files, method: "lora", precision: .f32)
         let row = try row(task, peer, at: workplace)
-        section.notes.append("\(name): \(text), \(job.shape.vocabularySize) tokens' rows")
+        notes.append("\(name): \(text), \(job.shape.vocabularySize) tokens' rows")
         return row
       }
     }
+    section.notes = notes
     return section
   }
 

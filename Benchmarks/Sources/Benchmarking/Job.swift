@@ -13,6 +13,8 @@ public struct Job: Sendable {
   public let lengths: [Int]
   /// Whether every token counts in the loss, rather than an example's second half.
   public let countsEverything: Bool
+  /// Whether its model is some blocks of a family's, made by transformers.
+  public var isFamily = false
 
   /// SmolLM-135M's shape, 4 sequences of 256 tokens, every one counted.
   public static let a = Job(
@@ -34,6 +36,13 @@ public struct Job: Sendable {
   public static let tiny = Job(
     name: "tiny", shape: .tiny, batchSize: 4, lengths: (0..<40).map { 20 + $0 * 17 % 51 },
     countsEverything: false)
+
+  /// 1 sequence of 512 tokens, every one counted, on a model that transformers made.
+  static func family(_ name: String, shape: ModelShape) -> Job {
+    Job(
+      name: name, shape: shape, batchSize: 1, lengths: b.lengths, countsEverything: true,
+      isFamily: true)
+  }
 
   /// Those that figures are given for.
   public static let all = [a, b, c]

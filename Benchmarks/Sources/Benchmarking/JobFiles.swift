@@ -30,6 +30,15 @@ public struct JobFiles: Sendable {
     if !files.fileExists(atPath: data) { try JobFiles.writeDataset(job, to: data) }
   }
 
+  /// A model directory that somebody else made, and the dataset of `job` in `directory`.
+  ///
+  /// - Throws: where the dataset cannot be written.
+  init(_ job: Job, model: String, directory: String) throws {
+    self.model = model
+    data = "\(directory)/job-\(job.name)-\(job.shape.vocabularySize).h5"
+    if !FileManager.default.fileExists(atPath: data) { try JobFiles.writeDataset(job, to: data) }
+  }
+
   /// `config.json` as transformers writes it.
   static func configuration(_ shape: ModelShape) -> String {
     """

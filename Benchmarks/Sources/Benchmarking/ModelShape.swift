@@ -1,4 +1,4 @@
-/// The sizes of a Llama decoder, without its weights.
+/// The sizes of a decoder, without its weights; its projections are Llama's.
 public struct ModelShape: Sendable, Hashable {
   /// What it is called.
   public let name: String

@@ -10,6 +10,8 @@ struct PeerOptions: ParsableArguments {
   var python = "python3"
   @Option(help: ArgumentHelp("The peer's script", valueName: "FILE"))
   var script = "Benchmarks/peers/peft_peer.py"
+  @Option(help: ArgumentHelp("The script that makes models of families", valueName: "FILE"))
+  var familyScript = "Benchmarks/peers/family_models.py"
 }
 
 /// `peers`: the same jobs by Hugging Face PEFT, by turns with ours.
@@ -25,15 +27,36 @@ struct PeersCommand: ParsableCommand {
     parsing: .upToNextOption,
     help: "Methods to compare on job A ('all' for those that PEFT has; default: none)")
   var methods: [String] = []
+  @Option(
+    parsing: .upToNextOption,
+    help: "Families to compare in f32 ('all' for every one that has a shape; default: none)")
+  var families: [String] = []
+  @Option(help: ArgumentHelp("Blocks of a family's model", valueName: "N"))
+  var blocks = 4
+
+  func validate() throws {
+    if blocks < 1 { throw ValidationError("--blocks \(blocks): at least 1") }
+  }
 
   func run() throws {
     let peer = try PeerProgram(python: peers.python, script: peers.script)
     let machine = Machine(
       program: programs.programPath, peerVersions: try peer.versions())
-    try common.report(
-      machine,
-      try PeersCommand.sections(
-        methods, programs, peer, try programs.workplace(machine, common)))
+    let workplace = try programs.workplace(machine, common)
+    let models = FamilyModels(python: peers.python, script: peers.familyScript)
+    // Before hours pass.
+    let known = families.isEmpty ? [] : try models.names()
+    for name in families where families != ["all"] && !known.contains(name) {
+      throw ValidationError("--families \(name): known are \(known.joined(separator: ", "))")
+    }
+    var sections = try PeersCommand.sections(methods, programs, peer, workplace)
+    if !families.isEmpty {
+      sections.append(
+        try PeerBenchmark.families(
+          families == ["all"] ? known : families, blocks: blocks, madeBy: models, against: peer,
+          at: workplace))
+    }
+    try common.report(machine, sections)
   }
 
   static func sections(

@@ -11,12 +11,30 @@ struct StepsCommand: ParsableCommand {
   @OptionGroup var programs: ProgramOptions
   @Option(parsing: .upToNextOption, help: "Methods to run on job A (default: all; 'none' for none)")
   var methods: [String] = MethodChoice.names
+  @Option(
+    parsing: .upToNextOption,
+    help: ArgumentHelp(
+      "Only compare steps from these bases with bf16's: nf4, q8_0, or a GGUF file of a job's model",
+      valueName: "BASE"))
+  var bases: [String] = []
+
+  func validate() throws {
+    for name in bases where !["nf4", "q8_0"].contains(name) && !name.hasSuffix(".gguf") {
+      throw ValidationError("--bases \(name): nf4, q8_0, or a file that ends in .gguf")
+    }
+  }
 
   func run() throws {
     let machine = Machine(program: programs.programPath)
-    try common.report(
-      machine, try StepsCommand.sections(methods, programs, try programs.workplace(machine, common))
-    )
+    let workplace = try programs.workplace(machine, common)
+    let sections =
+      bases.isEmpty
+      ? try StepsCommand.sections(methods, programs, workplace)
+      : [
+        try BaseStepBenchmark.run(
+          programs.chosenJobs, bases: bases, precisions: programs.precisions, at: workplace)
+      ]
+    try common.report(machine, sections)
   }
 
   static func sections(

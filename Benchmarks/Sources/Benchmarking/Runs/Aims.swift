@@ -23,6 +23,7 @@ enum Aims {
     case ("B", .f32): 2.5
     case ("B", .bf16): 1.8
     case ("C", _): 4
+    case (_, .f32) where task.job.isFamily: 2
     default: nil
     }
   }

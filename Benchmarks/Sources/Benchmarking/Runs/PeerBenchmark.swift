@@ -33,11 +33,39 @@ public enum PeerBenchmark {
     return section
   }
 
-  private static func section(_ name: String, _ title: String) -> Section {
+  /// Families with LoRA, in f32.
+  ///
+  /// - Parameters:
+  ///   - names: as ``FamilyModels/names()`` has them.
+  ///   - blocks: of each model.
+  public static func families(
+    _ names: [String], blocks: Int, madeBy models: FamilyModels, against peer: PeerProgram,
+    at workplace: Workplace
+  ) throws -> Section {
+    var section = section(
+      "peer_families", "Families, \(blocks) blocks each, against Hugging Face PEFT, by turns",
+      first: "family")
+    var notes: [String] = []
+    for name in names {
+      section.measure(["job": .string(name)]) {
+        let (job, files, text) = try models.make(name, blocks: blocks, at: workplace)
+        let task = Task(job, files: files, method: "lora", precision: .f32)
+        let row = try row(task, peer, at: workplace)
+        notes.append("\(name): \(text), \(job.shape.vocabularySize) tokens' rows")
+        return row
+      }
+    }
+    section.notes = notes
+    return section
+  }
+
+  private static func section(
+    _ name: String, _ title: String, first: String = "job"
+  ) -> Section {
     Section(
       name, title: title,
       columns: [
-        .init("job", "job"), .init("method", "method"), .init("precision", "precision"),
+        .init("job", first), .init("method", "method"), .init("precision", "precision"),
         .init("setting", "ours"), .init("peer_setting", "peer"),
         .init("tokens_per_second", "tokens/s", .fixed(1)),
         .init("peer_tokens_per_second", "peer's", .fixed(1)), .init("ratio", "ratio", .factor),

@@ -35,6 +35,8 @@ public struct Task: Sendable {
   public let method: String
   /// The arithmetic.
   public let precision: Precision
+  /// What the base is quantised to as it is read, or a GGUF file in its place; nil for neither.
+  public var base: String?
 
   /// A task.
   public init(_ job: Job, files: JobFiles, method: String, precision: Precision) {
@@ -53,7 +55,9 @@ public struct Task: Sendable {
   }
 
   /// In a few words.
-  public var text: String { "job \(job.name), \(method), \(precision.rawValue)" }
+  public var text: String {
+    "job \(job.name), \(method), \(precision.rawValue)" + (base.map { ", \($0)" } ?? "")
+  }
 }
 
 /// Steps of a run: the first ones warm caches and pages and are not timed.

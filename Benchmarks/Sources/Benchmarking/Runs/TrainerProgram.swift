@@ -97,13 +97,15 @@ public struct TrainerProgram: Sendable {
   private func arguments(
     _ task: Task, _ setting: Setting, steps: Int, output: String
   ) -> [String] {
-    [
-      "--model", task.files.model, "--data", task.files.data, "--output-dir", output,
+    let file = task.base.flatMap { $0.hasSuffix(".gguf") ? $0 : nil }
+    let quantization = file == nil ? task.base.map { ["--quantize-base", $0] } ?? [] : []
+    return [
+      "--model", file ?? task.files.model, "--data", task.files.data, "--output-dir", output,
       "--precision", task.precision.rawValue, "--threads", "\(setting.threads)",
       "--global-batch-size", "\(task.job.batchSize)",
       "--micro-batch-size", "\(setting.microBatch)", "--max-steps", "\(steps)",
       "--num-epochs", "1000", "--no-shuffle", "--logging-steps", "1", "--learning-rate", "1e-4",
-    ] + MethodChoice.options(task.method, shape: task.job.shape)
+    ] + MethodChoice.options(task.method, shape: task.job.shape) + quantization
   }
 
   private static func size(of path: String) -> Int {

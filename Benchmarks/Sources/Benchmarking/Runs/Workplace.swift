@@ -42,7 +42,7 @@ public struct Workplace: Sendable {
   /// Steps of a measured run: some 4000 tokens, which take the slowest peer minutes.
   func steps(_ job: Job) -> StepCounts {
     if isQuick { return StepCounts(warmUp: 1, timed: 1) }
-    return StepCounts(warmUp: 1, timed: job.name == "B" ? 3 : 5)
+    return StepCounts(warmUp: 1, timed: job.name == "B" || job.isFamily ? 3 : 5)
   }
 
   /// Steps of a run that only chooses a layout.

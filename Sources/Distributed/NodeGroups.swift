@@ -41,9 +41,11 @@ extension Communicator {
   /// Sends bytes of the node that reads to the other nodes of its group; called by all ranks.
   ///
   /// Ranks other than the lowest of a node wait.
+  ///
   /// - Parameters:
   ///   - bytes: as many on all nodes of a group; on the nodes that receive, memory that the node
   ///     shares.
+  ///   - groups: which nodes read and which receive.
   ///   - willSend: told on the rank that reads which bytes are next.
   /// - Throws: where MPI fails.
   public func send(

@@ -45,7 +45,7 @@ def main():
     model = PeftModel.from_pretrained(base, settings["adapter"], is_trainable=True)
     model.train()
     trainable = [p for p in model.parameters() if p.requires_grad]
-    # PyYAML takes 1e-08 for a text.
+    # PyYAML takes the 1e-08 of older files for a text.
     rate, beta1, beta2, epsilon, decay, limit = (
         float(settings[key]) for key in (
             "learning_rate", "adam_beta1", "adam_beta2", "adam_epsilon", "weight_decay",

@@ -51,8 +51,10 @@ public struct CheckpointDirectory: Sendable {
   /// written. Never removed are the checkpoint just saved (it is verified, so there is always a
   /// sound one), those of later steps, and those in `protected`.
   ///
-  /// - Parameter limit: how many checkpoints up to this step are kept; nil or 0 keeps all.
-  /// - Parameter protected: steps to keep besides, such as the best one.
+  /// - Parameters:
+  ///   - contents: what the checkpoint holds.
+  ///   - limit: how many checkpoints up to this step are kept; nil or 0 keeps all.
+  ///   - protected: steps to keep besides, such as the best one.
   /// - Returns: the path of the new file.
   @discardableResult
   public func save(

@@ -32,10 +32,14 @@ public final class BatchSchedule {
 
   /// Plans a run whose micro-batches are cut by sequences.
   ///
-  /// - Parameter shuffles: false takes examples in file order, epoch after epoch.
-  /// - Parameter epochCount: epochs, whole or not; as in transformers, ⌈epochs × steps per epoch⌉
-  ///   steps.
-  /// - Parameter maxSteps: ends the run earlier; nil when only the epochs do.
+  /// - Parameters:
+  ///   - exampleCount: examples of the split.
+  ///   - globalBatchSize: sequences of a step, over all ranks together.
+  ///   - microBatchSize: sequences of one forward and backward.
+  ///   - seed: what the order of examples follows from.
+  ///   - shuffles: false takes examples in file order, epoch after epoch.
+  ///   - epochCount: epochs, whole or not; as in transformers, ⌈epochs × steps per epoch⌉ steps.
+  ///   - maxSteps: ends the run earlier; nil when only the epochs do.
   public convenience init(
     exampleCount: Int, globalBatchSize: Int, microBatchSize: Int, seed: UInt64,
     shuffles: Bool = true, epochCount: Double = 1, maxSteps: Int? = nil
@@ -51,8 +55,15 @@ public final class BatchSchedule {
 
   /// Plans a run over a split whose micro-batches are cut by tokens.
   ///
-  /// - Parameter microBatchTokens: tokens in one forward and backward at most; a longer example is a
-  ///   micro-batch of its own.
+  /// - Parameters:
+  ///   - split: the examples with their lengths.
+  ///   - globalBatchSize: sequences of a step, over all ranks together.
+  ///   - microBatchTokens: tokens in one forward and backward at most; a longer example is a
+  ///     micro-batch of its own.
+  ///   - seed: what the order of examples follows from.
+  ///   - shuffles: false takes examples in file order, epoch after epoch.
+  ///   - epochCount: epochs, whole or not.
+  ///   - maxSteps: ends the run earlier; nil when only the epochs do.
   public convenience init(
     _ split: TokenSplit, globalBatchSize: Int, microBatchTokens: Int, seed: UInt64,
     shuffles: Bool = true, epochCount: Double = 1, maxSteps: Int? = nil

@@ -12,6 +12,7 @@ public final class NodeDeal {
   /// The part of the ranks that are on a node.
   ///
   /// - Parameters:
+  ///   - dealer: what deals a batch to the ranks of all nodes.
   ///   - isOnNode: of each rank of the job, whether it is.
   ///   - localRank: this rank's number on the node.
   public init(_ dealer: MicroBatchDealer, isOnNode: [Bool], localRank: Int) {

@@ -34,11 +34,13 @@ public final class TokenDataset {
   ///
   /// Throws `DatasetError`.
   ///
-  /// - Parameter modelVocabularySize: number of ids that the model knows; nil when there is none yet.
-  /// - Parameter maxLength: longer examples are cut to this many tokens wherever they are read.
-  /// - Parameter memoryBudgetBytes: a split whose tokens and masks (5 bytes a token) fit is kept in
-  ///   memory, and loading then neither reads nor allocates; a larger one is read from the file,
-  ///   example by example, through HDF5. The default holds 53 million tokens.
+  /// - Parameters:
+  ///   - path: an HDF5 file.
+  ///   - modelVocabularySize: number of ids that the model knows; nil when there is none yet.
+  ///   - maxLength: longer examples are cut to this many tokens wherever they are read.
+  ///   - memoryBudgetBytes: a split whose tokens and masks (5 bytes a token) fit is kept in memory,
+  ///     and loading then neither reads nor allocates; a larger one is read from the file, example
+  ///     by example, through HDF5. The default holds 53 million tokens.
   public init(
     path: String, modelVocabularySize: Int? = nil, maxLength: Int? = nil,
     memoryBudgetBytes: Int = 256 << 20

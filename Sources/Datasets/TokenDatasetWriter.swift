@@ -24,9 +24,11 @@ public final class TokenDatasetWriter {
   ///
   /// Throws `DatasetError.storage` where it cannot be created.
   ///
-  /// - Parameter vocabularySize: every token id must lie below it.
-  /// - Parameter tokenizerSHA256: SHA-256 of the tokenizer's file in hexadecimal, if there is one.
-  /// - Parameter vocabularySHA256: SHA-256 of its tokens, if there is one.
+  /// - Parameters:
+  ///   - path: the new file.
+  ///   - vocabularySize: every token id must lie below it.
+  ///   - tokenizerSHA256: SHA-256 of the tokenizer's file in hexadecimal, if there is one.
+  ///   - vocabularySHA256: SHA-256 of its tokens, if there is one.
   public init(
     path: String, vocabularySize: Int, tokenizerSHA256: String? = nil,
     vocabularySHA256: String? = nil
@@ -59,7 +61,10 @@ public final class TokenDatasetWriter {
   /// Throws `tokenOutsideVocabulary`, `maskValue`, `emptyExample` or `storage`; the first three
   /// leave the file as it was.
   ///
-  /// - Parameter lossMask: a 0 or 1 for each token: whether it counts as a target.
+  /// - Parameters:
+  ///   - tokens: the example's ids, one at least.
+  ///   - lossMask: a 0 or 1 for each token: whether it counts as a target.
+  ///   - split: where the example goes.
   public func append(
     tokens: [UInt32], lossMask: [UInt8], to split: SplitName
   ) throws(DatasetError) {

@@ -98,6 +98,7 @@ public enum RunProgress {
 
   /// Something else begins.
   ///
+  /// - Parameter phase: what begins.
   /// - Parameter step: the optimiser step; as before where it is left out.
   public static func enter(_ phase: Phase, step: Int? = nil) {
     if let step { Self.step.store(UInt64(step), ordering: .relaxed) }

@@ -25,6 +25,7 @@ extension Communicator {
   /// Replaces every rank's floats by those of `root`, where they lie.
   ///
   /// - Parameter view: of the same shape on all ranks, without gaps between its rows.
+  /// - Parameter root: the rank whose floats all get.
   public func broadcast(_ view: MatrixView, from root: Int) throws(MPIError) {
     precondition(view.isContiguous, "a broadcast of a matrix with gaps")
     try unsafe broadcast(view.base, count: view.count, from: root)

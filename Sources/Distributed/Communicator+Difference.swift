@@ -105,8 +105,10 @@ extension Communicator {
   /// Throws on every rank where the facts are not the same on all ranks.
   ///
   /// - Parameters:
+  ///   - facts: of the same names, in the same order, on all ranks.
   ///   - what: what they are facts of, for the message: `the base`.
   ///   - remedy: a sentence that says what to do.
+  ///   - errorClass: what the exit status follows from.
   public func agree(
     on facts: [SharedFact], of what: String, remedy: String, errorClass: ErrorClass
   ) throws(MPIError) {

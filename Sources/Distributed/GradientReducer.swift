@@ -125,7 +125,10 @@ public final class GradientReducer {
 
   /// Allocates what the tensors of `arena` need, for every step to come.
   ///
-  /// - Parameter microBatches: the most that this rank adds in a step, where that is known.
+  /// - Parameters:
+  ///   - arena: whose gradients are summed.
+  ///   - communicator: the ranks that sum.
+  ///   - microBatches: the most that this rank adds in a step, where that is known.
   public init(
     arena: ParameterArena, communicator: Communicator,
     microBatches: Int = GradientReducer.maximumMicroBatches
@@ -199,7 +202,9 @@ public final class GradientReducer {
   ///
   /// All ranks call it, also those that had no micro-batch. Afterwards the reducer is empty, for
   /// the next step.
+  ///
   /// - Parameters:
+  ///   - arena: whose gradients are summed.
   ///   - scale: one over the number of counted tokens in the global batch.
   ///   - microBatches: those of all ranks together, where that is known; all ranks say the same.
   ///   - isCutShort: whether this rank left micro-batches out; one is enough for no rank to get

@@ -41,10 +41,12 @@ extension Communicator {
   /// Sends bytes of the node that reads to the other nodes of its group; called by all ranks.
   ///
   /// Ranks other than the lowest of a node wait.
+  ///
   /// - Parameters:
   ///   - bytes: as many on all nodes of a group; on the nodes that receive, memory that the node
   ///     shares.
   ///   - ranges: which of them; all if not given.
+  ///   - groups: which nodes read and which receive.
   ///   - willSend: told on the rank that reads which bytes are next.
   /// - Throws: where MPI fails.
   public func send(

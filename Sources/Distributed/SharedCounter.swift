@@ -28,6 +28,7 @@ public final class SharedCounter {
   /// The next number of a round, from 0; nil where all below `limit` are taken.
   ///
   /// - Parameter round: from 1, and growing.
+  /// - Parameter limit: how many numbers a round has, the same for all ranks.
   public func next(round: Int, below limit: Int) -> Int? {
     precondition(
       round > 0 && round < 1 << 32 && limit < 1 << 31, "round \(round), \(limit) numbers")

@@ -26,6 +26,7 @@ public final class MappedFile: @unchecked Sendable {
   ///
   /// - Parameters:
   ///   - path: where the file is, perhaps not on this node.
+  ///   - owner: the memory, which is kept for as long as the file.
   ///   - range: its bytes in memory that all of them share.
   ///   - place: what distinguishes it from other copies on the node.
   public init(

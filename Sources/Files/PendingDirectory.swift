@@ -29,6 +29,7 @@ public struct PendingDirectory: ~Copyable {
 
   /// Makes the partial directory, and removes those of dead writers.
   ///
+  /// - Parameter place: where the complete directory will be.
   /// - Parameter replacing: whether an earlier directory of that name goes; else it must be missing
   ///   or empty.
   /// - Throws: `FileError`.

@@ -20,6 +20,7 @@ public struct GGUFFile: Sendable {
 
   /// Maps the file at `path` and checks its header.
   ///
+  /// - Parameter path: a GGUF file, or one part of it.
   /// - Parameter files: where its bytes come from.
   public init(path: String, files: FileMap = .disk) throws(GGUFError) {
     let file: MappedFile
@@ -35,6 +36,7 @@ public struct GGUFFile: Sendable {
 
   /// Whether a file begins as GGUF files do.
   ///
+  /// - Parameter path: any file.
   /// - Parameter files: where its bytes come from.
   public static func isOne(_ path: String, files: FileMap = .disk) -> Bool {
     if let isOne = files.begins(path, with: Array("GGUF".utf8)) { return isOne }
@@ -69,6 +71,7 @@ public struct GGUFFiles: Sendable {
 
   /// Opens a file, and its further parts where it has any.
   ///
+  /// - Parameter path: the file, or the first of its parts.
   /// - Parameter map: where their bytes come from.
   public init(path: String, files map: FileMap = .disk) throws(GGUFError) {
     let first = try GGUFFile(path: path, files: map)

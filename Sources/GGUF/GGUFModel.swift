@@ -27,6 +27,7 @@ public struct GGUFModel: Sendable {
 
   /// Opens a model.
   ///
+  /// - Parameter path: a GGUF file, or the first of its parts.
   /// - Parameter files: where its bytes come from.
   /// - Throws: what is wrong with the file, or not known to this reader: an architecture, a tensor,
   /// a key.

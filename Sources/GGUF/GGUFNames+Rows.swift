@@ -11,6 +11,7 @@ extension GGUFNames {
 
   /// The row of Hugging Face's tensor that is row `row` of GGUF's.
   ///
+  /// - Parameter row: a row of GGUF's tensor, from 0.
   /// - Parameter head: rows of a head whose halves lie by turns; 0 for none.
   public static func huggingFaceRow(_ row: Int, head: Int) -> Int {
     guard head > 0 else { return row }

@@ -108,6 +108,7 @@ public struct GGUFWriter: ~Copyable {
 
   /// Writes a tensor from f32, rounded to its type.
   ///
+  /// - Parameter name: a tensor that was declared.
   /// - Parameter fill: sets row `row`, [1, columns].
   /// - Throws: `FileError`.
   public mutating func write(

@@ -22,7 +22,10 @@ public struct ReferenceAnswer: Sendable, Hashable {
   /// The prompt is what comes before, the answer what counts from there on, without end tokens at its
   /// end. An example that has none there was cut off: an answer to it may go on.
   ///
-  /// - Parameter counts: whether each token counts in the loss.
+  /// - Parameters:
+  ///   - tokens: the example's ids.
+  ///   - counts: whether each token counts in the loss.
+  ///   - endTokens: ids that end an answer.
   /// - Returns: nil where the example has no prompt or no answer.
   public init?(tokens: [Int], counts: [Bool], endTokens: Set<Int>) {
     guard let start = counts.indices.first(where: { $0 > 0 && counts[$0] }) else { return nil }
@@ -70,15 +73,18 @@ public struct AnswerScorer {
       endTokens: endTokens)
   }
 
-  /// Asks for every `stride`-th reference from `first` on, so that ranks can share the work.
-  public func score(_ references: [ReferenceAnswer], first: Int = 0, stride: Int = 1)
-    -> AnswerScore
-  {
+  /// Asks for every `stride`-th reference from `first` on, so that ranks can share the work; `progress` is
+  /// told after each how many were asked.
+  public func score(
+    _ references: [ReferenceAnswer], first: Int = 0, stride: Int = 1,
+    progress: (_ asked: Int) -> Void = { _ in }
+  ) -> AnswerScore {
     var score = AnswerScore()
     for index in Swift.stride(from: first, to: references.count, by: stride) {
       let reference = references[index]
       score.asked += 1
       if isExact(reference) { score.exact += 1 }
+      progress(score.asked)
     }
     return score
   }

@@ -43,7 +43,10 @@ public final class TextGenerator {
 
   /// Prepares `decoder` for inference.
   ///
-  /// - Parameter maximumLength: most tokens of prompt and answer together.
+  /// - Parameters:
+  ///   - decoder: the base, with an adapter attached or without.
+  ///   - compute: the threads that compute it.
+  ///   - maximumLength: most tokens of prompt and answer together.
   /// - Throws: `ModelError.tooManyPositions` where the model has fewer positions.
   public init(decoder: Decoder, compute: Compute, maximumLength: Int) throws(ModelError) {
     try decoder.checkPositions(tokens: maximumLength)

@@ -17,7 +17,11 @@ extension HDF5Group {
   /// functions are `H5Dcreate2`, `H5Pset_obj_track_times`, `H5Pset_chunk`, `H5Pset_shuffle`,
   /// `H5Pset_deflate` and `H5Pset_fletcher32`.
   ///
-  /// - Parameter shape: dimensions, outermost first; empty for a scalar.
+  /// - Parameters:
+  ///   - name: relative to this group.
+  ///   - type: type of an element.
+  ///   - shape: dimensions, outermost first; empty for a scalar.
+  ///   - layout: contiguous, or in chunks, with filters or without.
   public func createDataset<Element: HDF5Element>(
     _ name: String, of type: Element.Type, shape: [Int], layout: HDF5Layout = .contiguous
   ) throws(HDF5Error) -> HDF5Dataset {

@@ -39,6 +39,7 @@ public enum Activation {
   ///   - kind: the function.
   ///   - x: input, [T, F].
   ///   - y: result, [T, F]; may be `x`.
+  ///   - compute: the threads that compute it.
   public static func forward(
     _ kind: ActivationFunction, _ x: MatrixView, into y: MatrixView, on compute: Compute
   ) {
@@ -57,6 +58,7 @@ public enum Activation {
   ///   - dy: gradient of the result, [T, F].
   ///   - x: input of forward, [T, F].
   ///   - dx: gradient of the input, [T, F]; may be `dy` or `x`.
+  ///   - compute: the threads that compute it.
   public static func backward(
     _ kind: ActivationFunction, _ dy: MatrixView, input x: MatrixView, into dx: MatrixView,
     on compute: Compute
@@ -73,8 +75,11 @@ public enum Activation {
   /// `y = f(x)` of the input as it is, which is then kept rounded to bf16 for backward.
   ///
   /// - Parameters:
-  ///   - kept: where the rounded input goes, [T, F].
+  ///   - kind: which f.
+  ///   - x: input, [T, F].
   ///   - y: result, [T, F]; may be `x`.
+  ///   - kept: where the rounded input goes, [T, F].
+  ///   - compute: the threads that compute it.
   public static func forward(
     _ kind: ActivationFunction, _ x: MatrixView, into y: MatrixView, keeping kept: RoundedView,
     on compute: Compute

@@ -31,6 +31,7 @@ public enum Attention {
   ///   - arithmetic: how products are computed where there is no prefix.
   ///   - out: result, [Tq, N · D]; none of the operands.
   ///   - logSumExp: logarithm of each softmax's denominator, [Tq, N], which backward needs.
+  ///   - compute: the threads that compute it.
   public static func forward(
     query: MatrixView, key: MatrixView, value: MatrixView, prefix: PrefixKeyValues?,
     spans: SequenceSpans, shape: AttentionShape, arithmetic: Arithmetic = .float32,
@@ -80,6 +81,7 @@ public enum Attention {
   ///   - dKey: overwritten, [Tk, K · D].
   ///   - dValue: overwritten, [Tk, K · D].
   ///   - prefixGradients: added to; `nil` where the prefix is frozen.
+  ///   - compute: the threads that compute it.
   public static func backward(
     _ dOut: MatrixView, query: MatrixView, key: MatrixView, value: MatrixView,
     prefix: PrefixKeyValues?, out: MatrixView, logSumExp: MatrixView, spans: SequenceSpans,

@@ -166,6 +166,7 @@ public final class Compute {
   /// A call inside a block runs its blocks one after the other on the same worker, which then
   /// shares that worker's scratch memory with the outer block. Nothing is allocated.
   ///
+  /// - Parameter count: number of blocks.
   /// - Parameter body: gets the block and the number of the worker that runs it, below
   ///   `threadCount`. It must not depend on the worker but for scratch memory.
   public func forEachBlock(_ count: Int, _ body: (_ block: Int, _ worker: Int) -> Void) {

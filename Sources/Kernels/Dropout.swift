@@ -14,6 +14,7 @@ extension Elementwise {
   ///   - probability: p, at least 0 and below 1; with 0 it copies.
   ///   - random: whose draws decide.
   ///   - rowKeys: the key of each row, T of them; `nil`: its number.
+  ///   - compute: the threads that compute it.
   public static func dropout(
     _ x: MatrixView, into y: MatrixView, probability: Float, random: CounterRandom,
     rowKeys: IndexView? = nil, on compute: Compute

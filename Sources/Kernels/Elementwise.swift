@@ -11,6 +11,7 @@ public enum Elementwise {
   ///   - x: what is added, [T, F].
   ///   - y: what it is added to, [T, F].
   ///   - scale: factor of `x`.
+  ///   - compute: the threads that compute it.
   public static func add(
     _ x: MatrixView, addingTo y: MatrixView, scale: Float = 1, on compute: Compute
   ) {
@@ -37,6 +38,7 @@ public enum Elementwise {
   ///   - x: input, [T, F].
   ///   - l: factor of each column, [1, F].
   ///   - y: result, [T, F]; may be `x`.
+  ///   - compute: the threads that compute it.
   public static func scaleColumns(
     _ x: MatrixView, by l: MatrixView, into y: MatrixView, on compute: Compute
   ) {
@@ -55,6 +57,7 @@ public enum Elementwise {
   ///   - x: input, [T, F].
   ///   - f: factor of each row, [T, 1].
   ///   - y: result, [T, F]; may be `x`.
+  ///   - compute: the threads that compute it.
   public static func scaleRows(
     _ x: MatrixView, by f: MatrixView, into y: MatrixView, on compute: Compute
   ) {
@@ -73,6 +76,7 @@ public enum Elementwise {
   ///   - a: first factor, [T, F].
   ///   - b: second factor, [T, F].
   ///   - y: result, [T, 1].
+  ///   - compute: the threads that compute it.
   public static func rowDots(
     _ a: MatrixView, _ b: MatrixView, into y: MatrixView, on compute: Compute
   ) {
@@ -90,7 +94,10 @@ public enum Elementwise {
   ///
   /// - Parameters:
   ///   - x: source, [T, F].
+  ///   - first: y's first column in x.
+  ///   - step: columns of x from one of y's to the next.
   ///   - y: result, [T, n].
+  ///   - compute: the threads that compute it.
   public static func gatherColumns(
     _ x: MatrixView, from first: Int, by step: Int, into y: MatrixView, on compute: Compute
   ) {
@@ -106,7 +113,10 @@ public enum Elementwise {
   ///
   /// - Parameters:
   ///   - y: source, [T, n].
+  ///   - first: y's first column in x.
+  ///   - step: columns of x from one of y's to the next.
   ///   - x: added to, [T, F].
+  ///   - compute: the threads that compute it.
   public static func scatterColumns(
     _ y: MatrixView, from first: Int, by step: Int, addingTo x: MatrixView, on compute: Compute
   ) {
@@ -134,6 +144,7 @@ public enum Elementwise {
   ///   - inner: how many values j has.
   ///   - width: columns of a group.
   ///   - y: result, [T, inner · outer · width], not the memory of `x`.
+  ///   - compute: the threads that compute it.
   public static func exchangeGroups(
     _ x: MatrixView, outer: Int, inner: Int, width: Int, into y: MatrixView, on compute: Compute
   ) {
@@ -158,6 +169,7 @@ public enum Elementwise {
   ///   - dy: gradient, [T, F].
   ///   - x: factor of the gradient, [T, F]; `nil` counts as 1.
   ///   - dl: added to, [1, F].
+  ///   - compute: the threads that compute it.
   public static func addColumnSums(
     of dy: MatrixView, times x: MatrixView? = nil, addingTo dl: MatrixView, on compute: Compute
   ) {
@@ -170,6 +182,7 @@ public enum Elementwise {
   ///   - x: source, [T, F].
   ///   - rows: row numbers below T, n of them.
   ///   - y: result, [n, F].
+  ///   - compute: the threads that compute it.
   public static func gatherRows(
     _ x: MatrixView, rows: IndexView, into y: MatrixView, on compute: Compute
   ) {
@@ -188,6 +201,7 @@ public enum Elementwise {
   ///   - y: source, [n, F].
   ///   - rows: row numbers below T, n different ones.
   ///   - x: result, [T, F].
+  ///   - compute: the threads that compute it.
   public static func scatterRows(
     _ y: MatrixView, rows: IndexView, into x: MatrixView, on compute: Compute
   ) {
@@ -206,6 +220,7 @@ public enum Elementwise {
   ///   - y: source, [n, F].
   ///   - rows: row numbers below T, n of them.
   ///   - x: added to, [T, F].
+  ///   - compute: the threads that compute it.
   public static func scatterRows(
     _ y: MatrixView, rows: IndexView, addingTo x: MatrixView, on compute: Compute
   ) {

@@ -13,6 +13,7 @@ public enum Embedding {
   ///   - table: [V, H].
   ///   - x: [T, H].
   ///   - adding: whether to add to x instead of overwriting it (position embeddings).
+  ///   - compute: the threads that compute it.
   public static func forward(
     _ tokens: IndexView, table: WeightMatrix, into x: MatrixView, adding: Bool = false,
     on compute: Compute
@@ -48,7 +49,9 @@ public enum Embedding {
   ///
   /// - Parameters:
   ///   - dx: [T, H].
+  ///   - tokens: T ids below V.
   ///   - dTable: [V, H].
+  ///   - compute: the threads that compute it.
   public static func backward(
     _ dx: MatrixView, tokens: IndexView, addingTo dTable: MatrixView, on compute: Compute
   ) {

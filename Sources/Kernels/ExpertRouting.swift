@@ -20,6 +20,9 @@ public struct ExpertAssignment {
   /// - Parameters:
   ///   - indices: at least ``indexCount(tokens:chosen:experts:)`` integers.
   ///   - weights: [T·K, 1].
+  ///   - tokens: T.
+  ///   - chosen: K, experts that a token takes.
+  ///   - experts: E, experts there are.
   public init(
     indices: IndexView, weights: MatrixView, tokens: Int, chosen: Int, experts: Int
   ) {
@@ -79,6 +82,8 @@ public enum ExpertRouting {
   ///   - logits: [T, E].
   ///   - count: K, at most E.
   ///   - normalizing: whether the weights of a token are divided by their sum.
+  ///   - assignment: for T tokens, K choices and E experts; overwritten.
+  ///   - compute: the threads that compute it.
   public static func forward(
     _ logits: MatrixView, choosing count: Int, normalizing: Bool,
     into assignment: ExpertAssignment, on compute: Compute
@@ -106,7 +111,11 @@ public enum ExpertRouting {
   ///
   /// - Parameters:
   ///   - dWeights: gradient of the assignment's weights, [T·K, 1].
+  ///   - assignment: what `forward` filled.
+  ///   - count: K, as in `forward`.
+  ///   - normalizing: as in `forward`.
   ///   - p: what `forward` left, [T, E].
+  ///   - compute: the threads that compute it.
   public static func backward(
     _ dWeights: MatrixView, _ assignment: ExpertAssignment, choosing count: Int,
     normalizing: Bool, probabilities p: MatrixView, on compute: Compute

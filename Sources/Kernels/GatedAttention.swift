@@ -18,6 +18,7 @@ public enum GatedAttention {
   ///   - gate: the factor.
   ///   - shape: heads and scale; the window has no meaning here.
   ///   - out: added to, [T, N · D].
+  ///   - compute: the threads that compute it.
   public static func forward(
     query: MatrixView, keys: MatrixView, values: MatrixView, gate: Float, shape: AttentionShape,
     addingTo out: MatrixView, on compute: Compute
@@ -50,6 +51,7 @@ public enum GatedAttention {
   ///   - dKeys: added to, [P, K · D].
   ///   - dValues: added to, [P, K · D].
   ///   - dGate: added to, [1, 1].
+  ///   - compute: the threads that compute it.
   public static func backward(
     _ dOut: MatrixView, query: MatrixView, keys: MatrixView, values: MatrixView, gate: Float,
     shape: AttentionShape, addingTo dQuery: MatrixView, dKeys: MatrixView, dValues: MatrixView,

@@ -52,6 +52,7 @@ public enum HeadLoss {
   ///   - scaling: what becomes of the logits first.
   ///   - scratch: at least `scratchCount` floats end to end.
   ///   - arithmetic: that of the two products with the head.
+  ///   - compute: the threads that compute it.
   public static func forward(
     _ hidden: MatrixView, targets: IndexView, weight: WeightMatrix, bias: MatrixView?,
     dHidden: MatrixView?, dWeight: MatrixView?, dBias: MatrixView?, scaling: Scaling = Scaling(),
@@ -66,7 +67,19 @@ public enum HeadLoss {
 
   /// The same, and counts the rows whose greatest logit is the target's.
   ///
-  /// - Parameter correct: the number of such rows is added to it.
+  /// - Parameters:
+  ///   - hidden: rows that count, after the final norm, [n, H].
+  ///   - targets: n ids below V.
+  ///   - weight: the head, H features to V.
+  ///   - bias: [1, V].
+  ///   - dHidden: gradient of hidden, [n, H], overwritten; nil when only the loss is wanted.
+  ///   - dWeight: gradient of the head in its stored layout, added to; nil when it is frozen.
+  ///   - dBias: [1, V], added to.
+  ///   - scaling: what becomes of the logits first.
+  ///   - scratch: at least `scratchCount` floats end to end.
+  ///   - correct: the number of such rows is added to it.
+  ///   - arithmetic: that of the two products with the head.
+  ///   - compute: the threads that compute it.
   public static func forward(
     _ hidden: MatrixView, targets: IndexView, weight: WeightMatrix, bias: MatrixView?,
     dHidden: MatrixView?, dWeight: MatrixView?, dBias: MatrixView?, scaling: Scaling = Scaling(),
@@ -114,13 +127,15 @@ public enum HeadLoss {
   ///
   /// - Parameters:
   ///   - targets: n ids below V.
+  ///   - vocabulary: V.
   ///   - wantsGradient: whether `backward` is called.
   ///   - scaling: what becomes of the logits first.
   ///   - scratch: at least `scratchCount` floats end to end.
   ///   - correct: the number of rows whose greatest logit is the target's is added to it.
+  ///   - compute: the threads that compute it.
   ///   - project: writes the logits of some of the n rows, [rows, V].
-  ///   - backward: is given the gradient of the logits that were written last, [rows, V], which it may
-  ///     change.
+  ///   - backward: is given the gradient of the logits that were written last, [rows, V], which it
+  ///     may change.
   public static func forward(
     targets: IndexView, vocabularySize vocabulary: Int, wantsGradient: Bool,
     scaling: Scaling = Scaling(), scratch: MatrixView, correct: inout Int, on compute: Compute,

@@ -18,6 +18,7 @@ public enum LayerNorm {
   ///   - y: result, [T, H]; may be `x`.
   ///   - mean: of each row, [T, 1], which backward needs.
   ///   - inverseDeviation: `1 / √(variance + ε)` of each row, [T, 1], which backward needs.
+  ///   - compute: the threads that compute it.
   public static func forward(
     _ x: MatrixView, weight: MatrixView, bias: MatrixView, epsilon: Float, into y: MatrixView,
     mean: MatrixView, inverseDeviation: MatrixView, on compute: Compute
@@ -47,6 +48,7 @@ public enum LayerNorm {
   ///   - adding: whether `dx` is added to.
   ///   - dWeight: added to, [1, H]; `nil` where the weight is frozen.
   ///   - dBias: added to, [1, H]; `nil` where the bias is frozen.
+  ///   - compute: the threads that compute it.
   public static func backward(
     _ dy: MatrixView, input x: MatrixView, weight: MatrixView, mean: MatrixView,
     inverseDeviation: MatrixView, into dx: MatrixView, adding: Bool = false,

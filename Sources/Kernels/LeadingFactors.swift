@@ -80,6 +80,8 @@ public struct LeadingFactors {
   /// Martinsson and Tropp 2011 (arXiv:0909.4061), algorithm 4.4, without oversampling.
   ///
   /// - Parameters:
+  ///   - w: any matrix, [M, N].
+  ///   - count: number of triplets, at most min(M, N).
   ///   - iterations: power iterations after the first product.
   ///   - random: draws the subspace, evenly: those bits are the same everywhere.
   public static func singular(

@@ -12,11 +12,13 @@ public enum Linear {
   ///
   /// - Parameters:
   ///   - x: input, [T, I].
+  ///   - weight: W, I features to O, in either layout.
   ///   - bias: [1, O].
   ///   - y: output, [T, O]; must not overlap x.
   ///   - adding: whether to add to y instead of overwriting it.
   ///   - arithmetic: that of the product; the bias and the term are always added in f32.
   ///   - term: of shape [T, O].
+  ///   - compute: the threads that compute it.
   public static func forward(
     _ x: MatrixView, weight: WeightMatrix, bias: MatrixView?, into y: MatrixView,
     adding: Bool = false, arithmetic: Arithmetic = .float32, term: LowRankTerm? = nil,
@@ -37,9 +39,12 @@ public enum Linear {
   ///
   /// - Parameters:
   ///   - dy: gradient of the output, [T, O].
+  ///   - weight: W, I features to O, in either layout.
   ///   - dx: gradient of the input, [T, I]; must not overlap dy.
+  ///   - adding: whether to add to dx instead of overwriting it.
   ///   - arithmetic: that of the product; the term is always added in f32.
   ///   - term: of shape [T, I].
+  ///   - compute: the threads that compute it.
   public static func backwardInput(
     _ dy: MatrixView, weight: WeightMatrix, into dx: MatrixView, adding: Bool = false,
     arithmetic: Arithmetic = .float32, term: LowRankTerm? = nil, on compute: Compute
@@ -60,6 +65,8 @@ public enum Linear {
   ///   - dy: gradient of the output, [T, O].
   ///   - x: the layer's input, [T, I].
   ///   - dWeight: [O, I], or [I, O] for `.inputMajor`.
+  ///   - layout: how dWeight is stored.
+  ///   - compute: the threads that compute it.
   public static func backwardWeight(
     _ dy: MatrixView, input x: MatrixView, addingTo dWeight: MatrixView,
     layout: WeightMatrix.Layout, on compute: Compute
@@ -77,6 +84,7 @@ public enum Linear {
   /// - Parameters:
   ///   - dy: gradient of the output, [T, O].
   ///   - dBias: [1, O].
+  ///   - compute: the threads that compute it.
   public static func backwardBias(
     _ dy: MatrixView, addingTo dBias: MatrixView, on compute: Compute
   ) {

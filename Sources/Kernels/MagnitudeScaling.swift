@@ -18,6 +18,7 @@ public enum MagnitudeScaling {
   ///   - bias: the projection's bias, [1, O], where there is one.
   ///   - l: the branch, [T, O]; z afterwards.
   ///   - factor: f, [1, O].
+  ///   - compute: the threads that compute it.
   public static func forward(
     _ y: MatrixView, product w: MatrixView?, bias: MatrixView?, branch l: MatrixView,
     factor: MatrixView, on compute: Compute

@@ -18,8 +18,14 @@ public enum AdamW {
   ///   - gradients: their gradients, read only.
   ///   - firstMoment: m, zero before the first step.
   ///   - secondMoment: v, zero before the first step.
+  ///   - learningRate: the rate of this step.
+  ///   - beta1: decay of m, below 1.
+  ///   - beta2: decay of v, below 1.
+  ///   - epsilon: added to the denominator.
+  ///   - weightDecay: decoupled: values lose rate × decay of themselves.
   ///   - step: k, counted from 1.
   ///   - gradientScale: what gradients are multiplied with first: 1 / tokens, times the clip's.
+  ///   - compute: the threads that compute it.
   public static func update(
     values: MatrixView, gradients: MatrixView, firstMoment: MatrixView, secondMoment: MatrixView,
     learningRate: Double, beta1: Double, beta2: Double, epsilon: Double, weightDecay: Double,
@@ -54,7 +60,10 @@ public enum SGD {
   /// - Parameters:
   ///   - values: the parameters; both matrices have the same number of elements, end to end.
   ///   - gradients: their gradients, read only.
+  ///   - learningRate: the rate of this step.
+  ///   - weightDecay: decoupled: values lose rate × decay of themselves.
   ///   - gradientScale: what gradients are multiplied with first.
+  ///   - compute: the threads that compute it.
   public static func update(
     values: MatrixView, gradients: MatrixView, learningRate: Double, weightDecay: Double,
     gradientScale: Double = 1, on compute: Compute

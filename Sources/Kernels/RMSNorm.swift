@@ -18,6 +18,7 @@ public enum RMSNorm {
   ///   - epsilon: what keeps a row of zeros from dividing by zero.
   ///   - y: result, [T, H]; may be `x`.
   ///   - inverseRMS: the factor of each row, [T, 1], which backward needs.
+  ///   - compute: the threads that compute it.
   public static func forward(
     _ x: MatrixView, weight: MatrixView, offset: Float = 0, epsilon: Float, into y: MatrixView,
     inverseRMS: MatrixView, on compute: Compute
@@ -44,6 +45,7 @@ public enum RMSNorm {
   ///   - dx: gradient of the input, [T, H]; may be `dy`.
   ///   - adding: whether `dx` is added to.
   ///   - dWeight: added to, [1, H]; `nil` where the weight is frozen.
+  ///   - compute: the threads that compute it.
   public static func backward(
     _ dy: MatrixView, input x: MatrixView, weight: MatrixView, offset: Float = 0,
     inverseRMS: MatrixView, into dx: MatrixView, adding: Bool = false, dWeight: MatrixView?,

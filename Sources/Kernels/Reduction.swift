@@ -16,6 +16,7 @@ public enum Reduction {
   /// - Parameters:
   ///   - a: first factor.
   ///   - b: second factor, in the shape of `a`.
+  ///   - compute: the threads that compute it.
   public static func dot(_ a: MatrixView, _ b: MatrixView, on compute: Compute) -> Double {
     requireShape(b, a.rows, a.columns, "b")
     // A single row is cut by columns; gradients are one long row.

@@ -72,6 +72,7 @@ public enum RotaryEmbedding {
   ///   - headCount: heads in a row.
   ///   - positions: position of each row, T of them, below `table.maxPosition`.
   ///   - table: cosines and sines for D.
+  ///   - compute: the threads that compute it.
   public static func apply(
     _ x: MatrixView, headCount: Int, positions: IndexView, table: RotaryTable,
     on compute: Compute
@@ -86,6 +87,7 @@ public enum RotaryEmbedding {
   ///   - headCount: heads in a row.
   ///   - positions: position of each row.
   ///   - table: cosines and sines for D.
+  ///   - compute: the threads that compute it.
   public static func applyInverse(
     _ dx: MatrixView, headCount: Int, positions: IndexView, table: RotaryTable,
     on compute: Compute

@@ -11,6 +11,7 @@ public enum RowBias {
   ///   - b: the row, [1, F].
   ///   - s: its factor.
   ///   - y: added to, [T, F].
+  ///   - compute: the threads that compute it.
   public static func forward(
     _ b: MatrixView, scale s: Float, addingTo y: MatrixView, on compute: Compute
   ) {
@@ -30,6 +31,7 @@ public enum RowBias {
   ///   - dy: gradient, [T, F].
   ///   - s: the factor of forward.
   ///   - db: added to, [1, F].
+  ///   - compute: the threads that compute it.
   public static func backward(
     _ dy: MatrixView, scale s: Float, addingTo db: MatrixView, on compute: Compute
   ) {

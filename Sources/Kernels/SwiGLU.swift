@@ -14,6 +14,7 @@ public enum SwiGLU {
   ///   - up: what it gates, [T, F].
   ///   - y: result, [T, F]; may be `gate` or `up`.
   ///   - kind: the function f.
+  ///   - compute: the threads that compute it.
   public static func forward(
     _ gate: MatrixView, up: MatrixView, into y: MatrixView, kind: ActivationFunction = .silu,
     on compute: Compute
@@ -36,6 +37,7 @@ public enum SwiGLU {
   ///   - dGate: gradient of `gate`, [T, F]; may be `dy`, `gate` or `up`.
   ///   - dUp: gradient of `up`, [T, F]; may be `dy`, `gate` or `up`, not `dGate`.
   ///   - kind: the function f.
+  ///   - compute: the threads that compute it.
   public static func backward(
     _ dy: MatrixView, gate: MatrixView, up: MatrixView, into dGate: MatrixView,
     _ dUp: MatrixView, kind: ActivationFunction = .silu, on compute: Compute
@@ -69,8 +71,12 @@ public enum SwiGLU {
   /// `y = f(gate) ⊙ up` of the operands as they are, which are then kept rounded.
   ///
   /// - Parameters:
+  ///   - gate: the operand that f takes, [T, F].
+  ///   - up: the other one, [T, F].
   ///   - y: result, [T, F]; may be `gate` or `up`.
   ///   - kept: where the rounded operands go.
+  ///   - kind: which f.
+  ///   - compute: the threads that compute it.
   public static func forward(
     _ gate: MatrixView, up: MatrixView, into y: MatrixView, keeping kept: Kept,
     kind: ActivationFunction = .silu, on compute: Compute
@@ -104,8 +110,11 @@ public enum SwiGLU {
   ///
   /// - Parameters:
   ///   - dy: gradient of the result, [T, F].
+  ///   - kept: what `forward` kept.
   ///   - dGate: gradient of `gate`, [T, F]; may be `dy`.
   ///   - dUp: gradient of `up`, [T, F]; may be `dy`, not `dGate`.
+  ///   - kind: which f.
+  ///   - compute: the threads that compute it.
   public static func backward(
     _ dy: MatrixView, _ kept: Kept, into dGate: MatrixView, _ dUp: MatrixView,
     kind: ActivationFunction = .silu, on compute: Compute

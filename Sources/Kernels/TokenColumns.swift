@@ -12,6 +12,7 @@ public enum TokenColumns {
   ///   - tokens: T ids below V.
   ///   - a: [R, V].
   ///   - u: [T, R].
+  ///   - compute: the threads that compute it.
   public static func forward(
     _ tokens: IndexView, of a: MatrixView, into u: MatrixView, on compute: Compute
   ) {
@@ -31,7 +32,9 @@ public enum TokenColumns {
   ///
   /// - Parameters:
   ///   - du: [T, R].
+  ///   - tokens: T ids below V.
   ///   - dA: [R, V].
+  ///   - compute: the threads that compute it.
   public static func backward(
     _ du: MatrixView, tokens: IndexView, addingTo dA: MatrixView, on compute: Compute
   ) {
@@ -57,6 +60,7 @@ public enum TokenRows {
   ///   - places: V numbers below n, or -1.
   ///   - rows: [n, H].
   ///   - x: [T, H].
+  ///   - compute: the threads that compute it.
   public static func forward(
     _ tokens: IndexView, places: IndexView, rows: MatrixView, into x: MatrixView,
     on compute: Compute
@@ -76,7 +80,10 @@ public enum TokenRows {
   ///
   /// - Parameters:
   ///   - dx: [T, H].
+  ///   - tokens: T ids below V.
+  ///   - places: V numbers below n, or -1.
   ///   - dRows: [n, H].
+  ///   - compute: the threads that compute it.
   public static func backward(
     _ dx: MatrixView, tokens: IndexView, places: IndexView, addingTo dRows: MatrixView,
     on compute: Compute
@@ -108,6 +115,7 @@ extension Elementwise {
   ///   - columns: n column numbers below F.
   ///   - y: result, [T, n].
   ///   - clearing: whether the columns of `x` are set to zero.
+  ///   - compute: the threads that compute it.
   public static func gatherColumns(
     _ x: MatrixView, columns: IndexView, into y: MatrixView, clearing: Bool = false,
     on compute: Compute
@@ -131,6 +139,7 @@ extension Elementwise {
   ///   - y: source, [T, n].
   ///   - columns: n different column numbers below F.
   ///   - x: result, [T, F].
+  ///   - compute: the threads that compute it.
   public static func scatterColumns(
     _ y: MatrixView, columns: IndexView, into x: MatrixView, on compute: Compute
   ) {

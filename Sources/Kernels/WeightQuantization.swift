@@ -44,8 +44,11 @@ public enum WeightQuantization {
   ///
   /// - Parameters:
   ///   - weight: rows of whole blocks.
+  ///   - format: what it becomes.
   ///   - rows: which of the stored rows.
+  ///   - bytes: where the quantised weight lies.
   ///   - offset: byte at which the weight begins, a multiple of 64.
+  ///   - compute: the threads that compute it.
   public static func quantize(
     _ weight: WeightMatrix, as format: BaseQuantization, rows: Range<Int>, into bytes: SharedBytes,
     at offset: Int, on compute: Compute

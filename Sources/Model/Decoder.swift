@@ -155,6 +155,7 @@ public final class Decoder {
 
   /// Takes the digest that threads and ranks made of ``contents`` together.
   ///
+  /// - Parameter digest: of all blocks.
   /// - Parameter own: the blocks that this process has read, with their hashes.
   public func adopt(_ digest: BaseDigest, own: [(index: Int, hash: UInt64)]) {
     self.digest = digest
@@ -168,8 +169,12 @@ public final class Decoder {
   /// Makes a tensor of the base trainable: its values move to `values`, passes add its gradient to
   /// `gradient`.
   ///
-  /// - Parameter tied: whether a tied embedding table takes the head along; without, the head stays
-  ///   what it was.
+  /// - Parameters:
+  ///   - name: the tensor's name in the base.
+  ///   - values: as many numbers as the tensor has, overwritten with them.
+  ///   - gradient: of the same shape as values.
+  ///   - tied: whether a tied embedding table takes the head along; without, the head stays what it
+  ///     was.
   /// - Throws: `ModelError.unknownSite` where the base has no tensor of that name,
   ///   `quantizedParameter` where it is stored in few bits.
   public func makeTrainable(

@@ -39,6 +39,8 @@ public struct DecoderArithmetic: Sendable {
   /// Multiply-adds of one part for one sequence.
   ///
   /// - Parameters:
+  ///   - part: which part of the model.
+  ///   - direction: forward, or one of the parts of backward.
   ///   - length: real tokens.
   ///   - targetCount: scored ones among them.
   public func multiplyAdds(

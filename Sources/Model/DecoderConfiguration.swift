@@ -146,6 +146,7 @@ public struct DecoderConfiguration: Sendable {
 
   /// Interprets a configuration.
   ///
+  /// - Parameter value: the object of `config.json`.
   /// - Parameter path: where it came from, for messages.
   public init(_ value: JSONValue, path: String = "config.json") throws(ModelError) {
     guard value.object != nil else {

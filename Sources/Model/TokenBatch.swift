@@ -99,6 +99,7 @@ public final class TokenBatch {
 
   /// Appends a token to the sequence that was begun.
   ///
+  /// - Parameter token: an id below the vocabulary size.
   /// - Parameter isTarget: whether it counts in the loss; the first of a sequence never does.
   public func append(token: Int, isTarget: Bool) {
     precondition(tokenCount < maximumTokens, "more than \(maximumTokens) tokens")

@@ -86,6 +86,7 @@ public final class MethodOptions {
 
   /// A declared word.
   ///
+  /// - Parameter name: the field's.
   /// - Parameter fallback: what stands in place of the declared default.
   public func word(_ name: String, default fallback: String? = nil) throws(PEFTError) -> String {
     if let fallback { return try checked(name)?.string ?? fallback }

@@ -69,7 +69,10 @@ public enum PEFTMethods {
   /// The learning rate that suits a method with AdamW on a base of this width; nil for an unknown
   /// name.
   ///
-  /// - Parameter fields: the method's fields as given.
+  /// - Parameters:
+  ///   - name: the method's.
+  ///   - hiddenSize: the base's width.
+  ///   - fields: the method's fields as given.
   public static func suggestedLearningRate(
     _ name: String, hiddenSize: Int, fields: [String: JSONValue] = [:]
   ) -> Double? {

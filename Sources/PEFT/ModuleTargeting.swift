@@ -33,8 +33,9 @@ public struct ModuleTargeting: Sendable, Hashable {
 
   /// Reads the five fields.
   ///
-  /// - Parameter hasLayers: whether the method has `layers_to_transform` and `layers_pattern` (IA3 has
-  ///   not).
+  /// - Parameter options: the method's fields as given.
+  /// - Parameter hasLayers: whether the method has `layers_to_transform` and `layers_pattern` (IA3
+  ///   has not).
   public init(_ options: MethodOptions, hasLayers: Bool = true) throws(PEFTError) {
     modulesToSave = try options.strings("modules_to_save") ?? []
     targets = try Self.selector("target_modules", options)
@@ -85,7 +86,9 @@ public struct ModuleTargeting: Sendable, Hashable {
   /// The matching modules.
   ///
   /// - Parameters:
+  ///   - decoder: the base.
   ///   - defaults: suffixes used where no target is given; nil where the family has none.
+  ///   - method: the method's name, for messages.
   ///   - ensuresTying: whether a tied head goes along with the token table.
   ///   - mayBeEmpty: whether something else than modules is adapted.
   /// - Throws: `nothingTargeted` where no module matches, `unsupportedField` where learned positions
@@ -196,7 +199,11 @@ public struct ModuleTargeting: Sendable, Hashable {
   /// How the selection is written to a file: full paths, or from 20 on the shortest suffixes that
   /// select the same projections; lists and expressions as they were given.
   ///
-  /// - Parameter shortens: whether suffixes may stand for paths (PEFT keeps IA3's paths).
+  /// - Parameters:
+  ///   - layers: what was selected.
+  ///   - decoder: the base.
+  ///   - defaults: suffixes used where no target is given; nil where the family has none.
+  ///   - shortens: whether suffixes may stand for paths (PEFT keeps IA3's paths).
   public func saved(
     _ layers: [LinearLayer], of decoder: Decoder, defaults: [String]?, shortens: Bool = true
   ) -> JSONValue {

@@ -195,8 +195,9 @@ public protocol PEFTMethod: AnyObject {
   /// Adds the adapter to a base tensor's values in f32; returns whether it changed them.
   ///
   /// - Parameters:
-  ///   - name: the tensor's name in the base.
   ///   - values: its values as stored, [rows, columns].
+  ///   - name: the tensor's name in the base.
+  ///   - decoder: the base, with the method attached.
   func merge(into values: MatrixView, of name: String, decoder: Decoder) -> Bool
 }
 

@@ -44,7 +44,10 @@ public struct ModelText: Sendable {
 
   /// Reads a model's directory, or a GGUF file.
   ///
-  /// - Parameter name: the end-of-text token by name, instead of the one that is configured.
+  /// - Parameters:
+  ///   - directory: the model's directory, or a GGUF file.
+  ///   - chatTemplate: the one that conversations are written with.
+  ///   - name: the end-of-text token by name, instead of the one that is configured.
   /// - Throws: `TokenizerError`, `GGUFError`, `TemplateError`, `PreparationError`.
   public init(
     directory: String, chatTemplate: ChatTemplateChoice = .model, endOfText name: String? = nil
@@ -57,7 +60,11 @@ public struct ModelText: Sendable {
   /// Reads a tokenizer in place of the model's: a `tokenizer.json`, a directory or a GGUF file,
   /// with what belongs to it, and the model's positions and rows.
   ///
-  /// - Parameter model: the model's directory or file; nil where there is none.
+  /// - Parameters:
+  ///   - path: where the tokenizer is.
+  ///   - model: the model's directory or file; nil where there is none.
+  ///   - chatTemplate: the one that conversations are written with.
+  ///   - name: the end-of-text token by name, instead of the one that is configured.
   public init(
     tokenizer path: String, model: String?, chatTemplate: ChatTemplateChoice = .model,
     endOfText name: String? = nil

@@ -24,6 +24,8 @@ public struct ChartAxis: Sendable {
   /// An axis on which all of `values` have a place.
   ///
   /// - Parameters:
+  ///   - title: what is measured along it, with its unit.
+  ///   - values: all that are to have a place.
   ///   - scale: nil chooses: logarithmic where all values are above 0 and the largest is more than
   ///     thirty times the smallest, since a linear one would press most of them to its foot.
   ///   - includesZero: whether a linear scale starts at 0.

@@ -27,7 +27,10 @@ public enum EventRecord {
 
   /// Scalars of a step.
   ///
-  /// - Parameter time: seconds since 1970.
+  /// - Parameters:
+  ///   - values: each with its tag.
+  ///   - step: the optimiser step.
+  ///   - time: seconds since 1970.
   public static func scalars(
     _ values: [(name: String, value: Double)], step: Int, time: Double
   ) -> [UInt8] {

@@ -4,6 +4,7 @@ import Foundation
 public enum Figure {
   /// A whole number with its thousands apart: `1 234 567`.
   ///
+  /// - Parameter number: of either sign.
   /// - Parameter separator: between groups; a narrow space that does not break is right for pages.
   public static func grouped(_ number: Int, separator: String = " ") -> String {
     let digits = Array(String(number.magnitude))

@@ -30,7 +30,11 @@ public struct LineChart {
 
   /// A chart of some curves.
   ///
-  /// - Parameter scale: of the vertical axis; nil chooses by the values.
+  /// - Parameters:
+  ///   - x: the horizontal axis's title.
+  ///   - y: the vertical axis's title.
+  ///   - series: the curves, each with its name.
+  ///   - scale: of the vertical axis; nil chooses by the values.
   public init(x: String, y: String, series: [Series], scale: ChartAxis.Scale? = nil) {
     self.scale = scale
     xTitle = x

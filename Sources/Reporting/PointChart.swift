@@ -27,7 +27,11 @@ public struct PointChart {
 
   /// A chart of some points; those that are not finite are left out.
   ///
-  /// - Parameter reference: a level that all are compared with, as a broken line.
+  /// - Parameters:
+  ///   - x: the horizontal axis's title.
+  ///   - y: the vertical axis's title.
+  ///   - points: each with its name.
+  ///   - reference: a level that all are compared with, as a broken line.
   public init(x: String, y: String, points: [Point], reference: (name: String, y: Double)? = nil) {
     xTitle = x
     yTitle = y

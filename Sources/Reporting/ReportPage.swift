@@ -22,6 +22,7 @@ public struct ReportPage: Sendable {
   /// Adds a section.
   ///
   /// - Parameters:
+  ///   - heading: plain text.
   ///   - content: HTML that this module made: a table, a chart, a list.
   ///   - note: plain text under it.
   public mutating func add(_ heading: String, _ content: String, note: String = "") {

@@ -45,6 +45,7 @@ enum ReportStyle {
       thead th { color: var(--soft); font-weight: 600; font-size: .8rem; white-space: normal;
         vertical-align: bottom; }
       tbody th { font-weight: 600; }
+      .prose th, .prose td { white-space: normal; min-width: 10rem; }
       tbody tr:hover { background: var(--band); }
       .number { text-align: right; font-variant-numeric: tabular-nums; }
       small { color: var(--soft); font-size: .85em; }

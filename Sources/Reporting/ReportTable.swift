@@ -58,8 +58,14 @@ public struct ReportTable: Sendable {
   /// The rows, a cell for each column.
   public private(set) var rows: [[Cell]] = []
 
+  /// Whether its cells are sentences, which a page breaks into lines.
+  public let isProse: Bool
+
   /// A table without rows.
-  public init(columns: [Column]) { self.columns = columns }
+  public init(columns: [Column], isProse: Bool = false) {
+    self.columns = columns
+    self.isProse = isProse
+  }
 
   /// Adds a row.
   public mutating func append(_ row: [Cell]) {
@@ -100,7 +106,7 @@ extension ReportTable {
   public var html: String {
     let shown = columns.indices.filter { columns[$0].isShown }
     func kind(_ place: Int) -> String { columns[place].isNumeric ? " class=\"number\"" : "" }
-    var text = "<div class=\"scroll\"><table>\n<thead><tr>"
+    var text = "<div class=\"scroll\"><table\(isProse ? " class=\"prose\"" : "")>\n<thead><tr>"
     for place in shown {
       text += "<th scope=\"col\"\(kind(place))>\(Markup.escaped(columns[place].title))</th>"
     }

@@ -9,6 +9,7 @@ public struct TextChart {
 
   /// A chart of one curve; points that are not finite are left out.
   ///
+  /// - Parameter title: plain text above it.
   /// - Parameter points: from left to right.
   public init(title: String, points: [(x: Double, y: Double)]) {
     self.title = title

@@ -27,6 +27,7 @@ public final class SafetensorsFile: Sendable {
 
   /// Maps the file at `path` and checks its header.
   ///
+  /// - Parameter path: a safetensors file.
   /// - Parameter files: where its bytes come from.
   /// - Throws: what is wrong with it, class `input`.
   public init(path: String, files: FileMap = .disk) throws(SafetensorsError) {

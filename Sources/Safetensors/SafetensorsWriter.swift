@@ -107,6 +107,7 @@ public struct SafetensorsWriter: ~Copyable {
 
   /// Writes a tensor from f32, rounded to its declared type.
   ///
+  /// - Parameter name: a tensor that was declared.
   /// - Parameter view: as many elements as were declared, in any shape.
   /// - Throws: `unwritable`; `missingTensor`; `wrongShape`.
   public mutating func write(_ name: String, from view: MatrixView) throws(SafetensorsError) {
@@ -129,6 +130,7 @@ public struct SafetensorsWriter: ~Copyable {
 
   /// Writes a tensor piece by piece from f32, rounded to its declared type.
   ///
+  /// - Parameter name: a tensor that was declared.
   /// - Parameter fill: called for consecutive pieces with the index of the piece's first element
   ///   and a row of at most `chunkElementCount` floats to set.
   /// - Throws: `unwritable`; `missingTensor`.

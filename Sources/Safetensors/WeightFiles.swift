@@ -23,6 +23,7 @@ public struct WeightFiles: Sendable {
 
   /// Opens the weights of `directory`.
   ///
+  /// - Parameter directory: one with `model.safetensors`, or with shards and their index.
   /// - Parameter map: where their bytes come from.
   /// - Throws: what is missing or wrong, class `input`.
   public init(directory: String, files map: FileMap = .disk) throws(SafetensorsError) {

@@ -49,7 +49,9 @@ public final class SharedBytes {
 
   /// Memory of this process alone.
   ///
-  /// - Parameter likeFile: whether pages that are released keep what is in them, as those of a file.
+  /// - Parameter byteCount: number of bytes.
+  /// - Parameter likeFile: whether pages that are released keep what is in them, as those of a
+  ///   file.
   public init(byteCount: Int, likeFile: Bool = false) throws(SharedMemoryError) {
     base = try SharedBytes.map(
       byteCount, file: -1, flags: (likeFile ? MAP_SHARED : MAP_PRIVATE) | SharedBytes.anonymous)

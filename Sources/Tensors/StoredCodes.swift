@@ -37,6 +37,7 @@ public final class StoredCodes: @unchecked Sendable {
   ///   - name: the format's, `NF4` or `FP4`.
   ///   - map: the number of each code, 16 of them.
   ///   - blockSize: numbers that share a scale, over the flattened matrix.
+  ///   - scales: the scale of each block.
   ///   - columns: numbers of a row.
   ///   - rounding: the type that a number is rounded to.
   public convenience init(
@@ -67,6 +68,7 @@ public final class StoredCodes: @unchecked Sendable {
   /// Bytes with a scale for each row.
   ///
   /// - Parameter rowScales: floats, at any address.
+  /// - Parameter columns: numbers of a row.
   public convenience init(rowScales: UnsafeRawPointer, columns: Int) {
     self.init(.int8, columns: columns)
     memory.pointee.scales = rowScales

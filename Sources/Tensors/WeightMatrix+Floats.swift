@@ -13,6 +13,7 @@ extension WeightMatrix {
   /// Writes the weight in f32 in the order of a layout.
   ///
   /// - Parameter target: [output, input] or [input, output].
+  /// - Parameter order: the layout of target.
   public func copyFloats(into target: MatrixView, as order: Layout) {
     let shape = order == .outputMajor ? (outputSize, inputSize) : (inputSize, outputSize)
     precondition(

@@ -49,7 +49,13 @@ public struct WeightMatrix {
 
   /// Describes a weight of numbers or blocks at `storage`.
   ///
-  /// - Parameter interleavedHead: rows of a head whose halves are stored by turns; 0 for none.
+  /// - Parameters:
+  ///   - storage: its first byte; stays where it is for as long as the weight is used.
+  ///   - format: how numbers are stored.
+  ///   - inputSize: I, features that go in.
+  ///   - outputSize: O, features that come out.
+  ///   - layout: whether rows are those of outputs or of inputs.
+  ///   - interleavedHead: rows of a head whose halves are stored by turns; 0 for none.
   public init(
     storage: UnsafeRawPointer, format: WeightFormat, inputSize: Int, outputSize: Int,
     layout: Layout = .outputMajor, interleavedHead: Int = 0

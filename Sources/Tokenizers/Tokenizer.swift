@@ -94,6 +94,7 @@ public final class Tokenizer: Sendable {
   ///
   /// Special tokens that are written in the text are always recognised.
   ///
+  /// - Parameter text: any text.
   /// - Parameter addSpecialTokens: whether the model's begin and end tokens are put around it.
   /// - Throws: `unknownTokenMissing` where a character has no token and the file names an unknown
   ///   token that it does not have.
@@ -157,6 +158,7 @@ public final class Tokenizer: Sendable {
 
   /// The text of some ids; ids without a token are left out.
   ///
+  /// - Parameter ids: the text in its order.
   /// - Parameter skipSpecialTokens: whether special tokens are left out too.
   public func decode(_ ids: some Sequence<UInt32>, skipSpecialTokens: Bool = false) -> String {
     var tokens: [[UInt8]] = []

@@ -20,6 +20,7 @@ struct TokenizerParts {
 extension Tokenizer {
   /// Reads a `tokenizer.json`.
   ///
+  /// - Parameter path: a `tokenizer.json`.
   /// - Parameter directory: where `tokenizer_config.json`, `special_tokens_map.json` and
   ///   `added_tokens.json` lie, which may add tokens as in transformers; nil: the file alone is
   /// read.
@@ -58,6 +59,7 @@ extension Tokenizer {
   /// Reads what a `tokenizer.json` would hold, made of another file.
   ///
   /// - Parameters:
+  ///   - document: an object as `tokenizer.json` has it.
   ///   - path: that file, for messages.
   ///   - sha256: a digest of what it was made of.
   public convenience init(

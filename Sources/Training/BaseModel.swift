@@ -16,6 +16,9 @@ public enum BaseModel {
   /// `needsDigest`, to hash it.
   ///
   /// - Parameters:
+  ///   - directory: a model directory, or a GGUF file.
+  ///   - precision: arithmetic of the frozen base.
+  ///   - communicator: the ranks that read.
   ///   - compute: who reads, and will compute with it.
   ///   - files: where the bytes of its weights come from.
   ///   - quantization: what its projections are kept as; nil for as they are stored.

@@ -33,7 +33,10 @@ public final class OptimizerState {
 
   /// Moments of zero for every tensor that `rule` moves.
   ///
-  /// - Parameter rateFactor: factor on the learning rate of a tensor (LoRA+).
+  /// - Parameters:
+  ///   - rule: which optimiser, with its constants.
+  ///   - arena: the tensors that train, with their gradients.
+  ///   - rateFactor: factor on the learning rate of a tensor (LoRA+).
   public init(
     rule: Rule, arena: ParameterArena, rateFactor: (ParameterSlot) -> Double = { _ in 1 }
   ) {
@@ -71,7 +74,9 @@ public final class OptimizerState {
   ///
   /// - Parameters:
   ///   - step: number of the update, from 1.
+  ///   - learningRate: this update's rate, before a tensor's own factor.
   ///   - gradientScale: what gradients are multiplied by: the clipping factor.
+  ///   - compute: the threads that compute it.
   public func update(step: Int, learningRate: Double, gradientScale: Double, on compute: Compute) {
     for (slot, factor) in zip(optimized, rateFactors) {
       let learningRate = learningRate * factor

@@ -52,6 +52,7 @@ public final class OutputDirectory {
   /// Makes the directory where it is missing, locks it, and clears away what a dead run left half
   /// written.
   ///
+  /// - Parameter path: the directory, or where it is to be.
   /// - Parameter mayContinue: whether files of an earlier run are welcome (`--resume`).
   /// - Throws: `TrainingError` where it is in use or holds another run, `FileError` where it cannot be
   ///   written or something inside is a link.
@@ -105,8 +106,11 @@ public final class OutputDirectory {
 
 /// Fills a directory aside and gives it its name when it is complete.
 ///
-/// - Parameter replacing: whether an earlier one goes; else it must be missing or empty. A
-///   directory that is replaced lies inside an output directory, so it must not be a link.
+/// - Parameters:
+///   - path: the name that it gets.
+///   - replacing: whether an earlier one goes; else it must be missing or empty. A directory that
+///     is replaced lies inside an output directory, so it must not be a link.
+///   - fill: writes the files into a directory of another name.
 /// - Throws: `FileError`, or what `fill` throws; nothing is then left behind.
 public func publishDirectory(
   _ path: String, replacing: Bool, _ fill: (_ temporaryPath: String) throws -> Void

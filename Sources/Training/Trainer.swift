@@ -19,7 +19,7 @@ import Tensors
 /// The same global batch gives the same update to the last bit whatever the number of ranks and
 /// threads: a micro-batch's gradient depends on the micro-batch alone, the reduction is exact, and
 /// everything after it is computed by every rank from the same numbers. Ranks compare what they hold
-/// in every step (``ReplicatedState``).
+/// in every step (`ReplicatedState`).
 public final class Trainer {
   /// What the run is.
   let run: TrainingRun

@@ -19,8 +19,11 @@ final class Console: Sendable {
   static let isColored =
     isTerminal && (ProcessInfo.processInfo.environment["NO_COLOR"] ?? "").isEmpty
 
+  /// A line that fits into so many columns.
+  typealias FittedLine = @Sendable (_ columns: Int) -> String
+
   /// The line that is drawn, if one is.
-  private let drawn = Mutex<String?>(nil)
+  private let drawn = Mutex<FittedLine?>(nil)
   private let lastWritten = Mutex(ContinuousClock.now)
 
   /// When a line was written.
@@ -36,7 +39,7 @@ final class Console: Sendable {
   }
 
   /// Draws the live line anew.
-  func draw(_ line: String) {
+  func draw(_ line: @escaping FittedLine) {
     drawn.withLock { drawn in
       drawn = line
       // Over the old one, so that it does not flicker; what is left of that goes.
@@ -53,11 +56,12 @@ final class Console: Sendable {
   }
 
   /// As much as the terminal has columns for, the last one left free: some wrap when it is written.
-  private static func cut(_ line: String) -> String {
+  private static func cut(_ line: FittedLine) -> String {
     var size = winsize()
     // Unsafe: the call fills the structure.
     let isKnown = unsafe ioctl(STDERR_FILENO, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 0
-    return String(line.prefix(isKnown ? Int(size.ws_col) - 1 : 79))
+    let columns = isKnown ? Int(size.ws_col) - 1 : 79
+    return String(line(columns).prefix(columns))
   }
 
   /// Writes as far as standard error takes it: a full disk or a closed terminal under the log must not
@@ -87,7 +91,7 @@ final class LiveRun: RunDisplay {
 
   func show(_ status: RunStatus) {
     last = .now
-    Console.shared.draw(status.line)
+    Console.shared.draw { status.line(columns: $0) }
   }
 }
 

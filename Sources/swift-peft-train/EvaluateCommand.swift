@@ -143,6 +143,8 @@ struct EvaluateCommand: ParsableCommand {
       return decoder.makeBatch(maximumTokens: tokens, maximumSequences: size)
     }
     let evaluation = Evaluation(split: split, microBatchSize: size, communicator: communicator)
+    let shown = progress("evaluating \(adapter ?? "the base")", communicator)
+    evaluation.progress = { shown($0, $1) }
     let examples = ExampleBuffer(tokenCapacity: batch.maximumTokens, sequenceCapacity: size)
     if perExample != nil {
       output.append(
@@ -150,6 +152,15 @@ struct EvaluateCommand: ParsableCommand {
         adapter: adapter)
     }
     return try evaluation.run(decoder, batch: batch, examples: examples, compute: compute)
+  }
+
+  /// Says how far rank 0 is with its share of something.
+  private func progress(
+    _ what: String, _ communicator: Communicator
+  ) -> (_ done: Int, _ total: Int) -> Void {
+    guard communicator.rank == 0 else { return { _, _ in } }
+    let line = ProgressLine(logInterval: 60)
+    return { line.show(share: Double($0) / Double(max($1, 1)), detail: what) }
   }
 
   /// Greedy answers against the split's own, the questions dealt to the ranks.
@@ -164,7 +175,9 @@ struct EvaluateCommand: ParsableCommand {
     if without > 0 {
       warn("\(without) examples have no prompt of two tokens or no answer, and are not asked")
     }
-    return try exam.take(decoder, compute: compute, communicator: communicator)
+    let own = exam.questions.count / communicator.worldSize
+    let shown = progress("answering", communicator)
+    return try exam.take(decoder, compute: compute, communicator: communicator) { shown($0, own) }
   }
 
   private func verbatim(
@@ -173,7 +186,11 @@ struct EvaluateCommand: ParsableCommand {
     var results: [SplitName: MemorisationCheck.Result] = [:]
     for split in [dataset.train, dataset.validation].compactMap(\.self) {
       let check = try communicator.together { try MemorisationCheck(split) }
-      results[split.name] = try check.run(decoder, compute: compute, communicator: communicator)
+      let own = check.exampleCount / communicator.worldSize
+      let shown = progress("continuing \(split.name)", communicator)
+      results[split.name] = try check.run(
+        decoder, compute: compute, communicator: communicator
+      ) { shown($0, own) }
     }
     return results
   }

@@ -10,11 +10,9 @@ struct TrainCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "train", abstract: "Train an adapter (the default command).",
     discussion: """
-      Every option is also a key of the YAML file given with --config, with underscores for dashes.
-      Without --model and --data it trains on the demo that comes with the program.
-
-      The fields of a method carry Hugging Face's names: --r 16 --lora-alpha 32 --target-modules \
-      all-linear. 'train --help-all' lists the fields of every method and all other options.
+      Without --model and --data it trains on the demo. 'train --help-all' lists all options, the \
+      fields of each method (--r 16) too; each is also a key of the --config file, with underscores \
+      for dashes.
       """)
 
   @Flag(help: "Do everything but the steps; write nothing")

@@ -224,7 +224,7 @@ import Training
     let help = try bench.run(["train", "--help"])
     #expect(help.status == 0)
     let lines = help.output.split(separator: "\n", omittingEmptySubsequences: false)
-    #expect(lines.count <= 50, "\(lines.count) lines")
+    #expect(lines.count <= 40, "\(lines.count) lines")
     let words = Set(help.output.split { " \n/,".contains($0) }.map(String.init))
     // Of the methods' fields, an example names some.
     for option in RunOption.all where option.group == .run {

@@ -64,9 +64,7 @@ struct ConsoleTests {
     .enabled(if: FileManager.default.fileExists(atPath: script)))
   func live() throws {
     let bytes = try terminal(options("out"), columns: 60)
-    let drawn = bytes.matches(of: /\r(step \d+\/16  epoch [^\r\u{1b}]*)\u{1b}\[K/).map {
-      String($0.output.1)
-    }
+    let drawn = Self.drawn(bytes)
     #expect(!drawn.isEmpty)
     #expect(drawn.allSatisfy { $0.count <= 59 && $0.contains("  loss ") }, "\(drawn)")
     let lines = screen(bytes)
@@ -79,6 +77,52 @@ struct ConsoleTests {
     let plain = try terminal(options("plain") + ["--verbose"], columns: 200, noColor: true)
     #expect(!plain.contains("\u{1b}[33m") && screen(plain).count { $0.contains("grad norm") } == 16)
     #expect(plain.contains(" left  ") && plain.contains(" of peak  "))
+  }
+
+  /// Every drawing of the live line of 16 steps.
+  private static func drawn(_ bytes: String) -> [String] {
+    bytes.matches(of: /\r(step \d+\/16[^\r\u{1b}]*)\u{1b}\[K/).map { String($0.output.1) }
+  }
+
+  @Test(
+    "The live line has as many whole parts as the terminal has room for, what matters first",
+    .enabled(if: FileManager.default.fileExists(atPath: script)), arguments: [80, 40, 12])
+  func width(columns: Int) throws {
+    let drawn = Self.drawn(try terminal(options("out"), columns: columns))
+    try #require(!drawn.isEmpty)
+    let parts = [
+      #"step \d+/16"#, #"(  epoch \d+\.\d\d)?"#, #"(  loss \d+\.\d{4})?"#, #"(  lr [-.e\d]+)?"#,
+      #"(  \d+:\d\d left)?"#, #"(  \d+ tokens/s)?"#, #"(  \d+ % of peak)?"#, #"(  \d+\.\d MiB)?"#,
+    ]
+    let whole = try Regex(parts.joined())
+    for line in drawn {
+      #expect(line.wholeMatch(of: whole) != nil && line.count < columns, "\(line)")
+      #expect(line.contains("loss") == (columns > 12) && line.contains("left") == (columns > 12))
+      #expect(line.contains("tokens/s") == (columns == 80))
+    }
+  }
+
+  @Test(
+    "prepare and evaluate show how far they are on one line, and leave nothing of it behind",
+    .enabled(if: FileManager.default.fileExists(atPath: script)))
+  func progress() throws {
+    let row = "{\"text\": \"\(String(repeating: "all the same ", count: 40))\"}\n"
+    try write(String(repeating: row, count: 3000).utf8, to: bench.path("rows.jsonl"))
+    let prepared = try terminal(
+      [
+        "prepare", "--tokenizer", fixturePath("tokenizers/gpt2.json"), "--input",
+        bench.path("rows.jsonl"), "--output", bench.path("rows.h5"),
+      ], columns: 40)
+    let evaluated = try terminal(
+      ["evaluate", "--model", bench.model, "--data", bench.data, "--split", "train"], columns: 40)
+    for (bytes, word) in [(prepared, " rows"), (evaluated, "evaluating the base")] {
+      for drawing in bytes.matches(of: /\r([^\r\n\u{1b}]+)\u{1b}\[K/) {
+        let line = String(drawing.output.1)
+        #expect(line.count < 40 && line.contains(word) && line.contains(" %, "), "\(line)")
+      }
+      #expect(!screen(bytes).contains { $0.contains(" left") }, "\(screen(bytes))")
+    }
+    #expect(prepared.contains("rows, 0:0"), "\(prepared)")
   }
 
   @Test("In a file there are plain lines alone, ten of them before the first step")

@@ -24,6 +24,9 @@ import Testing
     let html = table().html
     #expect(html.contains("a, &quot;b&quot;\n&lt;i&gt;|"))
     #expect(!html.contains("<i>") && !html.contains("Hidden"))
+    // Sentences break into lines, figures and names do not.
+    let prose = ReportTable(columns: [.init("answer", "Answer")], isProse: true)
+    #expect(prose.html.contains("<table class=\"prose\">") && !html.contains("prose"))
   }
 
   @Test("A terminal's columns are aligned, numbers at the right")

@@ -154,6 +154,21 @@ import Training
     #expect(read.entries.mapValues(\.value) == values)
   }
 
+  @Test("Numbers are written as YAML 1.1 and 1.2 both read numbers")
+  func numbers() throws {
+    // The resolvers of yaml.org/type/float.html with its base-60 left out, and of YAML 1.2's core schema.
+    let old = /[-+]?([0-9][0-9_]*)\.[0-9_]*([eE][-+][0-9]+)?|[-+]?\.[0-9_]+([eE][-+][0-9]+)?/
+    let new = /[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?/
+    for number in [1e-8, 2e-5, 1.5e-7, -3e-9, 1e16, 1.25e22, 0.5, 0, 3, 5e-324, .pi] {
+      let text = RunSettings.yaml(["adam_epsilon": .double(number)])
+      let value = try #require(text.wholeMatch(of: /adam_epsilon: (.*)\n/)?.output.1)
+      #expect(value.wholeMatch(of: old) != nil && value.wholeMatch(of: new) != nil, "\(value)")
+      #expect(Double(value) == number)
+    }
+    let nested = RunSettings.yaml(["alpha_pattern": ["a": 1e-7, "b c": [2, 1e-9, "d", nil, true]]])
+    #expect(nested == "alpha_pattern: {\"a\": 1.0e-07, \"b c\": [2, 1.0e-09, \"d\", null, true]}\n")
+  }
+
   @Test("resume in YAML: true is the newest, false none, anything else a path")
   func resume() throws {
     for (text, expected) in [

@@ -4,7 +4,7 @@ import PackageDescription
 let package = Package(
   name: "train-from-code",
   dependencies: [
-    // A clone; or its address with `from: "0.2.0"`.
+    // The clone that this lies in; elsewhere its path, or its address with `from: "0.2.0"`.
     .package(name: "swift-peft-train", path: "../.."),
     .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
   ],

@@ -11,8 +11,11 @@ public enum Product {
   /// - Parameters:
   ///   - a: [M, K].
   ///   - b: [K, N], or [N, K] when transposed.
+  ///   - bTransposed: whether op(b) is bᵀ.
   ///   - c: [M, N]; must not overlap a or b.
+  ///   - scale: factor on the product.
   ///   - adding: whether to add to c instead of overwriting it.
+  ///   - compute: the threads that compute it.
   public static func multiply(
     _ a: MatrixView, by b: MatrixView, transposed bTransposed: Bool = false, into c: MatrixView,
     scale: Float = 1, adding: Bool = false, on compute: Compute
@@ -26,9 +29,13 @@ public enum Product {
   ///
   /// - Parameters:
   ///   - a: [M, K], or [K, M] when transposed.
+  ///   - aTransposed: whether op(a) is aᵀ.
   ///   - b: [K, N], or [N, K] when transposed.
+  ///   - bTransposed: whether op(b) is bᵀ.
   ///   - c: [M, N]; must not overlap a or b.
+  ///   - scale: factor on the product.
   ///   - adding: whether to add to c instead of overwriting it.
+  ///   - compute: the threads that compute it.
   public static func multiply(
     _ a: MatrixView, transposed aTransposed: Bool, by b: MatrixView,
     transposed bTransposed: Bool = false, into c: MatrixView, scale: Float = 1,

@@ -16,7 +16,10 @@ public enum ProductPeak {
   /// The best rate of all threads together, in floating-point operations (two a multiply-add) a
   /// second.
   ///
-  /// - Parameter seconds: time that it takes, about.
+  /// - Parameters:
+  ///   - arithmetic: that of the multiply-adds.
+  ///   - seconds: time that it takes, about.
+  ///   - compute: the threads that compute it.
   public static func measure(
     _ arithmetic: Arithmetic, seconds: Double = 0.03, on compute: Compute
   ) -> Double {

@@ -16,8 +16,11 @@ public enum WeightRounding {
   /// Numbers are what a product would round them to: nearest, ties to even.
   ///
   /// - Parameters:
+  ///   - weight: any weight, quantised ones too.
   ///   - rows: which of the stored rows.
+  ///   - bytes: where the rounded weight lies.
   ///   - offset: byte at which the weight's first element goes.
+  ///   - compute: the threads that compute it.
   public static func round(
     _ weight: WeightMatrix, rows: Range<Int>, into bytes: SharedBytes, at offset: Int,
     on compute: Compute

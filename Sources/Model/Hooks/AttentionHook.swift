@@ -42,6 +42,8 @@ public protocol AttentionHook: AnyObject {
   ///   - dKeys: gradient of the keys, summed over the micro-batch.
   ///   - dValues: gradient of the values, likewise.
   ///   - dGate: gradient of the gate, [1, 1]; zero in `.joint` mode.
+  ///   - block: the block whose attention it is, for the gradients of what it projected.
+  ///   - compute: the threads that compute it.
   func backward(
     dKeys: MatrixView, dValues: MatrixView, dGate: MatrixView, block: any KeyValueProjecting,
     on compute: Compute)

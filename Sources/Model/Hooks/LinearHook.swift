@@ -24,6 +24,7 @@ public struct LinearPass {
   /// A part of the scratch without gaps between its rows, [tokens, columns].
   ///
   /// - Parameter after: columns of the parts before it.
+  /// - Parameter columns: columns of this part.
   public func scratchPart(after: Int = 0, columns: Int) -> MatrixView {
     let rows = rowCount
     let flat = scratch.reshaped(rows: 1, columns: scratch.count)
@@ -67,6 +68,7 @@ public protocol LinearHook: AnyObject {
 
   /// Multiply-adds a token of the hook's own products, besides the frozen one, and of its terms.
   ///
+  /// - Parameter layer: the projection.
   /// - Parameter isInputGradientNeeded: whether there is an input's gradient to add to.
   func arithmetic(of layer: LinearLayer, isInputGradientNeeded: Bool) -> HookArithmetic
   /// Writes the replaced input. - Parameter x: the projection's input, [tokens, in].
@@ -74,6 +76,7 @@ public protocol LinearHook: AnyObject {
   /// A low-rank term of the result, [tokens, out], for the frozen product to add.
   ///
   /// - Parameter x: the projection's input, [tokens, in].
+  /// - Parameter pass: the micro-batch, with memory to keep what backward needs.
   func outputTerm(input x: MatrixView, _ pass: LinearPass) -> LowRankTerm?
   /// Changes the projection's result `y`, [tokens, out], in place.
   func forward(input x: MatrixView, output y: MatrixView, _ pass: LinearPass)
@@ -91,6 +94,7 @@ public protocol LinearHook: AnyObject {
   ///   - dy: what `backwardOutput` left, [tokens, out].
   ///   - x: the projection's input, [tokens, in].
   ///   - dx: the gradient of the input so far, [tokens, in]; nil where nobody needs it.
+  ///   - pass: the micro-batch, with what forward kept.
   func backwardInput(
     _ dy: MatrixView, input x: MatrixView, addingTo dx: MatrixView?, _ pass: LinearPass)
 }

@@ -28,6 +28,7 @@ public struct SublayerPass {
   /// A part of the scratch without gaps between its rows, [tokens, columns].
   ///
   /// - Parameter after: columns of the parts before it.
+  /// - Parameter columns: columns of this part.
   public func scratchPart(after: Int = 0, columns: Int) -> MatrixView {
     let rows = pass.rowCount
     let flat = scratch.reshaped(rows: 1, columns: scratch.count)

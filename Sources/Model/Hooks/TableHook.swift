@@ -18,6 +18,7 @@ public struct TablePass {
   /// A part of the scratch without gaps between its rows, [tokens, columns].
   ///
   /// - Parameter after: columns of the parts before it.
+  /// - Parameter columns: columns of this part.
   public func scratchPart(after: Int = 0, columns: Int) -> MatrixView {
     let flat = scratch.reshaped(rows: 1, columns: scratch.count)
     return flat.columns((tokenCount * after)..<(tokenCount * (after + columns)))
@@ -38,6 +39,9 @@ public protocol TableHook: AnyObject {
   func forward(_ x: MatrixView, tokens: IndexView, _ pass: TablePass)
   /// Adds to the hook's parameter gradients.
   ///
-  /// - Parameter dx: the gradient of the changed rows, [tokens, hidden]; may be left changed.
+  /// - Parameters:
+  ///   - dx: the gradient of the changed rows, [tokens, hidden]; may be left changed.
+  ///   - tokens: the ids of the rows.
+  ///   - pass: the micro-batch, with what forward kept.
   func backward(_ dx: MatrixView, tokens: IndexView, _ pass: TablePass)
 }

@@ -23,6 +23,7 @@ extension LoRA {
   /// The factors of an adapter that is nothing but pairs of them on projections, for formats that can say
   /// nothing else; modules whose rank is 0 are left out.
   ///
+  /// - Parameter export: what the adapter is saved as.
   /// - Parameter format: the format, for messages.
   /// - Throws: `PEFTError.cannotExport` with what else the adapter holds.
   public static func factors(

@@ -81,7 +81,10 @@ public struct AdapterDirectory: Sendable {
   ///
   /// The weight file carries a digest of itself, which other programs do not look at.
   ///
-  /// - Parameter origin: what it was trained on, where that is known.
+  /// - Parameters:
+  ///   - export: configuration and tensors.
+  ///   - base: the name or path that the adapter names as its base.
+  ///   - origin: what it was trained on, where that is known.
   /// - Throws: `SafetensorsError` or `FileError`.
   public func write(_ export: AdapterExport, base: String, origin: AdapterOrigin? = nil) throws {
     let entries = export.tensors.map {
@@ -161,6 +164,7 @@ public struct AdapterDirectory: Sendable {
   /// - Parameters:
   ///   - path: a checkpoint, or an adapter directory.
   ///   - model: the base, for its architecture and heads; where nil what the adapter names.
+  ///   - directory: the new directory.
   /// - Throws: `FileError` before anything is read where the place cannot be written, what is wrong with
   ///   the adapter or its base, `PEFTError.cannotExport` with what the format cannot say.
   public static func exportGGUF(_ path: String, model: String?, to directory: String) throws {

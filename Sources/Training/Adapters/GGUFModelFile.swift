@@ -19,6 +19,7 @@ public enum GGUFModelFile {
   /// - Parameters:
   ///   - path: the new file.
   ///   - base: the base, with the method attached.
+  ///   - method: what merges into it.
   ///   - type: one of ``types``.
   /// - Throws: `PEFTError.cannotMerge`, `PEFTError.cannotExport` with what GGUF cannot say, `FileError`.
   public static func write(

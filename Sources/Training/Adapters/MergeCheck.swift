@@ -23,6 +23,7 @@ public struct MergeCheck {
   /// Computes what the merged model must.
   ///
   /// - Parameter base: the base with the adapter attached.
+  /// - Parameter compute: the threads that compute it.
   /// - Throws: `ModelError` where the model cannot hold the sequence.
   public init(base: Decoder, compute: Compute) throws {
     let configuration = base.configuration
@@ -37,6 +38,7 @@ public struct MergeCheck {
 
   /// How far a directory's logits are from those of base and adapter, as a share of their norm.
   ///
+  /// - Parameter directory: a merged model.
   /// - Parameter type: the coarsest type that merged weights were rounded to.
   /// - Throws: `TrainingError.mergeDiffers` where it is more than rounding explains.
   public func error(of directory: String, roundedTo type: ElementType) throws -> Double {

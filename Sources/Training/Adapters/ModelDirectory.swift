@@ -24,6 +24,7 @@ public enum ModelDirectory {
   /// - Parameters:
   ///   - path: the new directory; an earlier one of that name goes.
   ///   - base: the base, with the method attached.
+  ///   - method: what merges into it.
   /// - Throws: `FileError` and what ``write(to:base:method:elementType:)`` throws.
   public static func publish(
     _ path: String, base: Decoder, method: any PEFTMethod
@@ -36,7 +37,9 @@ public enum ModelDirectory {
   /// Writes all files of the model into a directory, which must be there.
   ///
   /// - Parameters:
+  ///   - directory: where the files go.
   ///   - base: the base, with the method attached.
+  ///   - method: what merges into it.
   ///   - elementType: how weights are stored; as the base's where nil.
   /// - Returns: the coarsest type that weights are stored in.
   /// - Throws: `PEFTError.cannotMerge` with the method's reason, `SafetensorsError`, `FileError`.

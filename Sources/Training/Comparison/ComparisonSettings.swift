@@ -113,7 +113,10 @@ public struct ComparisonSettings: Sendable {
 
   /// Sets a key of one method: `lora.r=16`, `ia3.learning_rate=1e-2`.
   ///
-  /// - Parameter isSuggestion: whether it is of no account where the method is not compared.
+  /// - Parameters:
+  ///   - text: `METHOD.KEY=VALUE`.
+  ///   - source: where it was said, for messages.
+  ///   - isSuggestion: whether it is of no account where the method is not compared.
   /// - Throws: `ConfigurationError` for unknown names and keys that all methods share.
   public mutating func set(
     _ text: String, source: SettingSource, isSuggestion: Bool = false
@@ -158,6 +161,7 @@ public struct ComparisonSettings: Sendable {
   ///
   /// Fields of methods that were set for all go to those that take them.
   ///
+  /// - Parameter method: the method's name.
   /// - Parameter learningRate: what it is where nobody set one.
   /// - Throws: `ConfigurationError`.
   public func settings(

@@ -36,8 +36,11 @@ public final class MethodComparison {
   /// Checks the settings and finds the output directory.
   ///
   /// - Parameters:
+  ///   - settings: what all methods share, and what each has of its own.
   ///   - model: base model directory.
   ///   - data: dataset file.
+  ///   - communicator: the ranks that train.
+  ///   - logger: where events go.
   /// - Throws: on all ranks, before anything is trained.
   public init(
     _ settings: ComparisonSettings, model: String, data: String, communicator: Communicator,

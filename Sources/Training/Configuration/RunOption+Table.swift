@@ -33,13 +33,13 @@ extension RunOption {
     RunOption(
       "data", .path, "FILE", "HDF5 dataset (default: the demo task)", resumption: .allowable),
     RunOption(
-      "output_dir", .path, "DIR", "everything that the run writes (default: runs/METHOD-TIME)"),
+      "output_dir", .path, "DIR", "where the run writes (default: runs/METHOD-TIME)"),
     RunOption(
       "method", .text, default: "lora", "NAME", PEFTMethods.names.joined(separator: ", "),
       resumption: .mustMatch),
     RunOption(
       "adapter", .path, "PATH",
-      "start from this adapter: a Hugging Face adapter directory or an HDF5 checkpoint"),
+      "start from this adapter directory or checkpoint"),
     RunOption(
       "peft_config", .path, "FILE",
       "a Hugging Face adapter_config.json that sets the method and its fields"),
@@ -49,7 +49,7 @@ extension RunOption {
     ),
     RunOption(
       "global_batch_size", .integer(minimum: 1), default: 8, "N",
-      "sequences in one optimiser step, over all ranks together", resumption: .allowable),
+      "sequences of a step, all ranks together", resumption: .allowable),
     RunOption(
       "micro_batch_size", .integer(minimum: 1), default: 1, "N",
       "sequences in one forward and backward", resumption: .allowable),
@@ -59,7 +59,7 @@ extension RunOption {
       resumption: .allowable),
     RunOption(
       "max_length", .integer(minimum: 2), "N",
-      "cut longer examples to this many tokens (default: the model's positions)",
+      "cut longer examples (default: the model's positions)",
       resumption: .allowable),
     RunOption(
       "num_epochs", .number(minimum: 0, maximum: .infinity), default: 1, "X",
@@ -105,10 +105,10 @@ extension RunOption {
       resumption: .allowable),
     RunOption(
       "precision", .choice(precisions), default: "auto", "P",
-      "arithmetic of the frozen base: f32, bf16, or auto", resumption: .allowable),
+      "the base's arithmetic: f32, bf16, auto", resumption: .allowable),
     RunOption(
       "threads", .integer(minimum: 1, maximum: ProcessorShare.mostThreads), "N",
-      "compute threads of a rank (default: cores allowed / local ranks)"),
+      "threads of a rank (default: cores / local ranks)"),
     RunOption(
       "instruction_set", .choice(instructionSets), default: "auto", "SET",
       "kernels: auto (the best that the processor has), scalar, avx2, avx512 or neon"),

@@ -35,14 +35,14 @@ extension RunSettings {
   private static func field(_ field: MethodField, value: JSONValue?) -> String {
     if let value { return setting(field.key, field.help, value, field.valueName) }
     let fallback = field.kind == .flag ? "false" : field.valueName
-    return comment(field.help) + "#\(field.key): \(field.defaultValue?.text() ?? fallback)\n"
+    return comment(field.help) + "#\(field.key): \(field.defaultValue.map(yaml) ?? fallback)\n"
   }
 
   private static func setting(
     _ key: String, _ help: String, _ value: JSONValue?, _ valueName: String
   ) -> String {
     // `--resume` alone is `resume: true` here, and an empty text.
-    let text = key == "resume" && value?.string == "" ? "true" : value?.text()
+    let text = key == "resume" && value?.string == "" ? "true" : value.map(yaml)
     return comment(help) + (text.map { "\(key): \($0)\n" } ?? "#\(key): \(valueName)\n")
   }
 

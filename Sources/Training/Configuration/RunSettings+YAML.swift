@@ -166,9 +166,30 @@ extension RunSettings {
   public static func yaml(_ values: [String: JSONValue]) -> String {
     var lines: [String] = []
     for option in RunOption.all {
-      // JSON is YAML, and quotes whatever needs it.
-      if let value = values[option.key] { lines.append("\(option.key): \(value.text())") }
+      if let value = values[option.key] { lines.append("\(option.key): \(yaml(value))") }
     }
     return lines.joined(separator: "\n") + "\n"
+  }
+
+  /// A value on one line as YAML 1.1 and 1.2 both read it.
+  ///
+  /// JSON is YAML, and quotes whatever needs it. But in YAML 1.1, which PyYAML reads, a number with an
+  /// exponent has a point too (`1.0e-08`; the type's page, yaml.org/type/float.html), and is else a text.
+  static func yaml(_ value: JSONValue) -> String {
+    switch value {
+    case .double(let number) where number.isFinite:
+      let text = value.text()
+      guard !text.contains("."), let exponent = text.firstIndex(of: "e") else { return text }
+      return text[..<exponent] + ".0" + text[exponent...]
+    case .array(let elements): return "[" + elements.map(yaml).joined(separator: ", ") + "]"
+    case .object(let members):
+      let list = members.sorted {
+        $0.key.unicodeScalars.lexicographicallyPrecedes($1.key.unicodeScalars)
+      }
+      return "{"
+        + list.map { "\(JSONText.quoted($0.key)): \(yaml($0.value))" }.joined(separator: ", ")
+        + "}"
+    default: return value.text()
+    }
   }
 }

@@ -38,8 +38,9 @@ public final class AnswerExam {
   /// on from it is no question.
   ///
   /// - Parameters:
-  ///   - endTokens: the model's, as `EndTokens.of` finds them; they end an answer and are no part of
-  ///     it.
+  ///   - split: examples of prompt and answer.
+  ///   - endTokens: the model's, as `EndTokens.of` finds them; they end an answer and are no part
+  ///     of it.
   ///   - limit: most questions, the first ones; nil for all.
   /// - Throws: where the dataset's file fails.
   public init(_ split: TokenSplit, endTokens: Set<Int>, limit: Int? = nil) throws(DatasetError) {
@@ -62,10 +63,16 @@ public final class AnswerExam {
   ///
   /// The decoder is prepared for inference and must be prepared again to train on.
   ///
-  /// - Parameter withSample: whether rank 0 keeps its answer to the first question.
+  /// - Parameters:
+  ///   - decoder: the model, with an adapter attached or without.
+  ///   - compute: the threads that compute it.
+  ///   - communicator: the ranks that share the questions.
+  ///   - withSample: whether rank 0 keeps its answer to the first question.
+  ///   - progress: told after each question how many this rank has asked.
   /// - Throws: where the model has no room for the questions, or MPI fails, on all ranks.
   public func take(
-    _ decoder: Decoder, compute: Compute, communicator: Communicator, withSample: Bool = false
+    _ decoder: Decoder, compute: Compute, communicator: Communicator, withSample: Bool = false,
+    progress: (_ asked: Int) -> Void = { _ in }
   ) throws(MPIError) -> Result {
     // Room for an answer that does not end.
     let room = min(
@@ -77,7 +84,7 @@ public final class AnswerExam {
         endTokens: endTokens)
     }
     let score = scorer.score(
-      questions, first: communicator.rank, stride: communicator.worldSize)
+      questions, first: communicator.rank, stride: communicator.worldSize, progress: progress)
     var sample: [Int] = []
     if withSample, communicator.rank == 0, let question = questions.first {
       sample =

@@ -42,6 +42,9 @@ public final class Evaluation {
   private let communicator: Communicator
   private let totals = StepTotals()
 
+  /// Told, after each micro-batch, how many of its own this rank has done, and how many there are.
+  public var progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
+
   /// Plans an evaluation of `split`.
   public init(split: TokenSplit, microBatchSize: Int, communicator: Communicator) {
     self.split = split
@@ -59,6 +62,7 @@ public final class Evaluation {
   ///   - decoder: prepared for passes as large as `batch`.
   ///   - batch: filled again for each micro-batch.
   ///   - examples: the same.
+  ///   - compute: the threads that compute it.
   /// - Throws: where MPI or the dataset's file fails.
   public func run(
     _ decoder: Decoder, batch: TokenBatch, examples: ExampleBuffer, compute: Compute
@@ -81,7 +85,8 @@ public final class Evaluation {
     let all = batches.batch(step: 1)
     totals.reset()
     var firstNonFinite = Int64.max
-    for index in dealer.microBatches(of: all, from: split, rank: communicator.rank) {
+    let own = dealer.microBatches(of: all, from: split, rank: communicator.rank)
+    for (place, index) in own.enumerated() {
       if isCutShort() {
         totals.stopRequests = 1
         break
@@ -92,6 +97,7 @@ public final class Evaluation {
       if !sum.loss.isFinite { firstNonFinite = min(firstNonFinite, Int64(index)) }
       totals.loss.add(sum.loss)
       totals.correctTokens += Int64(sum.correctCount)
+      progress(place + 1, own.count)
     }
     try totals.reduce(over: communicator)
     if totals.stopRequests > 0 { return nil }

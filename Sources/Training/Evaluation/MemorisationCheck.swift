@@ -49,6 +49,9 @@ public final class MemorisationCheck {
     public var share: Double { Double(verbatimTokens) / Double(max(tokens, 1)) }
   }
 
+  /// How many examples are asked, over all ranks.
+  public var exampleCount: Int { questions.count }
+
   private let questions: [(prefix: [Int], continuation: [Int])]
 
   /// Takes the questions from a split.
@@ -79,11 +82,13 @@ public final class MemorisationCheck {
 
   /// Lets a model go on, each rank with a share of the examples; called by all ranks.
   ///
-  /// The decoder is prepared for inference and must be prepared again for other passes.
+  /// The decoder is prepared for inference and must be prepared again for other passes. `progress` is told
+  /// after each example how many this rank has asked.
   ///
   /// - Throws: where the model has no room for the examples, or MPI fails, on all ranks.
   public func run(
-    _ decoder: Decoder, compute: Compute, communicator: Communicator
+    _ decoder: Decoder, compute: Compute, communicator: Communicator,
+    progress: (_ asked: Int) -> Void = { _ in }
   ) throws(MPIError) -> Result {
     let longest = questions.map { $0.prefix.count + $0.continuation.count }.max() ?? 2
     let generator = try communicator.together {
@@ -105,6 +110,7 @@ public final class MemorisationCheck {
       result.tokens += continuation.count
       result.verbatimTokens += found
       result.wholeExamples += found == continuation.count ? 1 : 0
+      progress(result.examples)
     }
     var sums = [result.examples, result.tokens, result.verbatimTokens, result.wholeExamples]
       .map { Int64($0) }

@@ -18,6 +18,7 @@ public final class MetricsWriter {
   /// Starts a new file, or goes on with one.
   ///
   /// - Parameters:
+  ///   - path: a file of a JSON object a line.
   ///   - lastStep: when a run is resumed, the checkpoint's step: what was written after it happens
   ///     again and is dropped. Nil starts an empty file.
   ///   - repeatsEvaluation: whether that step is evaluated again, so that its line is dropped, too.
@@ -44,6 +45,7 @@ public final class MetricsWriter {
 
   /// Writes one line, with null for numbers that JSON cannot say.
   ///
+  /// - Parameter line: the event.
   /// - Parameter more: members behind the line's own, by name.
   /// - Throws: `FileError.cannotWrite`; the file then ends in the line before.
   public func write(_ line: Line, and more: [String: JSONValue] = [:]) throws(FileError) {

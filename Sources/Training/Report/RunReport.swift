@@ -16,7 +16,10 @@ public struct RunReport {
 
   /// Reports on what a directory holds.
   ///
-  /// - Parameter configuration: the text of its `config.yaml`.
+  /// - Parameters:
+  ///   - history: what its `metrics.jsonl` says.
+  ///   - directory: the output directory, as it is shown.
+  ///   - configuration: the text of its `config.yaml`.
   public init(_ history: RunHistory, directory: String, configuration: String) {
     self.history = history
     self.directory = directory
@@ -215,10 +218,11 @@ public struct RunReport {
   private var sampleTable: ReportTable {
     let answers = history.samples.flatMap(\.answers)
     let (first, last) = (answers.map(\.step).min() ?? 0, answers.map(\.step).max() ?? 0)
-    var table = ReportTable(columns: [
-      .init("prompt", "Prompt"), .init("before", first == 0 ? "Before" : "After step \(first)"),
-      .init("after", "After step \(last)"),
-    ])
+    var table = ReportTable(
+      columns: [
+        .init("prompt", "Prompt"), .init("before", first == 0 ? "Before" : "After step \(first)"),
+        .init("after", "After step \(last)"),
+      ], isProse: true)
     for sample in history.samples.prefix(50) {
       table.append([
         .init(sample.prompt), .init(sample.answers.first?.text ?? "–"),

@@ -21,15 +21,24 @@ public struct RunStatus: Sendable {
   /// Seconds until the last step at this start's mean speed, evaluations left out.
   public let secondsLeft: Double
 
-  /// The status in one line, what matters most first.
-  public var line: String {
-    let parts = [
-      "step \(step)/\(totalSteps)", String(format: "epoch %.2f", epoch),
-      String(format: "loss %.4f", loss), String(format: "lr %.3g", learningRate),
-      "\(Self.duration(secondsLeft)) left", "\(Int(tokensPerSecond)) tokens/s",
-      "\(percent(shareOfPeak)) of peak", megabytes(memoryBytes),
+  /// The status in one line.
+  public var line: String { line(columns: .max) }
+
+  /// The status in one line of so many columns at most: what matters least is left out, part by part, and
+  /// the step alone stays whatever the width.
+  public func line(columns: Int) -> String {
+    // In the order in which they stand; the number says which goes first.
+    var parts: [(text: String, rank: Int)] = [
+      ("step \(step)/\(totalSteps)", 0), (String(format: "epoch %.2f", epoch), 4),
+      (String(format: "loss %.4f", loss), 1), (String(format: "lr %.3g", learningRate), 7),
+      ("\(Self.duration(secondsLeft)) left", 2), ("\(Int(tokensPerSecond)) tokens/s", 3),
+      ("\(percent(shareOfPeak)) of peak", 6), (megabytes(memoryBytes), 5),
     ]
-    return parts.joined(separator: "  ")
+    for rank in (1..<parts.count).reversed() {
+      if parts.reduce(-2, { $0 + $1.text.count + 2 }) <= columns { break }
+      parts.removeAll { $0.rank == rank }
+    }
+    return parts.map(\.text).joined(separator: "  ")
   }
 
   /// `1:02:03`, `2:03`; days in hours.

@@ -175,8 +175,8 @@ let package = Package(
     .executableTarget(
       name: "mutation-probe",
       dependencies: [
-        "Checkpointing", "Datasets", "JSON", "Model", "Mutating", "PEFT", "Safetensors",
-        "Templates", "Tokenizers", "Training",
+        "Checkpointing", "Datasets", "GGUF", "Generation", "JSON", "Kernels", "Model", "Mutating",
+        "PEFT", "Preparation", "Safetensors", "Templates", "Tensors", "Tokenizers", "Training",
       ],
       path: "Tests/MutationProbe"),
     // What the tests of DataParallel start under mpirun.

@@ -16,6 +16,9 @@ struct GGUFTokenizer {
   }
 
   let path: String
+  /// Squares of pieces' lengths in all; a vocabulary of 256,000 pieces has a tenth.
+  private static let mostWork = 1 << 28
+
   private let metadata: GGUFMetadata
   private let tokens: [String]
   private let kinds: [Kind]
@@ -229,6 +232,17 @@ struct GGUFTokenizer {
   /// Pieces with scores, as transformers makes merges of them: every way to put a piece together of
   /// two others, by the piece's score.
   private func sentencePiece(_ scores: [Float]) throws(GGUFError) -> JSONNode {
+    // Each way to part a piece costs its length.
+    var work = 0
+    for (id, token) in tokens.enumerated() where kinds[id] == .normal {
+      let (square, overflow) = token.utf8.count.multipliedReportingOverflow(by: token.utf8.count)
+      work += overflow ? Self.mostWork : min(square, Self.mostWork)
+      guard work < Self.mostWork else {
+        throw .badKey(
+          path: path, key: "tokenizer.ggml.tokens", found: "a list with pieces too long",
+          expected: "pieces of a few characters (token \(id) has \(token.utf8.count) bytes)")
+      }
+    }
     var merges: [(left: Substring, right: Substring, score: Float, sizes: (Int, Int))] = []
     let ids = Dictionary(
       tokens.enumerated().filter { kinds[$0.offset] == .normal }.map { ($1, $0) },

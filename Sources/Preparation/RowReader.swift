@@ -54,6 +54,10 @@ final class RowReader: RowSource {
   var line = 1
   private var isAtEnd = false
   private var finishedBytes = 0
+  /// Most bytes of a row.
+  static let rowLimit = 64 << 20
+  /// Most bytes of a text that is one document.
+  private static let documentLimit = 1 << 30
 
   /// Bytes of all files that were read so far, as they lie there.
   var bytesRead: Int { finishedBytes + (file?.fileBytesRead ?? 0) }
@@ -141,7 +145,14 @@ final class RowReader: RowSource {
     case .textLines: return try nextFilledLine { .text($0) }
     case .table(let table): return try nextTableRow(table)
     case .textFile:
-      while try fill() {}
+      while try fill() {
+        guard buffer.count <= Self.documentLimit else {
+          throw .unreadable(
+            path: path,
+            reason: "a document of more than \(Self.documentLimit >> 30) GiB; divide it, or take "
+              + "each line for a document (--documents line)")
+        }
+      }
       guard position < buffer.count else { return nil }
       defer { position = buffer.count }
       return row(1, .text(Array(buffer[position...])))
@@ -175,11 +186,22 @@ final class RowReader: RowSource {
         return (number, bytes)
       }
       searched = buffer.count - position
+      try checkLength(searched, line: line)
       if try fill() { continue }
       guard searched > 0 else { return nil }
       let bytes = Array(buffer[position...])
       position = buffer.count
       return (line, bytes)
+    }
+  }
+
+  /// Refuses a row of which so many bytes are here and no end is: memory would have no bound, since
+  /// a small compressed file may hold a long one.
+  func checkLength(_ byteCount: Int, line: Int) throws(PreparationError) {
+    guard byteCount <= Self.rowLimit else {
+      throw .unreadable(
+        path: path,
+        reason: "the row that begins in line \(line) has more than \(Self.rowLimit >> 20) MiB")
     }
   }
 
@@ -225,12 +247,15 @@ final class RowReader: RowSource {
           depth -= 1
         }
         if depth < 0 || (depth == 0 && !isString && byte == UInt8(ascii: ",")) {
+          // A brace that closes nothing is a row of its own, else no call would come past it.
+          length = max(length, 1)
           let bytes = Array(buffer[position..<(position + length)])
           position += length
           return row(number, .json(bytes))
         }
         length += 1
       }
+      try checkLength(length, line: number)
       guard try fill() else {
         let bytes = Array(buffer[position...])
         position = buffer.count

@@ -16,42 +16,105 @@ struct MutationTests {
   /// A reader and what it begins with.
   struct Seed: Sendable, CustomStringConvertible {
     let reader: String
+    /// A fixture, or behind `own/` what a run of the program leaves.
     let file: String
+    /// Fixtures that lie in the directory with it, all of a folder where one is named, and what a
+    /// file is called there.
+    var beside: [(from: String, to: String)] = []
     var description: String { "\(reader): \(file)" }
+
+    init(_ reader: String, _ file: String, beside: [(from: String, to: String)] = []) {
+      (self.reader, self.file, self.beside) = (reader, file, beside)
+    }
   }
 
-  static let seeds: [Seed] = [
-    Seed(reader: "json", file: "configurations.json"),
-    Seed(
-      reader: "safetensors", file: "peft/lora-llama-all-linear/adapter/adapter_model.safetensors"),
-    Seed(reader: "dataset", file: "hdf5/gzip.h5"),
-    Seed(reader: "dataset", file: "hdf5/contiguous.h5"),
-    Seed(reader: "dataset", file: "own"),
-    Seed(reader: "checkpoint", file: "own"),
-    Seed(reader: "tokenizer", file: "tokenizers/clip.json"),
-    Seed(reader: "tokenizer", file: "tokenizers/flags.json"),
-    Seed(reader: "template", file: "templates/llama3.jinja"),
-    Seed(reader: "template", file: "templates/qwen3.jinja"),
-    Seed(reader: "config", file: "model/llama/config.json"),
-    Seed(reader: "config", file: "model/gpt2/config.json"),
-    Seed(reader: "adapter", file: "peft/lora-llama-all-linear/adapter/adapter_config.json"),
+  static let seeds: [Seed] =
+    [
+      Seed("json", "configurations.json"),
+      Seed("safetensors", "peft/lora-llama-all-linear/adapter/adapter_model.safetensors"),
+      Seed("dataset", "hdf5/gzip.h5"), Seed("dataset", "hdf5/contiguous.h5"),
+      Seed("dataset", "own/data.h5"), Seed("checkpoint", "own/checkpoints/step-00000001.h5"),
+      Seed("tokenizer", "tokenizers/clip.json"), Seed("tokenizer", "tokenizers/flags.json"),
+      Seed("template", "templates/llama3.jinja"), Seed("template", "templates/qwen3.jinja"),
+      Seed("config", "model/llama/config.json"), Seed("config", "model/gpt2/config.json"),
+    ]
+    + ["adapter_config.json", "adapter_model.safetensors"].map {
+      let directory = "peft/lora-llama-all-linear/adapter"
+      return Seed("adapter", "\(directory)/\($0)", beside: [(directory, "")])
+    }
+    + ["mutation/words", "mutation/pieces", "gguf/llama-blocks/model", "gguf/llama-k/model"].map {
+      Seed("gguf", "\($0).gguf")
+    }
+    + ["nf4/config.json", "nf4-nested/model.safetensors", "int8/model.safetensors"].map {
+      let directory = "bnb/" + $0.prefix { $0 != "/" }
+      return Seed("quantized", "bnb/\($0)", beside: [(directory, "")])
+    }
+    + [
+      "llama-llama3/config.json", "gpt2/config.json", "phi3/config.json", "gemma3_text/config.json",
+      "qwen3_moe/config.json", "llama-sharded/model.safetensors.index.json",
+    ].map {
+      let directory = "model/" + $0.prefix { $0 != "/" }
+      return Seed("model", "model/\($0)", beside: [(directory, "")])
+    }
+    + [
+      "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
+      "generation_config.json",
+    ].map { Seed("text", "mutation/text/\($0)", beside: text) }
+    + [
+      "rows/rows.jsonl", "rows/rows.csv", "rows/rows.tsv", "rows/rows.jsonl.gz",
+      "rows/rows.jsonl.zst", "mutation/rows.json", "mutation/forms.jsonl",
+    ].map { Seed("rows", $0, beside: text) }
+    + ["llmc.bin", "megatron.idx", "cerebras.h5", "nvidia.h5"].map {
+      Seed("imports", "mutation/import/\($0)", beside: text + [("mutation/import", "")])
+    }
+    + [
+      Seed("settings", "mutation/train.yaml"), Seed("comparison", "mutation/compare.yaml"),
+      Seed("run", "own/metrics.jsonl"), Seed("run", "own/adapter/origin.json"),
+      Seed("run", "own/compare.json"),
+    ]
+
+  private static let text = [
+    (from: "tokenizers/gpt2.json", to: "tokenizer.json"), (from: "mutation/text", to: ""),
   ]
+
+  /// What a seed begins with, and the folder in which it is read.
+  private func place(_ seed: Seed, _ bench: Workbench) throws -> (file: String, folder: String) {
+    var file = fixturePath(seed.file)
+    let original = bench.path("folder/original")
+    let manager = FileManager.default
+    try manager.createDirectory(atPath: original, withIntermediateDirectories: true)
+    for (from, to) in seed.beside {
+      let source = fixturePath(from)
+      // A folder's files keep their names.
+      let names = to.isEmpty ? try manager.contentsOfDirectory(atPath: source) : [""]
+      for name in names where !name.hasPrefix("golden") {
+        try manager.copyItem(
+          atPath: name.isEmpty ? source : "\(source)/\(name)",
+          toPath: "\(original)/\(name.isEmpty ? to : name)")
+      }
+    }
+    if seed.file == "own/data.h5" {
+      file = bench.data
+    } else if seed.file == "own/compare.json" {
+      let result = try bench.run([
+        "compare", "--model", bench.model, "--data", bench.data, "--output-dir",
+        bench.path("compared"), "--methods", "lora,ia3", "--max-steps", "2", "--threads", "1",
+      ])
+      try #require(result.status == 0, "\(result.errors)")
+      file = bench.path("compared/compare.json")
+    } else if seed.file.hasPrefix("own/") {
+      let run = try bench.run(
+        bench.options(output: bench.path("run")) + ["--max-steps", "1", "--threads", "1"])
+      try #require(run.status == 0, "\(run.errors)")
+      file = bench.path("run/" + seed.file.dropFirst("own/".count))
+    }
+    return (file, bench.path("folder"))
+  }
 
   @Test("No crash, no hang, no memory without bounds", arguments: seeds)
   func readers(seed: Seed) throws {
     let bench = try Workbench()
-    var file = fixturePath(seed.file)
-    if seed.file == "own" {
-      let run = try bench.run(
-        bench.options(output: bench.path("run")) + ["--max-steps", "1", "--threads", "1"])
-      try #require(run.status == 0, "\(run.errors)")
-      file =
-        seed.reader == "dataset" ? bench.data : bench.path("run/checkpoints/step-00000001.h5")
-    }
-    let folder = bench.path("folder")
-    try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: false)
-    try FileManager.default.copyItem(
-      atPath: fixturePath("peft/lora-llama-all-linear/adapter"), toPath: folder + "/original")
+    let (file, folder) = try place(seed, bench)
     let share = max(1, Self.count / Self.seeds.count { $0.reader == seed.reader })
     var state = Torture.State(name: "\(seed.reader)-\(seed.file.replacing("/", with: "-"))")
     var (next, lost) = (state.done, 0)

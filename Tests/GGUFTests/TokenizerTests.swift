@@ -119,4 +119,20 @@ import Tokenizers
       try message([tokens, model, ("tokenizer.ggml.token_type", .integers([1]))])
         .contains("token_type"))
   }
+  @Test("Pieces whose parts would take hours to look up are refused", .timeLimit(.minutes(1)))
+  func longPieces() throws {
+    let directory = try TemporaryDirectory()
+    let path = directory.path("tokenizer.gguf")
+    let writer = try GGUFWriter(
+      path: path,
+      metadata: [
+        ("tokenizer.ggml.model", .string("llama")),
+        ("tokenizer.ggml.tokens", .strings(["<unk>", String(repeating: "a", count: 1 << 20)])),
+        ("tokenizer.ggml.scores", .numbers([0, 0])),
+        ("tokenizer.ggml.token_type", .integers([2, 1])),
+      ], tensors: [])
+    try writer.finish()
+    let error = #expect(throws: GGUFError.self) { try Tokenizer(model: path) }
+    #expect(error?.description.contains("token 1 has 1048576 bytes") == true)
+  }
 }

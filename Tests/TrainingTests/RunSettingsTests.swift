@@ -165,4 +165,17 @@ import Training
       #expect(try RunConfiguration(settings).resume == expected, "\(text)")
     }
   }
+  @Test("A few lines whose aliases stand for thousands of millions of values are refused")
+  func aliases() throws {
+    var text = "target_modules:\n- &l0 [" + String(repeating: "q,", count: 10) + "]\n"
+    for level in 1...8 {
+      let names = [String](repeating: "*l\(level - 1)", count: 10).joined(separator: ",")
+      text += "- &l\(level) [\(names)]\n"
+    }
+    var settings = RunSettings()
+    let error = #expect(throws: ConfigurationError.self) {
+      try settings.read(yaml: text, path: "run.yaml")
+    }
+    #expect(error?.description.contains("more than 100000 values") == true)
+  }
 }

@@ -9,6 +9,8 @@ import CZlib
 @safe
 final class GzipUnpacker: Unpacker {
   private let stream: UnsafeMutablePointer<z_stream>
+  /// What a call unpacks, so that a member of no bytes costs none.
+  private var piece = [UInt8](repeating: 0, count: 1 << 18)
   private var isInMember = false
   private var isBehindMember = false
 
@@ -37,25 +39,22 @@ final class GzipUnpacker: Unpacker {
       }
     }
     isInMember = true
-    let start = output.count
-    output.append(contentsOf: repeatElement(0, count: Self.pieceSize))
     // Unsafe: zlib reads and writes no more than the counts say, within both closures.
     let (status, used, made) = unsafe input.withUnsafeBytes { source in
-      unsafe output.withUnsafeMutableBytes { target in
+      unsafe piece.withUnsafeMutableBytes { target in
         unsafe stream.pointee.next_in = UnsafeMutablePointer(
           mutating: source.bindMemory(to: UInt8.self).baseAddress)
         unsafe stream.pointee.avail_in = CUnsignedInt(source.count)
-        unsafe stream.pointee.next_out =
-          target.bindMemory(to: UInt8.self).baseAddress.map { unsafe $0 + start }
-        unsafe stream.pointee.avail_out = CUnsignedInt(target.count - start)
+        unsafe stream.pointee.next_out = target.bindMemory(to: UInt8.self).baseAddress
+        unsafe stream.pointee.avail_out = CUnsignedInt(target.count)
         let status = unsafe inflate(stream, Z_NO_FLUSH)
         return (
           status, source.count - Int(unsafe stream.pointee.avail_in),
-          target.count - start - Int(unsafe stream.pointee.avail_out)
+          target.count - Int(unsafe stream.pointee.avail_out)
         )
       }
     }
-    output.removeLast(output.count - start - made)
+    output.append(contentsOf: piece[..<made])
     input = input.dropFirst(used)
     switch status {
     case Z_STREAM_END: (isInMember, isBehindMember) = (false, true)

@@ -26,9 +26,6 @@ extension RowReader {
     var problem: RowProblem?
   }
 
-  /// A record of more bytes is taken for a quotation mark that is not closed.
-  private static let recordLimit = 64 << 20
-
   /// Reads the names of the columns.
   ///
   /// - Parameter isTabbed: whether tabs stand between fields; otherwise the first line tells whether
@@ -66,7 +63,7 @@ extension RowReader {
     let candidates = Array(",;\t".utf8)
     var counts = [0, 0, 0]
     var (offset, isQuoted) = (0, false)
-    while let byte = try byte(at: offset), isQuoted || byte != 0x0a, offset < Self.recordLimit {
+    while let byte = try byte(at: offset), isQuoted || byte != 0x0a, offset < Self.rowLimit {
       if byte == UInt8(ascii: "\"") { isQuoted.toggle() }
       if !isQuoted, let index = candidates.firstIndex(of: byte) { counts[index] += 1 }
       offset += 1
@@ -116,7 +113,8 @@ extension RowReader {
       // Characters, not bytes: those that continue one do not count.
       if byte & 0xc0 != 0x80 { column += 1 }
       if state == .quoted {
-        guard offset <= Self.recordLimit else { throw unclosed(opened) }
+        // So long a record is a quotation mark that is not closed.
+        guard offset <= Self.rowLimit else { throw unclosed(opened) }
         if byte == UInt8(ascii: "\"") {
           if try self.byte(at: offset) == UInt8(ascii: "\"") {
             field.append(byte)
@@ -131,6 +129,7 @@ extension RowReader {
         }
         continue
       }
+      if offset > Self.rowLimit { try checkLength(offset, line: record.line) }
       if byte == separator {
         record.fields.append(field)
         field.removeAll(keepingCapacity: true)
@@ -179,7 +178,11 @@ extension RowReader {
   ) throws(PreparationError) -> Record {
     let record = Record(line: line, problem: problem)
     var offset = start
-    while let byte = try byte(at: offset), byte != 0x0a { offset += 1 }
+    while let byte = try byte(at: offset), byte != 0x0a {
+      offset += 1
+      // What is left out need not stay in memory.
+      if offset > Self.rowLimit { (position, offset) = (position + offset, 0) }
+    }
     position = min(position + offset + 1, buffer.count)
     line += 1
     return record

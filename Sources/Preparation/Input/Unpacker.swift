@@ -1,7 +1,5 @@
 /// What undoes a compression, some bytes at a time.
 protocol Unpacker: AnyObject {
-  /// The most bytes that one call of ``unpack(_:into:)`` appends.
-  static var pieceSize: Int { get }
   /// Whether the file may end here: between two compressed streams, not within one.
   var isComplete: Bool { get }
 
@@ -9,10 +7,6 @@ protocol Unpacker: AnyObject {
   ///
   /// - Throws: what is wrong with the bytes, in words.
   func unpack(_ input: inout ArraySlice<UInt8>, into output: inout [UInt8]) throws(UnpackProblem)
-}
-
-extension Unpacker {
-  static var pieceSize: Int { 1 << 20 }
 }
 
 /// Why bytes cannot be unpacked.

@@ -27,6 +27,8 @@ final class ZstdUnpacker: Unpacker {
   private let decompress: Decompress
   private let isError: IsError
   private let errorName: ErrorName
+  /// What a call unpacks, so that a frame of no bytes costs none.
+  private var piece = [UInt8](repeating: 0, count: 1 << 18)
   private(set) var isComplete = true
 
   init() throws(UnpackProblem) {
@@ -60,20 +62,17 @@ final class ZstdUnpacker: Unpacker {
   func unpack(_ input: inout ArraySlice<UInt8>, into output: inout [UInt8]) throws(UnpackProblem) {
     // Asked with nothing behind a frame, the library says what it wants of the next one.
     if input.isEmpty, isComplete { return }
-    let start = output.count
-    output.append(contentsOf: repeatElement(0, count: Self.pieceSize))
     // Unsafe: libzstd reads and writes no more than the sizes say, within both closures.
     let (status, used, made) = unsafe input.withUnsafeBytes { bytes in
-      unsafe output.withUnsafeMutableBytes { room in
+      unsafe piece.withUnsafeMutableBytes { room in
         var source = unsafe Buffer(
           address: UnsafeMutableRawPointer(mutating: bytes.baseAddress), size: bytes.count)
-        var target = unsafe Buffer(
-          address: room.baseAddress.map { unsafe $0 + start }, size: room.count - start)
+        var target = unsafe Buffer(address: room.baseAddress, size: room.count)
         let status = unsafe decompress(stream, &target, &source)
         return unsafe (status, source.position, target.position)
       }
     }
-    output.removeLast(output.count - start - made)
+    output.append(contentsOf: piece[..<made])
     input = input.dropFirst(used)
     guard isError(status) == 0 else {
       throw UnpackProblem(

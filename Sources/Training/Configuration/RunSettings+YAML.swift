@@ -72,12 +72,12 @@ extension RunSettings {
         }
         // Kinds decide what a scalar means, not YAML's guesses: 2e-4 is a number here.
         if case .object = option.kind {
-          try set(key, value: RunSettings.value(valueNode), source: valueSource)
+          try set(key, value: RunSettings.value(valueNode, path), source: valueSource)
         } else {
           try set(key, text: scalar.string, source: valueSource)
         }
       } else {
-        try set(key, value: RunSettings.value(valueNode), source: valueSource)
+        try set(key, value: RunSettings.value(valueNode, path), source: valueSource)
       }
     }
   }
@@ -116,13 +116,40 @@ extension RunSettings {
     }
   }
 
-  private static func value(_ node: Node) -> JSONValue {
+  /// Most values in one setting: a text of a few lines, whose aliases stand for lists of aliases, may
+  /// have thousands of millions.
+  private static let mostValues = 100_000
+
+  private static func value(_ node: Node, _ path: String) throws(ConfigurationError) -> JSONValue {
+    var room = mostValues
+    guard let value = value(node, &room) else {
+      throw .malformedFile(
+        path: path,
+        reason: "line \(node.mark?.line ?? 1), column \(node.mark?.column ?? 1): there are more "
+          + "than \(mostValues) values, with what aliases stand for")
+    }
+    return value
+  }
+
+  /// - Parameter room: how many values there may be; nil is returned where there are more.
+  private static func value(_ node: Node, _ room: inout Int) -> JSONValue? {
+    room -= 1
+    if room < 0 { return nil }
     switch node {
     case .mapping(let mapping):
       var members: [String: JSONValue] = [:]
-      for (key, value) in mapping { members[key.string ?? ""] = self.value(value) }
+      for (key, value) in mapping {
+        guard let value = self.value(value, &room) else { return nil }
+        members[key.string ?? ""] = value
+      }
       return .object(members)
-    case .sequence(let sequence): return .array(sequence.map { value($0) })
+    case .sequence(let sequence):
+      var elements: [JSONValue] = []
+      for element in sequence {
+        guard let value = value(element, &room) else { return nil }
+        elements.append(value)
+      }
+      return .array(elements)
     case .scalar(let scalar):
       guard scalar.style == .plain || scalar.style == .any else { return .string(scalar.string) }
       if isNull(scalar) { return .null }

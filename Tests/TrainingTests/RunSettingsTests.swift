@@ -159,7 +159,9 @@ import Training
     // The resolvers of yaml.org/type/float.html with its base-60 left out, and of YAML 1.2's core schema.
     let old = /[-+]?([0-9][0-9_]*)\.[0-9_]*([eE][-+][0-9]+)?|[-+]?\.[0-9_]+([eE][-+][0-9]+)?/
     let new = /[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?/
-    for number in [1e-8, 2e-5, 1.5e-7, -3e-9, 1e16, 1.25e22, 0.5, 0, 3, .leastNonzeroMagnitude, .pi] {
+    for number in [
+      1e-8, 2e-5, 1.5e-7, -3e-9, 1e16, 1.25e22, 0.5, 0, 3, .leastNonzeroMagnitude, .pi,
+    ] {
       let text = RunSettings.yaml(["adam_epsilon": .double(number)])
       let value = try #require(text.wholeMatch(of: /adam_epsilon: (.*)\n/)?.output.1)
       #expect(value.wholeMatch(of: old) != nil && value.wholeMatch(of: new) != nil, "\(value)")

@@ -18,7 +18,9 @@ public final class MicroBatchDealer {
 
   /// A dealer for `worldSize` ranks.
   ///
-  /// - Parameter cost: what an example costs; its tokens where nobody knows better.
+  /// - Parameters:
+  ///   - worldSize: ranks, at least 1.
+  ///   - cost: what an example costs; its tokens where nobody knows better.
   public init(
     worldSize: Int,
     cost: @escaping (_ example: Int, _ split: TokenSplit) -> Int = { $1.tokenCount(of: $0) }

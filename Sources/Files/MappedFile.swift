@@ -84,7 +84,10 @@ public final class MappedFile: @unchecked Sendable {
 
   /// Copies some of the bytes.
   ///
-  /// - Parameter place: of the first one in `target`, which has room for all.
+  /// - Parameters:
+  ///   - range: of the file, in bytes.
+  ///   - target: where they go.
+  ///   - place: of the first one in `target`, which has room for all.
   public func copy(_ range: Range<Int>, into target: SharedBytes, at place: Int) {
     precondition(
       place >= 0 && place + range.count <= target.byteCount,

@@ -76,6 +76,9 @@ public final class TextGenerator {
   /// Continues `prompt`, which must not be empty.
   ///
   /// - Parameters:
+  ///   - prompt: tokens.
+  ///   - maximumNewTokens: tokens of an answer that nothing ends before.
+  ///   - sampler: chooses each token.
   ///   - endTokens: tokens that end the answer.
   ///   - onToken: called with each new token, the end token left out; says whether to go on.
   public func generate(

@@ -65,7 +65,20 @@ final class ConfigurationFields {
 
   /// A whole number.
   func int(_ name: String, default standard: Int) throws(ModelError) -> Int {
-    try field(name, "a whole number", \.int) ?? standard
+    let value = try field(name, "a whole number", \.int) ?? standard
+    // Products of two must not overflow.
+    guard (-1 << 30...1 << 30).contains(value) else {
+      throw wrong(name, .int(value), "a whole number up to 2^30")
+    }
+    return value
+  }
+
+  /// A number of blocks, for each of which there is something in memory before a tensor is looked
+  /// for.
+  func blockCount(_ name: String, default standard: Int) throws(ModelError) -> Int {
+    let count = try int(name, default: standard)
+    guard count <= 1 << 16 else { throw wrong(name, .int(count), "a number of blocks up to 65536") }
+    return count
   }
 
   /// A whole number, or null, which is a value of its own: transformers has the field as optional.
@@ -74,7 +87,8 @@ final class ConfigurationFields {
       read.insert(name)
       return null
     }
-    return try field(name, "a whole number or null", \.int) ?? standard
+    guard let value = try field(name, "a whole number or null", \.int) else { return standard }
+    return try int(name, default: value)
   }
 
   func double(_ name: String, default standard: Double) throws(ModelError) -> Double {

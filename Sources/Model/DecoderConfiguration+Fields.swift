@@ -67,7 +67,7 @@ extension DecoderConfiguration {
     vocabularySize = try fields.int("vocab_size", default: traits.vocabularySize)
     hiddenSize = try fields.int("hidden_size", default: traits.hiddenSize)
     intermediateSize = try fields.int("intermediate_size", default: traits.intermediateSize)
-    blockCount = try fields.int("num_hidden_layers", default: traits.blockCount)
+    blockCount = try fields.blockCount("num_hidden_layers", default: traits.blockCount)
     headCount = try fields.int("num_attention_heads", default: traits.headCount)
     keyValueHeadCount =
       traits.mayKeyValueHeadsBeNull

@@ -30,6 +30,19 @@ struct ConfigurationTests {
     #expect(newer.rotary == older.rotary && older.rotary.count == older.blockCount)
   }
 
+  @Test(
+    "Numbers that would overflow, or ask for memory a block, are refused by name",
+    arguments: [
+      ("llama", "num_hidden_layers", 1 << 27), ("gpt2", "n_layer", 1 << 27),
+      ("gpt2", "n_embd", Int.max), ("gpt2", "n_inner", Int.max),
+    ])
+  func tooLarge(type: String, name: String, value: Int) throws {
+    let base: JSONValue = type == "llama" ? llama : ["model_type": "gpt2"]
+    let changed = JSONValue.object((base.object ?? [:]).merging([name: .int(value)]) { $1 })
+    let error = #expect(throws: ModelError.self) { try DecoderConfiguration(changed) }
+    #expect(error?.description.contains(name) == true)
+  }
+
   @Test("A head dimension that is given is not derived")
   func headDim() throws {
     #expect(try configuration(["head_dim": 12]).headDim == 12)

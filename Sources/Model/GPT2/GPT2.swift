@@ -56,7 +56,7 @@ extension DecoderConfiguration {
   fileprivate mutating func readGPT2(_ fields: ConfigurationFields) throws(ModelError) {
     vocabularySize = try fields.int("vocab_size", default: 50_257)
     hiddenSize = try fields.int("n_embd", default: 768)
-    blockCount = try fields.int("n_layer", default: 12)
+    blockCount = try fields.blockCount("n_layer", default: 12)
     headCount = try fields.int("n_head", default: 12)
     intermediateSize = try fields.int("n_inner", default: nil, null: nil) ?? 4 * hiddenSize
     keyValueHeadCount = headCount

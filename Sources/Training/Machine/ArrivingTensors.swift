@@ -63,7 +63,8 @@ struct FileList {
   init(text: String) {
     for line in text.split(separator: "\n") {
       let parts = line.split(separator: " ", maxSplits: 3)
-      if parts.count >= 2, let count = Int(parts[0]) {
+      // `Int` takes a plus for a sign.
+      if parts.count >= 2, !line.hasPrefix("+"), let count = Int(parts[0]) {
         // A path may have spaces.
         let path = line.split(separator: " ", maxSplits: 1)[1]
         files.append((String(path), count))

@@ -107,6 +107,16 @@ public final class MappedFile: @unchecked Sendable {
       UnsafeMutableRawPointer(mutating: base) + start, range.upperBound - start, MADV_WILLNEED)
   }
 
+  /// Lets go of pages that this mapping does not need for now; they stay in the system's cache.
+  ///
+  /// Each mapping of a file holds pages of its own count: a rank that reads a file in two would else seem
+  /// to have it twice.
+  public func release(_ range: Range<Int>) {
+    guard owner == nil else { return }
+    // Checked by the slice.
+    unsafe MappedRanges.releasePages(UnsafeRawBufferPointer(rebasing: bytes[range]))
+  }
+
   /// Gives up bytes that were received, for good.
   ///
   /// They read as zeros then. A file keeps its own.

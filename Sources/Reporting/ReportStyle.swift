@@ -1,17 +1,17 @@
 /// Colours and layout of pages and charts.
 enum ReportStyle {
   /// How many series have a colour and a mark of their own.
-  static let seriesCount = 9
+  static let seriesCount = 10
 
   /// Okabe and Ito's colours, which people with any colour vision tell apart, darkened for white
-  /// paper and lightened for dark screens; the ninth is the text's.
+  /// paper and lightened for dark screens; the last two are ours.
   private static let light = [
     "#0072b2", "#c44e00", "#00865f", "#b5487f", "#9a7300", "#3c8dbc", "#6a3d9a", "#a61c1c",
-    "#3a3a3a",
+    "#3a3a3a", "#5b7324",
   ]
   private static let dark = [
     "#5ab4f0", "#ff9550", "#3fcf9f", "#f09ac6", "#e6c229", "#9ed8f7", "#c3a3ea", "#ff8080",
-    "#d8d8d8",
+    "#d8d8d8", "#a8c95f",
   ]
 
   private static func variables(_ colours: [String]) -> String {

@@ -241,6 +241,7 @@ public final class Trainer {
   private func end(
     _ status: RunOutcome.Status, step: Int, duration: Duration
   ) throws -> RunOutcome {
+    run.display?.finish()
     guard status == .stoppedOnRequest else {
       return try finish(status, step: step, duration: duration)
     }

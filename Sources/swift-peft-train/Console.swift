@@ -93,6 +93,8 @@ final class LiveRun: RunDisplay {
     last = .now
     Console.shared.draw { status.line(columns: $0) }
   }
+
+  func finish() { Console.shared.finish() }
 }
 
 extension LogStyle {

@@ -111,7 +111,7 @@ struct ConsoleTests {
     let prepared = try terminal(
       [
         "prepare", "--tokenizer", fixturePath("tokenizers/gpt2.json"), "--input",
-        bench.path("rows.jsonl"), "--output", bench.path("rows.h5"),
+        bench.path("rows.jsonl"), "--output", bench.path("rows.h5"), "--no-append-eos",
       ], columns: 40)
     let evaluated = try terminal(
       ["evaluate", "--model", bench.model, "--data", bench.data, "--split", "train"], columns: 40)
@@ -123,6 +123,24 @@ struct ConsoleTests {
       #expect(!screen(bytes).contains { $0.contains(" left") }, "\(screen(bytes))")
     }
     #expect(prepared.contains("rows, 0:0"), "\(prepared)")
+  }
+
+  @Test(
+    "compare's live line ends with each method, and nothing of it is left before the table",
+    .enabled(if: FileManager.default.fileExists(atPath: script)))
+  func comparison() throws {
+    let bytes = try terminal(
+      [
+        "compare", "--model", bench.model, "--data", bench.data, "--output-dir", bench.path("both"),
+        "--methods", "lora,ia3", "--max-steps", "16", "--num-epochs", "90",
+      ], columns: 80)
+    #expect(!Self.drawn(bytes).isEmpty)
+    let lines = screen(bytes)
+    #expect(lines.contains { $0.hasPrefix("Method  ") } && lines.last == "", "\(lines)")
+    // Between the methods only events are drawn: no step of the one stands below the start of the other.
+    let second = try #require(bytes.range(of: "method     ia3"))
+    let first = try #require(bytes.range(of: "finished after step 16"))
+    #expect(!bytes[first.lowerBound..<second.lowerBound].contains("step 16/16"))
   }
 
   @Test("In a file there are plain lines alone, ten of them before the first step")

@@ -75,7 +75,7 @@ extension Mutation {
     case .null: return .bool(below(2) == 0)
     case .bool(let flag): return .bool(!flag)
     case .int(let number):
-      let step = [1, -1, 2, -2, number, -number, 63, 1_000_000][below(8)]
+      let step = [1, -1, 2, -2, number, 0 &- number, 63, 1_000_000][below(8)]
       return .int(number &+ step)
     case .double(let number): return .double([-number, number * 1e10, number / 3, 1][below(4)])
     case .string(let text):

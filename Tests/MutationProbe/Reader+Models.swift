@@ -17,7 +17,7 @@ extension Reader {
   }
 
   private static func readNumbers(_ weight: WeightMatrix) {
-    let numbers = OwnedMatrix(rows: weight.storedRows, columns: weight.storedColumns)
+    let numbers = OwnedMatrix(rows: weight.outputSize, columns: weight.inputSize)
     // The view does not keep its owner.
     withExtendedLifetime(numbers) { weight.copyFloats(into: numbers.view) }
   }

@@ -45,7 +45,7 @@ struct HostileRowsTests {
   func endless() throws {
     let start = "{\"text\": \"a b\"}\n{\"text\": \""
     let row = Array(start.utf8) + [UInt8](repeating: UInt8(ascii: "a"), count: 65 << 20)
-    let error = #expect(throws: PreparationError.self) { try prepare("rows.jsonl", row) }
+    let error = #expect(throws: PreparationError.self) { try prepare("endless.jsonl", row) }
     #expect(error?.description.contains("line 2 has more than 64 MiB") == true)
   }
 }

@@ -40,6 +40,8 @@ public struct ArrivingTensors {
     }
     let file = files[place.file]
     try communicator.send(file.view, [place.range], in: groups) { file.prefetch($0) }
+    // The decoder has the file in a mapping of its own.
+    file.release(place.range)
   }
 }
 

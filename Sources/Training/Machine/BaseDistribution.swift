@@ -106,6 +106,7 @@ public struct BaseFiles {
       if groups.isReader {
         let file = files[index]
         try communicator.send(file.view, ranges[index], in: groups) { file.prefetch($0) }
+        for range in ranges[index] { file.release(range) }
       } else {
         let range = starts[index]..<(starts[index] + entry.byteCount)
         try communicator.send(bytes.view(range), ranges[index], in: groups)

@@ -60,6 +60,14 @@ public protocol RunDisplay: AnyObject {
   func isDue(logs: Bool) -> Bool
   /// Shows a status.
   func show(_ status: RunStatus)
+  /// Takes away what is shown: the steps are over, and a summary follows. By default there is nothing
+  /// to take away.
+  func finish()
+}
+
+extension RunDisplay {
+  /// Does nothing.
+  public func finish() {}
 }
 
 /// Shows a status as a line wherever nothing has been said for a while: in the log of a batch job, whose

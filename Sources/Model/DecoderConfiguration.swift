@@ -199,5 +199,12 @@ public struct DecoderConfiguration: Sendable {
         value: "\(scheme.features) features that turn",
         expected: "an even number (rotary pairs), at most head_dim", path: path)
     }
+    // Most blocks have the same.
+    for scheme in Set(rotary.compactMap(\.self)) where !scheme.hasAngles(upTo: maximumPositions) {
+      throw .unsupportedField(
+        name: "rope_theta", value: "\(scheme.theta), with \(scheme.features) features that turn",
+        expected: "a base and factors by which angles stay below 2^28 at the last of "
+          + "\(maximumPositions) positions, of at most 65536 features", path: path)
+    }
   }
 }

@@ -81,6 +81,16 @@ public struct RotaryScheme: Sendable, Hashable {
     return frequencies
   }
 
+  /// Whether every angle of so many positions is one whose sine can be computed: no published model is
+  /// near the limit, a damaged configuration may be.
+  func hasAngles(upTo positions: Int) -> Bool {
+    guard features <= 1 << 16 else { return false }
+    // Stretching by length makes angles smaller or takes other factors.
+    return [0, positions].allSatisfy { length in
+      inverseFrequencies(length: length).allSatisfy { $0.magnitude * Double(positions) <= 0x1p28 }
+    }
+  }
+
   /// Writes `inverseFrequencies` where there is room for them already.
   ///
   /// Formulas are those of transformers' `modeling_rope_utils.py`.

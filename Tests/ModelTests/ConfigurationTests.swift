@@ -99,6 +99,15 @@ struct ConfigurationTests {
     #expect(error.description.contains("rope_parameters.\(member)"), "\(error)")
   }
 
+  @Test(
+    "Angles too great for a sine are refused before one is computed", arguments: [1e-300, 1e-30])
+  func angles(theta: Double) throws {
+    let error = try #require(throws: ModelError.self) {
+      try configuration(["rope_parameters": ["rope_type": "default", "rope_theta": .double(theta)]])
+    }
+    #expect(error.description.contains("rope_theta"), "\(error)")
+  }
+
   @Test("Stretched positions make room for longer sequences")
   func stretched() throws {
     let yarn = try configuration(["rope_scaling": ["type": "yarn", "factor": 4]])

@@ -11,10 +11,7 @@ struct BaseMemoryTests {
   init() throws { bench = try Workbench() }
 
   private func options(_ model: String, _ output: String) -> [String] {
-    [
-      "--model", model, "--data", bench.data, "--output-dir", bench.path(output), "--threads", "1",
-      "--global-batch-size", "4", "--target-modules", "all-linear", "--r", "1",
-    ]
+    NodeMemory.options(bench, model: model, output: output)
   }
 
   /// What the run says that the base takes.
@@ -97,7 +94,7 @@ struct BaseMemoryTests {
   @Test("Seen from outside, a rank adds what is its own and no base", arguments: [1, 2, 4])
   func outside(ranks: Int) throws {
     let llama = try LargeModel("llama", at: bench.path("llama"))
-    let (one, own) = (try memory(ranks: 1, llama), try memory(ranks: ranks, llama))
+    let (one, own) = (try memory(llama, ranks: 1), try memory(llama, ranks: ranks))
     let base = llama.matrixBytes
     #expect(one > base)
     // What one rank has besides the base, ten in a hundred for what differs from run to run.
@@ -105,52 +102,7 @@ struct BaseMemoryTests {
     #expect(own < allowed, "\(ranks) ranks have \(own) bytes, one has \(one), the base \(base)")
   }
 
-  /// Proportional set size of a process's mappings, those of program and libraries apart: each process of
-  /// the machine that has these makes their share smaller, those of other tests, too.
-  private func proportionalBytes(ofMappings text: String) -> Int {
-    var (sum, isOfCode) = (0, false)
-    for line in text.split(separator: "\n") {
-      if line.hasPrefix("Pss:") {
-        if !isOfCode { sum += (Int(line.filter(\.isNumber)) ?? 0) << 10 }
-      } else if line.prefix(while: \.isHexDigit).count >= 8 {
-        isOfCode = line.contains(".so") || line.hasSuffix(Workbench.program.path)
-      }
-    }
-    return sum
-  }
-
-  /// Proportional set size of all ranks of a run between its steps, without their code.
-  private func memory(ranks: Int, _ model: LargeModel) throws -> Int {
-    let output = "outside-\(ranks)-\(UUID().uuidString)"
-    let process = try ProcessRunner.startMPIRun(
-      ranks: ranks, Workbench.program,
-      options(model.path, output)
-        + [
-          "--precision", "f32", "--max-steps", "100000", "--num-epochs", "100000",
-          "--logging-steps", "1",
-        ])
-    defer {
-      process.send(signal: SIGTERM)
-      _ = process.waitUntil { $0.hasEnded }
-    }
-    let isUnderWay = process.waitUntil(timeoutSeconds: 120) { _ in
-      ((try? bench.metrics(bench.path(output))) ?? []).contains { ($0["step"]?.int ?? 0) >= 3 }
-    }
-    try #require(isUnderWay, "\(process.errorsSoFar)")
-    var (sum, count) = (0, 0)
-    for name in try FileManager.default.contentsOfDirectory(atPath: "/proc")
-    where Int(name) != nil {
-      let words = (FileManager.default.contents(atPath: "/proc/\(name)/cmdline") ?? Data())
-        .split(separator: 0).map { String(decoding: $0, as: UTF8.self) }
-      guard words.first == Workbench.program.path, words.contains(bench.path(output)) else {
-        continue
-      }
-      // Such a file has no size, and is longer than what one read gives.
-      let text = try FileHandle(forReadingAtPath: "/proc/\(name)/smaps")?.readToEnd() ?? Data()
-      sum += proportionalBytes(ofMappings: String(decoding: text, as: UTF8.self))
-      count += 1
-    }
-    try #require(count == ranks)
-    return sum
+  private func memory(_ model: LargeModel, ranks: Int) throws -> Int {
+    try NodeMemory(bench, model: model.path, ranks: ranks).all
   }
 }

@@ -17,7 +17,7 @@ DESTDIR ?=
 # More options of `swift build`, such as where libraries are.
 FLAGS ?=
 
-.PHONY: run test torture build static install dist deb test-slurm test-hosts bench sanitize fixtures \
+.PHONY: run test torture fuzz build static install dist deb test-slurm test-hosts bench sanitize fixtures \
   slowest docs setup lint format clean
 
 run: build
@@ -70,6 +70,16 @@ torture: setup
 	$(SWIFT) build -c release --build-tests $(CHECKS)
 	TORTURE=$(N) TORTURE_STATE=$(CURDIR)/.build/torture TEST_TIMEOUT_SCALE=$(or $(TEST_TIMEOUT_SCALE),4) \
 	  $(SWIFT) test -c release --skip-build --filter '$(WHAT)'
+
+# The same readers and seeds, N changed files a reader, where libFuzzer of the toolchain learns from each
+# which to change next. A file that is not survived is kept as .build/fuzz/lost-….
+fuzz: setup
+	$(SWIFT) build -c release --scratch-path .build-fuzz --product mutation-probe $(CHECKS) \
+	  -Xswiftc -DFUZZER -Xswiftc -sanitize=fuzzer
+	$(SWIFT) build -c release --build-tests $(CHECKS)
+	TORTURE=$(N) TORTURE_STATE=$(CURDIR)/.build/fuzz \
+	  GUIDED_PROBE=$(CURDIR)/.build-fuzz/release/mutation-probe \
+	  $(SWIFT) test -c release --skip-build --filter MutationTests
 
 # The batch scripts on a Slurm of two nodes, and a job on three hosts, made of this machine (as root).
 test-slurm: build

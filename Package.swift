@@ -171,12 +171,14 @@ let package = Package(
     .target(
       name: "TestSupport", dependencies: ["Mutating", "Safetensors", "Tensors", "JSON"],
       path: "Tests/TestSupport"),
-    // Reads changed files, so that a crash or hang ends a process of its own.
+    // Reads changed files, so that a crash or hang ends a process of its own; `make fuzz` has libFuzzer
+    // choose the changes.
+    .systemLibrary(name: "CFuzzer", path: "Tests/CFuzzer"),
     .executableTarget(
       name: "mutation-probe",
       dependencies: [
-        "Checkpointing", "Datasets", "GGUF", "Generation", "JSON", "Kernels", "Model", "Mutating",
-        "PEFT", "Preparation", "Safetensors", "Templates", "Tensors", "Tokenizers", "Training",
+        "CFuzzer", "Checkpointing", "Datasets", "GGUF", "Generation", "JSON", "Kernels", "Model",
+        "Mutating", "PEFT", "Preparation", "Safetensors", "Templates", "Tensors", "Tokenizers", "Training",
       ],
       path: "Tests/MutationProbe"),
     // What the tests of DataParallel start under mpirun.

@@ -49,6 +49,8 @@ def configuration(method, r, layers):
     if method == "adalora":
         return peft.AdaLoraConfig(
             task_type=task, target_modules="all-linear", init_r=12, target_r=8, total_step=1000)
+    if method == "miss":
+        return peft.MissConfig(task_type=task, r=r, target_modules="all-linear")
     if method == "ia3":
         return peft.IA3Config(task_type=task)
     if method == "prompt-tuning":

@@ -44,7 +44,7 @@ public struct NamedTensor {
   public var values: [Float] {
     switch source {
     case .values(let values): values
-    case .slot(let slot, let arena): arena.values(slot).elements
+    case .slot(let slot, let arena): arena.valueElements(slot)
     }
   }
 

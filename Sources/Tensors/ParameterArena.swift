@@ -138,6 +138,21 @@ public final class ParameterArena {
   /// All gradients as one row, gaps included.
   public var allGradients: MatrixView { gradientBuffer.all }
 
+  // A view keeps nobody alive: an arena whose last use made one may be gone before the view is read.
+  // These copy while the arena is there.
+
+  /// A copy of a tensor's values, last dimension fastest.
+  public func valueElements(_ slot: ParameterSlot) -> [Float] { values(slot).elements }
+
+  /// A copy of a tensor's gradient, last dimension fastest.
+  public func gradientElements(_ slot: ParameterSlot) -> [Float] { gradients(slot).elements }
+
+  /// A copy of ``allValues``.
+  public var allValueElements: [Float] { allValues.elements }
+
+  /// A copy of ``allGradients``.
+  public var allGradientElements: [Float] { allGradients.elements }
+
   /// Sets the gradients to zero that ranks derive from reduced ones.
   public func clearDerivedGradients() {
     for slot in slots where slot.role == .derived { gradients(slot).fill(0) }

@@ -6,12 +6,14 @@ import Testing
 ///
 /// Each reader reads some hundred; `make torture N=100000` lets each read a hundred thousand, in
 /// processes of their own. What a process does not survive is named by reader, file and number, and the
-/// rest goes on behind it.
+/// rest goes on behind it. `make fuzz` puts a probe in its place in which libFuzzer chooses the changes.
 @Suite("Changed files are read or refused", .serialized)
 struct MutationTests {
   private static let count = Torture.count ?? 120
-  /// Files that one process reads.
-  private static let batch = 500
+  /// A probe built for libFuzzer.
+  private static let guided = ProcessInfo.processInfo.environment["GUIDED_PROBE"]
+  /// Files that one process reads; one that learns from each begins anew seldom.
+  private static let batch = guided == nil ? 500 : 20_000
 
   /// A reader and what it begins with.
   struct Seed: Sendable, CustomStringConvertible {
@@ -30,7 +32,7 @@ struct MutationTests {
 
   static let seeds: [Seed] =
     [
-      Seed("json", "configurations.json"),
+      Seed("json", "mutation/text/tokenizer_config.json"),
       Seed("safetensors", "peft/lora-llama-all-linear/adapter/adapter_model.safetensors"),
       Seed("dataset", "hdf5/gzip.h5"), Seed("dataset", "hdf5/contiguous.h5"),
       Seed("dataset", "own/data.h5"), Seed("checkpoint", "own/checkpoints/step-00000001.h5"),
@@ -56,10 +58,14 @@ struct MutationTests {
       let directory = "model/" + $0.prefix { $0 != "/" }
       return Seed("model", "model/\($0)", beside: [(directory, "")])
     }
+    + ["tokenizer_config.json", "special_tokens_map.json", "generation_config.json"].map {
+      Seed("text", "mutation/text/\($0)", beside: text)
+    }
     + [
-      "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
-      "generation_config.json",
-    ].map { Seed("text", "mutation/text/\($0)", beside: text) }
+      Seed(
+        "text", "mutation/plain/added_tokens.json",
+        beside: [("tokenizers/gpt2.json", "tokenizer.json"), ("mutation/plain", "")])
+    ]
     + [
       "rows/rows.jsonl", "rows/rows.csv", "rows/rows.tsv", "rows/rows.jsonl.gz",
       "rows/rows.jsonl.zst", "mutation/rows.json", "mutation/forms.jsonl",
@@ -120,7 +126,7 @@ struct MutationTests {
     var (next, lost) = (state.done, 0)
     while next < share {
       let result = try ProcessRunner.run(
-        ProcessRunner.built("mutation-probe"),
+        Self.guided ?? ProcessRunner.built("mutation-probe"),
         [seed.reader, file, "\(next)", "\(min(Self.batch, share - next))", folder],
         timeoutSeconds: 5 * Double(Self.batch))
       if result.status == 0 {
@@ -129,7 +135,13 @@ struct MutationTests {
         let at = try String(contentsOfFile: folder + "/at", encoding: .utf8)
         let number = try #require(Int(at))
         let how = result.status == 128 + SIGPROF ? "more than 5 s" : "status \(result.status)"
-        Issue.record("\(seed), number \(number): \(how) \(result.errors.suffix(400))")
+        var kept = ""
+        if Self.guided != nil {
+          // No number makes it again.
+          kept = "\(Torture.folder ?? NSTemporaryDirectory())/lost-\(seed.reader)-\(number)"
+          try FileManager.default.copyItem(atPath: folder + "/input", toPath: kept)
+        }
+        Issue.record("\(seed), number \(number): \(how) \(kept) \(result.errors.suffix(400))")
         lost += 1
         next = number + 1
         // One fault may have many faces.

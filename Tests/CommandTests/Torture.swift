@@ -8,13 +8,16 @@ enum Torture {
   /// What was asked for; nil in the test command.
   static let count = ProcessInfo.processInfo.environment["TORTURE"].flatMap { Int($0) }
 
+  /// Where what is done is kept.
+  static let folder = ProcessInfo.processInfo.environment["TORTURE_STATE"]
+
   /// How far a program is.
   struct State {
     private let path: String?
 
     /// Reads how far an earlier start came.
     init(name: String) {
-      path = ProcessInfo.processInfo.environment["TORTURE_STATE"].map { "\($0)/\(name)" }
+      path = folder.map { "\($0)/\(name)" }
       done = 0
       if let path, let text = try? String(contentsOfFile: path, encoding: .utf8) {
         done = Int(text) ?? 0

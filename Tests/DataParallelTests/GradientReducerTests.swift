@@ -24,7 +24,7 @@ struct GradientReducerTests {
     // Unless the reducer may still read them there.
     if overwrites { arena.allGradients.fill(99) }
     let summary = try reducer.finish(into: arena, scale: scale)
-    return (arena.slots.map { arena.gradients($0).elements }, summary.nonFiniteTensor)
+    return (arena.slots.map { arena.gradientElements($0) }, summary.nonFiniteTensor)
   }
 
   private func reduce(_ microBatches: [Gradients], scale: Double = 1) throws -> Gradients {
@@ -181,7 +181,7 @@ struct GradientReducerTests {
     for _ in 0..<limit { reducer.accumulate(arena) }
     _ = try reducer.finish(into: arena, scale: 1)
     // 2^15 times a float is a float.
-    #expect(arena.gradients(arena.slots[0]).elements == [32768 * value, -32768 * value])
+    #expect(arena.gradientElements(arena.slots[0]) == [32768 * value, -32768 * value])
 
     for _ in 0...limit { reducer.accumulate(arena) }
     #expect(throws: MPIError.tooManyMicroBatches(perRank: limit + 1, worldSize: 1, limit: limit)) {

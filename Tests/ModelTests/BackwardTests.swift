@@ -28,7 +28,7 @@ struct BackwardTests {
     fill(batch, with: inputs)
     let sum = decoder.forwardBackward(
       Pass(batch: batch, compute: Compute(threads: threads), isTraining: true))
-    return (sum.loss, arena.allGradients.elements.map(\.bitPattern))
+    return (sum.loss, arena.allGradientElements.map(\.bitPattern))
   }
 
   @Test(
@@ -75,7 +75,7 @@ struct BackwardTests {
     let sum = decoder.forwardBackward(Pass(batch: batch, compute: compute, isTraining: true))
     try decoder.prepare(for: .inference, maximumTokens: tokens, maximumSequences: sequences)
     let evaluated = decoder.evaluate(Pass(batch: batch, compute: compute, isTraining: false))
-    return (sum.loss, arena.allGradients.elements, planned.byteCount, evaluated.loss)
+    return (sum.loss, arena.allGradientElements, planned.byteCount, evaluated.loss)
   }
 
   @Test(

@@ -53,7 +53,7 @@ struct AdaLoRATests {
     let slots = pruned.arena.slots.filter { $0.name.hasSuffix("lora_E") }
     #expect(!slots.isEmpty)
     for slot in slots {
-      let values = pruned.arena.values(slot).elements
+      let values = pruned.arena.valueElements(slot)
       let pattern = try AdaptedBase.adapter(golden, "final-adapter").options["rank_pattern"]
       let key = String(slot.name.dropFirst("base_model.model.".count))
       let kept = (pattern?[key]?.array ?? []).compactMap(\.bool)
@@ -85,11 +85,11 @@ struct AdaLoRATests {
     let weight = 0.3 / Double(matrices.count)
     for slot in matrices {
       let isRows = slot.name.hasSuffix("lora_A")
-      let values = adapted.arena.values(slot).elements.map(Double.init)
+      let values = adapted.arena.valueElements(slot).map(Double.init)
       let expected = numericalGradient(at: values) { point in
         weight * distance(point, rows: slot.rows, columns: slot.columns, isRows: isRows)
       }
-      let found = adapted.arena.gradients(slot).elements.map(Double.init)
+      let found = adapted.arena.gradientElements(slot).map(Double.init)
       #expect(relativeError(found, expected) < 1e-5, "\(slot.name)")
     }
   }

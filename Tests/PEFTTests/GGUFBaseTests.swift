@@ -86,7 +86,7 @@ private final class BaseRun {
       let expected = try #require(golden["grad.\(slot.name)"], "no gradient of \(slot.name)")
       let scale = 1 / Double(run.sum.targetCount)
       let error = relativeError(
-        run.arena.gradients(slot).elements.map { Double($0) * scale },
+        run.arena.gradientElements(slot).map { Double($0) * scale },
         expected.values.map(Double.init))
       #expect(error <= 1e-4, "gradient of \(slot.name) is off by \(error) of its norm")
     }
@@ -115,9 +115,9 @@ private final class BaseRun {
       }
       #expect(runs[0].loss == runs[1].loss, "\(method)")
       #expect(
-        runs[0].arena.allGradients.elements == runs[1].arena.allGradients.elements, "\(method)")
-      #expect(runs[0].arena.allValues.elements == runs[1].arena.allValues.elements, "\(method)")
-      #expect(runs[0].arena.allGradients.elements.contains { $0 != 0 })
+        runs[0].arena.allGradientElements == runs[1].arena.allGradientElements, "\(method)")
+      #expect(runs[0].arena.allValueElements == runs[1].arena.allValueElements, "\(method)")
+      #expect(runs[0].arena.allGradientElements.contains { $0 != 0 })
     }
   }
 

@@ -63,7 +63,7 @@ final class GoldenRun {
   func resume(from other: GoldenRun) throws {
     try method.load(
       other.arena.slots.filter { $0.role != .computed }.map {
-        NamedTensor(name: $0.name, shape: $0.shape, values: other.arena.values($0).elements)
+        NamedTensor(name: $0.name, shape: $0.shape, values: other.arena.valueElements($0))
       })
     for slot in arena.slots where slot.role.hasGradient {
       firstMoment.view(slot).copy(from: other.firstMoment.view(slot))

@@ -45,7 +45,7 @@ struct GoldenTests {
     for slot in slots {
       let gradient = try #require(expected["grad.\(slot.name)"], "no gradient of \(slot.name)")
       let error = relativeError(
-        run.arena.gradients(slot).elements.map(Double.init), gradient.values.map(Double.init))
+        run.arena.gradientElements(slot).map(Double.init), gradient.values.map(Double.init))
       #expect(error <= 1e-4, "gradient of \(slot.name) is off by \(error) of its norm")
     }
   }
@@ -69,8 +69,8 @@ struct GoldenTests {
       productsInSuccession: 2 * (6 * exact.decoder.configuration.blockCount + 1))
     var whole = (result: [Double](), expected: [Double]())
     for slot in exact.arena.slots where slot.role.isOptimized {
-      let expected = exact.arena.gradients(slot).elements.map(Double.init)
-      let result = rounded.arena.gradients(slot).elements.map(Double.init)
+      let expected = exact.arena.gradientElements(slot).map(Double.init)
+      let result = rounded.arena.gradientElements(slot).map(Double.init)
       let error = relativeError(result, expected)
       #expect(error <= allowed, "gradient of \(slot.name) is off by \(error) of its norm")
       whole.result += result
@@ -108,7 +108,7 @@ struct GoldenTests {
     for slot in run.arena.slots where slot.role.isOptimized {
       let tensor = try #require(expected[slot.name], "no final \(slot.name)")
       let error = relativeError(
-        run.arena.values(slot).elements.map(Double.init), tensor.values.map(Double.init))
+        run.arena.valueElements(slot).map(Double.init), tensor.values.map(Double.init))
       // A shift of all keys cancels in the softmax but for their rotation, so a key bias has hardly
       // a gradient; Adam divides by its size and so enlarges the rounding errors of both sides.
       let isKeyBias = slot.name.contains(".k_proj.") && slot.name.hasSuffix(".bias")

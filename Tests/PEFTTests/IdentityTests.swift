@@ -37,7 +37,7 @@ struct IdentityTests {
     }
     let sampled = try AdaptedBase(
       "prompt-tuning", on: "llama", ["prompt_tuning_init": "SAMPLE_VOCAB", "num_virtual_tokens": 4])
-    let drawn = sampled.arena.values(sampled.slot("prompt_embeddings")).elements
+    let drawn = sampled.arena.valueElements(sampled.slot("prompt_embeddings"))
     for row in 0..<4 {
       let values = Array(drawn[(row * 32)..<(row * 32 + 32)])
       #expect((0..<53).contains { values == Array(rows[($0 * 32)..<($0 * 32 + 32)]) })

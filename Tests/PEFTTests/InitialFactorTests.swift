@@ -36,7 +36,7 @@ struct InitialFactorTests {
     var ours: (a: [String: [Float]], b: [String: [Float]]) = ([:], [:])
     for slot in adapted.arena.slots where slot.role == .fixed {
       let module = String(slot.name.dropLast(".lora_A.initial".count))
-      let values = adapted.arena.values(slot).elements
+      let values = adapted.arena.valueElements(slot)
       if slot.name.hasSuffix("lora_A.initial") {
         ours.a[module] = values
       } else {
@@ -98,7 +98,7 @@ struct InitialFactorTests {
     let adapted = try AdaptedBase(golden)
     let export = try #require(adapted.method.export(baseName: ""))
     let stored = adapted.arena.slots.map {
-      NamedTensor(name: $0.name, shape: $0.shape, values: adapted.arena.values($0).elements)
+      NamedTensor(name: $0.name, shape: $0.shape, values: adapted.arena.valueElements($0))
     }
     let again = try PEFTMethods.export(stored, configuration: export.configuration, notes: [])
     let written = Dictionary(uniqueKeysWithValues: again.tensors.map { ($0.name, $0) })

@@ -24,11 +24,11 @@ struct PromptEncoderTests {
     #expect(prompt.role == .computed)
     let derived = arena.slots.filter { $0.role == .derived }
     var values: [String: [Double]] = [:]
-    for slot in derived { values[slot.name] = arena.values(slot).elements.map(Double.init) }
+    for slot in derived { values[slot.name] = arena.valueElements(slot).map(Double.init) }
 
     let reference = ReferenceEncoder(rows: 3, layerCount: given["encoder_num_layers"]?.int ?? 0)
     let expected = reference.prompt(values)
-    let found = arena.values(prompt).elements.map(Double.init)
+    let found = arena.valueElements(prompt).map(Double.init)
     #expect(relativeError(found, expected) < 1e-5)
 
     // A prompt's gradient of our choice; the encoder's must follow from it.
@@ -44,7 +44,7 @@ struct PromptEncoderTests {
         changed[slot.name] = point + all.dropFirst(count)
         return reference.prompt(changed)
       }
-      let gradient = arena.gradients(slot).elements.prefix(count).map(Double.init)
+      let gradient = arena.gradientElements(slot).prefix(count).map(Double.init)
       #expect(relativeError(gradient, numeric) < 1e-4, "\(slot.name)")
     }
   }

@@ -21,7 +21,7 @@ struct ResumeTests {
     }
     for slot in whole.arena.slots {
       #expect(
-        whole.arena.values(slot).elements == second.arena.values(slot).elements, "\(slot.name)")
+        whole.arena.valueElements(slot) == second.arena.valueElements(slot), "\(slot.name)")
     }
   }
 

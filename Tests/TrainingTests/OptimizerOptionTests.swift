@@ -27,7 +27,7 @@ struct OptimizerOptionTests {
     return try withExtendedLifetime(tiny) {
       let run = try tiny.open(plain.merging(values) { $1 })
       _ = try Trainer(run).train()
-      return run.attached.arena.allValues.elements
+      return run.attached.arena.allValueElements
     }
   }
 }

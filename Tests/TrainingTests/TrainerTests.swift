@@ -23,16 +23,16 @@ import Training
     ])
     let trainer = try Trainer(run)
     let arena = run.attached.arena
-    var before = arena.allValues.elements
+    var before = arena.allValueElements
     var steps: [Int] = []
     trainer.didEndStep = { step in
       steps.append(step)
       // The gradients are those of the update, sums over tokens divided by their number.
-      for (index, gradient) in arena.allGradients.elements.enumerated() {
+      for (index, gradient) in arena.allGradientElements.enumerated() {
         let expected = before[index] - 0.5 * gradient
         #expect(abs(arena.allValues[0, index] - expected) <= 1e-7 * max(1, abs(expected)))
       }
-      before = arena.allValues.elements
+      before = arena.allValueElements
     }
     let outcome = try trainer.train()
     #expect(steps == [1, 2, 3])
@@ -130,7 +130,7 @@ import Training
     let outcome = try resumed.train()
     #expect(outcome.stepSeconds.count == 3)
     #expect(
-      resumed.attached.arena.allValues.elements == whole.attached.arena.allValues.elements)
+      resumed.attached.arena.allValueElements == whole.attached.arena.allValueElements)
     func lines(_ output: String) throws -> [String] {
       try tiny.metrics("eval", output: output).suffix(2).map {
         "\($0["step"]?.text() ?? "") \($0["eval_loss"]?.text() ?? "")"
@@ -174,7 +174,7 @@ import Training
         let resumed = try tiny.open(again, output: output)
         _ = try resumed.train()
         #expect(
-          resumed.attached.arena.allValues.elements == whole.attached.arena.allValues.elements)
+          resumed.attached.arena.allValueElements == whole.attached.arena.allValueElements)
       } else {
         let error = try #require(throws: MPIError.self) {
           _ = try tiny.open(again, output: output)

@@ -2,8 +2,8 @@
 public enum MethodChoice {
   /// What `--method` takes, in the tables' order; `dora` is LoRA with `--use-dora`.
   public static let names = [
-    "lora", "dora", "adalora", "ia3", "bottleneck", "prompt-tuning", "p-tuning", "prefix-tuning",
-    "llama-adapter", "full",
+    "lora", "dora", "adalora", "miss", "ia3", "bottleneck", "prompt-tuning", "p-tuning",
+    "prefix-tuning", "llama-adapter", "full",
   ]
 
   /// Tokens that the prompt methods and prefix tuning put in front.
@@ -23,6 +23,7 @@ public enum MethodChoice {
         "--method", method, "--init-r", "12", "--target-r", "8", "--target-modules", "all-linear",
         "--total-step", "1000",
       ]
+    case "miss": ["--method", method, "--r", "\(r)", "--target-modules", "all-linear"]
     case "prompt-tuning", "prefix-tuning", "p-tuning":
       ["--method", method, "--num-virtual-tokens", "\(virtualTokens)"]
     case "llama-adapter":

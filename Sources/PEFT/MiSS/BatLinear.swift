@@ -16,8 +16,9 @@ final class BatMemory {
   /// Bytes of both.
   var byteCount: Int { weight.byteCount + change.byteCount }
 
-  /// Two matrices [rows, columns].
-  func matrices(_ rows: Int, _ columns: Int) -> (weight: MatrixView, change: MatrixView) {
+  /// Two matrices [out, in] of a projection.
+  func matrices(of layer: LinearLayer) -> (weight: MatrixView, change: MatrixView) {
+    let (rows, columns) = (layer.outputSize, layer.inputSize)
     let range = 0..<(rows * columns)
     return (
       weight.view.columns(range).reshaped(rows: rows, columns: columns),
@@ -39,13 +40,11 @@ final class BatMemory {
 /// dD a token's in·out besides, as for a trained weight.
 final class BatLinear: LinearHook {
   private let matrix: TrainedMatrix  // [out, r]: B_i end to end
-  private let layer: LinearLayer
   private let memory: BatMemory
   private let r: Int
 
-  init(_ matrix: TrainedMatrix, layer: LinearLayer, memory: BatMemory) {
+  init(_ matrix: TrainedMatrix, memory: BatMemory) {
     self.matrix = matrix
-    self.layer = layer
     self.memory = memory
     r = matrix.values.columns
   }
@@ -84,15 +83,15 @@ final class BatLinear: LinearHook {
   }
 
   func forward(input x: MatrixView, output y: MatrixView, _ pass: LinearPass) {
-    let (weight, change) = memory.matrices(layer.outputSize, layer.inputSize)
-    layer.weight.matrix.copyFloats(into: weight)
+    let (weight, change) = memory.matrices(of: pass.layer)
+    pass.layer.weight.matrix.copyFloats(into: weight)
     Self.change(of: weight, by: matrix.values, into: change, on: pass.compute)
     Product.multiply(x, by: change, transposed: true, into: y, adding: true, on: pass.compute)
   }
 
   func backwardOutput(_ dy: MatrixView, input x: MatrixView, _ pass: LinearPass) {
-    let (weight, change) = memory.matrices(layer.outputSize, layer.inputSize)
-    layer.weight.matrix.copyFloats(into: weight)
+    let (weight, change) = memory.matrices(of: pass.layer)
+    pass.layer.weight.matrix.copyFloats(into: weight)
     Product.multiply(dy, transposed: true, by: x, into: change, on: pass.compute)
     for start in stride(from: 0, to: weight.rows, by: r) {
       let gradient = matrix.gradient.rows(start..<(start + r))
@@ -111,7 +110,7 @@ final class BatLinear: LinearHook {
     _ dy: MatrixView, input x: MatrixView, addingTo dx: MatrixView?, _ pass: LinearPass
   ) {
     guard let dx else { return }
-    let (weight, change) = memory.matrices(layer.outputSize, layer.inputSize)
+    let (weight, change) = memory.matrices(of: pass.layer)
     Self.change(of: weight, by: matrix.values, into: change, on: pass.compute)
     Product.multiply(dy, by: change, into: dx, adding: true, on: pass.compute)
   }

@@ -81,7 +81,7 @@ public final class MiSS: PEFTMethod {
       let matrix = TrainedMatrix(slot, in: arena)
       hooks.linear[layer.path] =
         if let memory {
-          BatLinear(matrix, layer: layer, memory: memory)
+          BatLinear(matrix, memory: memory)
         } else {
           MiSSLinear(matrix, layer: layer, dropout: configuration.dropout)
         }

@@ -129,7 +129,10 @@ def beside():
     document("text/special_tokens_map.json", {
         "eos_token": {"content": "<|im_end|>", **special}, "bos_token": "<|endoftext|>",
         "additional_special_tokens": ["<|im_start|>", "<|im_end|>"]})
-    document("text/added_tokens.json", {"<tool>": 423, "<image>": 424})
+    # Only a configuration without a decoder of added tokens lets that file be read.
+    document("plain/added_tokens.json", {"<tool>": 423, "<image>": 424})
+    document("plain/tokenizer_config.json", {"tokenizer_class": "GPT2Tokenizer", "eos_token": "<|im_end|>"})
+    document("plain/config.json", {"model_type": "gpt2", "vocab_size": 425, "n_positions": 64, "eos_token_id": 422})
     document("text/generation_config.json", {"bos_token_id": 420, "eos_token_id": [422, 420], "temperature": 0.7})
     document("text/config.json", {"model_type": "gpt2", "vocab_size": 425, "n_positions": 64, "eos_token_id": 422})
 

@@ -6,7 +6,8 @@
 #            this machine and in AVX-512's width, under AddressSanitizer and UndefinedBehaviorSanitizer; the thread pool under
 #            these and under ThreadSanitizer
 #   address  AddressSanitizer in C and Swift, leaks at the end
-#   thread   ThreadSanitizer in C and Swift: the thread pool and what runs on it
+#   thread   ThreadSanitizer in C and Swift: without REGEX the program itself trains the demo, with threads
+#            and on two ranks, and is stopped and resumed, evaluated, asked; then no test is built
 # The last two have a build of their own, in .build-asan and .build-tsan.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -48,6 +49,30 @@ run_kernels() {
   done
 }
 
+# What has threads in a run: the pool, the watch over ranks, signals, the reading of a base, the terminal's line.
+run_program() {
+  local work program=$1 here=Sources/swift-peft-train/Demo
+  local demo=(--model "$here")
+  work=$(mktemp -d)
+  trap "rm -rf '$work'" EXIT
+  "$program" train --threads 4 --max-steps 12 --eval-steps 5 --output-dir "$work/one" --verbose
+  "$program" train --threads 2 --max-steps 4 --precision bf16 --quantize-base nf4 --output-dir "$work/packed"
+  "$program" evaluate "${demo[@]}" --data "$here/demo.h5" --adapter "$work/one/adapter" --threads 3
+  "$program" generate "${demo[@]}" --adapter "$work/one/adapter" --prompt abc --max-new-tokens 8 --threads 2
+  scripts/mpirun.sh 2 "$program" train --threads 2 --max-steps 400 --save-steps 5 --output-dir "$work/two" &
+  local job=$! status=0
+  until [ -e "$work/two/checkpoints/step-00000005.h5" ]; do
+    kill -0 "$job" || break
+    sleep 0.2
+  done
+  kill -USR1 "$job" || true
+  wait "$job" || status=$?
+  [ "$status" = 75 ] || { echo "a job that was asked to stop ended with $status, not 75" >&2; exit 1; }
+  scripts/mpirun.sh 2 "$program" train --threads 2 --max-steps 400 --save-steps 5 --output-dir "$work/two" \
+    --resume --time-limit 20s || [ $? = 75 ]
+  echo "program, thread: trained, stopped, resumed, evaluated and asked, clean"
+}
+
 # -O1: the kernels are written for an optimiser, and ten times slower without. UBSan, with which a file of
 # products takes minutes to compile, has seen them by themselves.
 case "$kind" in
@@ -66,7 +91,7 @@ case "$kind" in
     scratch=tsan
     flags=(--sanitize thread -Xcc -O1)
     export TSAN_OPTIONS="halt_on_error=1:suppressions=$sanitizers/threads.txt:${TSAN_OPTIONS:-}"
-    tests=(KernelsTests)
+    tests=()
     ;;
   *)
     echo "usage: scripts/sanitize.sh kernels, or address|thread [REGEX…]" >&2
@@ -79,6 +104,11 @@ for test in "${tests[@]}"; do filters+=(--filter "$test"); done
 # A sanitizer takes several times the time.
 export TEST_TIMEOUT_SCALE="${TEST_TIMEOUT_SCALE:-10}"
 build=(-c release --scratch-path ".build-${scratch}" "${flags[@]}")
+if [ ${#tests[@]} = 0 ]; then
+  "${SWIFT:-swift}" build --product swift-peft-train "${build[@]}"
+  run_program "$PWD/.build-$scratch/release/swift-peft-train"
+  exit
+fi
 "${SWIFT:-swift}" build --build-tests "${build[@]}"
 # No test is XCTest's, whose own process leaks.
 "${SWIFT:-swift}" test --skip-build --disable-xctest "${build[@]}" "${filters[@]}"

@@ -11,7 +11,9 @@ import Testing
 struct MutationTests {
   private static let count = Torture.count ?? 120
   /// A probe built for libFuzzer.
-  private static let guided = ProcessInfo.processInfo.environment["GUIDED_PROBE"]
+  private static let guided = ProcessInfo.processInfo.environment["GUIDED_PROBE"].map {
+    URL(fileURLWithPath: $0)
+  }
   /// Files that one process reads; one that learns from each begins anew seldom.
   private static let batch = guided == nil ? 500 : 20_000
 

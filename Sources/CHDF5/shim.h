@@ -65,6 +65,22 @@ static inline long long chdf5_written_chunks(hid_t dataset) {
 #endif
 }
 
+// Bytes that a chunk takes in the file, by the place of its first element; 0: not written. H5Dget_chunk_info_by_coord
+// came with 1.10.5; an older library is believed to have whole ones.
+static inline long long chdf5_chunk_bytes(hid_t dataset, const hsize_t *offset) {
+#if H5_VERSION_GE(1, 10, 5)
+  unsigned mask = 0;
+  haddr_t address = HADDR_UNDEF;
+  hsize_t size = 0;
+  if (H5Dget_chunk_info_by_coord(dataset, offset, &mask, &address, &size) < 0) return -1;
+  return size > LLONG_MAX ? LLONG_MAX : (long long)size;
+#else
+  (void)dataset;
+  (void)offset;
+  return LLONG_MAX;
+#endif
+}
+
 // The fields of H5L_info_t moved into a union; its type is all that is asked for: 0 hard, 1 soft,
 // 64 external, more for others.
 static inline int chdf5_link_type(hid_t group, const char *name) {

@@ -79,6 +79,8 @@ public enum HDF5Error: ClassifiedError, Hashable {
   case implausibleSize(HDF5Location, shape: [Int], fileBytes: Int)
   /// A dataset whose data are not, or not all, in its file.
   case foreignStorage(HDF5Location, HDF5Storage)
+  /// A chunk takes fewer bytes than its checksum.
+  case shortChunk(HDF5Location, bytes: Int)
   /// A link that leads nowhere or out of the file.
   case unusableLink(HDF5Location, HDF5Link)
   /// A dataset packed by a filter that the library lacks.
@@ -108,6 +110,7 @@ public enum HDF5Error: ClassifiedError, Hashable {
       .wrongKind(let location, _, _), .wrongType(let location, _, _, _),
       .wrongCount(let location, _, _), .wrongShape(let location, _, _),
       .implausibleSize(let location, _, _), .foreignStorage(let location, _),
+      .shortChunk(let location, _),
       .unusableLink(let location, _), .missingFilter(let location, _, _),
       .newerFormat(let location, _, _),
       .valueOutOfRange(let location, _, _, _), .notText(let location, _),
@@ -150,6 +153,9 @@ public enum HDF5Error: ClassifiedError, Hashable {
         + "damaged. Copy or write it again."
     case .foreignStorage(let location, let storage):
       return "\(location) \(storage). Write the numbers themselves into the file."
+    case .shortChunk(let location, let bytes):
+      return "\(location) has a chunk of \(bytes) bytes, and its checksum alone takes "
+        + "\(HDF5Storage.checksumBytes): it is damaged. Copy or write it again."
     case .unusableLink(let location, let link):
       return "\(location) is \(link). Put the dataset itself there, or a link within the file."
     case .missingFilter(let location, let name, let number):

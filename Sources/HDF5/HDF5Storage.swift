@@ -26,11 +26,12 @@ public enum HDF5Storage: Sendable, Hashable, CustomStringConvertible {
     }
   }
 
-  /// Throws `foreignStorage` unless all data of an open dataset are in its own file.
+  /// Throws `foreignStorage` unless all data of an open dataset are in its own file, and `shortChunk`
+  /// where a chunk has no room for its checksum.
   ///
   /// It looks at the dataset's properties before its extent, since asking a virtual one for that
   /// opens the files it is a view of. The corresponding C functions are `H5Pget_layout`,
-  /// `H5Pget_external`, `H5Dget_storage_size` and `H5Dget_num_chunks`.
+  /// `H5Pget_external`, `H5Dget_storage_size`, `H5Dget_num_chunks` and `H5Dget_chunk_info_by_coord`.
   static func requireOwn(_ dataset: hid_t, at location: HDF5Location) throws(HDF5Error) {
     let properties = try properties(dataset, at: location)
     let layout = try HDF5Call.check("H5Pget_layout", location) {
@@ -83,11 +84,44 @@ public enum HDF5Storage: Sendable, Hashable, CustomStringConvertible {
     let written = try HDF5Call.check("H5Dget_num_chunks", location) {
       chdf5_written_chunks(dataset)
     }
-    guard written < needed else { return }
+    guard written < needed else {
+      return try requireChecksums(dataset, properties, extent, chunk, at: location)
+    }
     throw .foreignStorage(
       location,
       written == 0
         ? .unwritten : .unwrittenChunks(missing: needed - Int(written), of: needed))
+  }
+
+  /// Bytes of a Fletcher-32 checksum.
+  static let checksumBytes = 4
+
+  /// The library takes what is left of a chunk behind its checksum for a length, also where that is
+  /// negative, and reads until the process dies.
+  private static func requireChecksums(
+    _ dataset: hid_t, _ properties: hid_t, _ extent: [hsize_t], _ chunk: [hsize_t],
+    at location: HDF5Location
+  ) throws(HDF5Error) {
+    let filters = try filters(properties, at: location)
+    guard filters.contains(where: { $0.number == H5Z_FILTER_FLETCHER32 }) else { return }
+    var offset = [hsize_t](repeating: 0, count: extent.count)
+    while true {
+      let bytes = try HDF5Call.check("H5Dget_chunk_info_by_coord", location) {
+        unsafe chdf5_chunk_bytes(dataset, offset)
+      }
+      guard bytes >= checksumBytes else {
+        throw .shortChunk(location, bytes: Int(bytes))
+      }
+      // The next chunk, last dimension fastest.
+      var dimension = extent.count - 1
+      while dimension >= 0 {
+        offset[dimension] += chunk[dimension]
+        if offset[dimension] < extent[dimension] { break }
+        offset[dimension] = 0
+        dimension -= 1
+      }
+      if dimension < 0 { return }
+    }
   }
 
   /// The first filter of a dataset that the library does not have.
@@ -97,7 +131,21 @@ public enum HDF5Storage: Sendable, Hashable, CustomStringConvertible {
     _ dataset: hid_t, at location: HDF5Location
   ) throws(HDF5Error) -> (name: String, number: Int)? {
     let properties = try properties(dataset, at: location)
-    let count = try HDF5Call.check("H5Pget_nfilters", location) { H5Pget_nfilters(properties.id) }
+    for filter in try filters(properties.id, at: location) {
+      let isThere = try? HDF5Call.check("H5Zfilter_avail", location) {
+        H5Zfilter_avail(filter.number)
+      }
+      if isThere ?? 0 <= 0 { return (filter.name, Int(filter.number)) }
+    }
+    return nil
+  }
+
+  /// What data pass through on their way to the file, in order.
+  private static func filters(
+    _ properties: hid_t, at location: HDF5Location
+  ) throws(HDF5Error) -> [(name: String, number: H5Z_filter_t)] {
+    let count = try HDF5Call.check("H5Pget_nfilters", location) { H5Pget_nfilters(properties) }
+    var filters: [(name: String, number: H5Z_filter_t)] = []
     for index in 0..<CUnsignedInt(count) {
       var flags: CUnsignedInt = 0
       var valueCount = 0
@@ -105,12 +153,11 @@ public enum HDF5Storage: Sendable, Hashable, CustomStringConvertible {
       var name = [CChar](repeating: 0, count: 256)
       let number = try HDF5Call.check("H5Pget_filter2", location) {
         unsafe H5Pget_filter2(
-          properties.id, index, &flags, &valueCount, nil, name.count, &name, &configuration)
+          properties, index, &flags, &valueCount, nil, name.count, &name, &configuration)
       }
-      let isThere = try? HDF5Call.check("H5Zfilter_avail", location) { H5Zfilter_avail(number) }
-      if isThere ?? 0 <= 0 { return (text(name), Int(number)) }
+      filters.append((text(name), number))
     }
-    return nil
+    return filters
   }
 
   private static func externalFile(

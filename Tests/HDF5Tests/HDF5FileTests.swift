@@ -247,4 +247,32 @@ struct HDF5WritingTests {
     }
     #expect(error.description.contains("fletcher32"))
   }
+
+  @Test("A chunk without room for its checksum is refused: the library would not survive it")
+  func shortChunk() throws {
+    let directory = try TemporaryDirectory()
+    let path = directory.path("short.h5")
+    do {
+      let root = try HDF5File(creating: path).root
+      let dataset = try root.createDataset(
+        "x", of: UInt32.self, shape: [100, 3], layout: .checksummed(rows: 40))
+      try dataset.write((0..<300).map { UInt32($0) })
+      try root.file.flush()
+    }
+    var content = try bytes(of: path)
+    // A node of chunks in the format's first B-tree: the first key, with the chunk's bytes, is 24
+    // bytes behind its signature.
+    let node = try #require(
+      content.indices.dropLast(48).first { Array(content[$0..<$0 + 5]) == Array("TREE\u{1}".utf8) })
+    #expect(Array(content[(node + 24)..<(node + 28)]) == [228, 1, 0, 0])  // 40 · 3 · 4 + 4
+    let second = node + 24 + 32 + 8
+    content[second] = 2
+    content[second + 1] = 0
+    try write(content, to: path)
+    let error = try hdf5Error { () throws(HDF5Error) in
+      _ = try HDF5File(reading: path).root.dataset("x").read(UInt32.self)
+    }
+    #expect(error.description.contains("has a chunk of 2 bytes"))
+    #expect(error.description.contains("damaged"))
+  }
 }

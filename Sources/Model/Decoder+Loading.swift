@@ -62,13 +62,14 @@ public enum ModelLocation {
       let source = try SafetensorsSource(directory: path, files: files)
       return configuration.isQuantizedByBitsAndBytes
         ? (
-          try BitsAndBytesSource(source, isTransposed: configuration.modelType == "gpt2"),
+          try BitsAndBytesSource(source, isTransposed: configuration.storesInputMajor),
           configuration
         ) : (source, configuration)
     }
     let model: GGUFModel
     do { model = try GGUFModel(path: path, files: files) } catch { throw .unreadableWeights(error) }
-    return (GGUFSource(model: model), try DecoderConfiguration(model.configuration, path: path))
+    let configuration = try DecoderConfiguration(model.configuration, path: path)
+    return (GGUFSource(model: model, configuration: configuration), configuration)
   }
 }
 

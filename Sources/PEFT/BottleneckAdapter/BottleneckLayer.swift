@@ -75,7 +75,7 @@ final class BottleneckLayer: SublayerHook {
     // f(u) is not needed any more; its memory takes du.
     let du = active
     Product.multiply(dr, by: tensors.upWeight.values, into: du, on: compute)
-    Activation.backward(activation, du, input: u, into: du, on: compute)
+    Activation.backward(activation, du, input: .exact(u), into: du, on: compute)
     RowBias.backward(du, scale: 1, addingTo: tensors.downBias.gradient, on: compute)
     Product.multiply(
       du, transposed: true, by: input, into: tensors.downWeight.gradient, adding: true,

@@ -43,11 +43,11 @@ extension Decoder {
 }
 
 /// Tells a model's directory from a GGUF file.
-public enum ModelLocation {
+package enum ModelLocation {
   /// The files that hold a model's weights, mapped.
   ///
   /// - Throws: `ModelError` where they cannot be read.
-  public static func weightFiles(
+  package static func weightFiles(
     of path: String, _ files: FileMap = .disk
   ) throws(ModelError) -> [MappedFile] {
     try open(path, files).source.mappedFiles

@@ -30,7 +30,7 @@ public struct ModelText: Sendable {
   /// Text to ids and back.
   public let tokenizer: Tokenizer
   /// The chat template, if there is one.
-  public let template: Template?
+  package let template: Template?
   /// The end-of-text token, if one is known.
   public let endOfText: UInt32?
   /// Tokens that end an answer: the end-of-text token, and those of the generation's configuration.

@@ -93,7 +93,7 @@ enum Demo {
       configuration, model: location.basePath, data: location.dataPath,
       communicator: communicator, logger: logger, writes: !isDryRun)
     if isDryRun {
-      try run.tryOut()
+      try run.dryRun()
       return .completed
     }
     let exactMatch = try communicator.together {

@@ -13,24 +13,23 @@ public enum CheckpointSection: String, Sendable, Hashable, CaseIterable {
 }
 
 /// The attributes of a checkpoint: where the run stood and what it was.
-public struct CheckpointMetadata: Sendable, Hashable {
+package struct CheckpointMetadata: Sendable, Hashable {
   /// Optimizer steps done.
-  public var step: Int
+  package var step: Int
   /// Epochs done, with their fraction.
-  public var epoch: Double
+  package var epoch: Double
   /// Examples seen.
-  public var samplesSeen: Int
-  /// The method's name.
-  public var method: String
+  package var samplesSeen: Int
+  package var method: String
   /// The resolved configuration as JSON.
-  public var configuration: String
+  package var configuration: String
   /// What tells the base model apart.
-  public var baseFingerprint: String
+  package var baseFingerprint: String
   /// What tells the dataset apart.
-  public var datasetFingerprint: String
+  package var datasetFingerprint: String
 
   /// Names where a run stands.
-  public init(
+  package init(
     step: Int, epoch: Double, samplesSeen: Int, method: String, configuration: String,
     baseFingerprint: String, datasetFingerprint: String
   ) {
@@ -45,18 +44,17 @@ public struct CheckpointMetadata: Sendable, Hashable {
 }
 
 /// A named f32 tensor in somebody else's memory: written from there, and restored into it.
-public struct CheckpointTensor {
+package struct CheckpointTensor {
   /// Its name.
   ///
   /// Dots are usual. A slash makes a group, which only the method section has use for.
-  public let name: String
+  package let name: String
   /// Dimensions, outermost first; empty for a scalar.
-  public let shape: [Int]
+  package let shape: [Int]
   /// The numbers, as many as the shape says, end to end.
-  public let values: MatrixView
+  package let values: MatrixView
 
-  /// Names a tensor.
-  public init(name: String, shape: [Int], values: MatrixView) {
+  package init(name: String, shape: [Int], values: MatrixView) {
     precondition(
       values.isContiguous && values.count == shape.reduce(1, *),
       "\(name) of shape \(shape) in a view of \(values.count) numbers")
@@ -67,7 +65,7 @@ public struct CheckpointTensor {
 }
 
 /// A list of numbers that a method keeps besides f32 tensors.
-public enum CheckpointArray: Sendable, Hashable {
+package enum CheckpointArray: Sendable, Hashable {
   /// Stored as int64.
   case integers([Int64])
   /// Stored as float64.
@@ -77,7 +75,7 @@ public enum CheckpointArray: Sendable, Hashable {
 }
 
 /// A single value that a method keeps.
-public enum CheckpointAttribute: Sendable, Hashable {
+package enum CheckpointAttribute: Sendable, Hashable {
   /// Stored as int64.
   case integer(Int64)
   /// Stored as float64.
@@ -87,16 +85,16 @@ public enum CheckpointAttribute: Sendable, Hashable {
 }
 
 /// Everything that a checkpoint holds, tensors by reference.
-public struct CheckpointContents {
+package struct CheckpointContents {
   /// Where the run stands.
-  public var metadata: CheckpointMetadata
+  package var metadata: CheckpointMetadata
   /// The tensors of each section; a section without tensors is not written.
-  public var tensors: [CheckpointSection: [CheckpointTensor]] = [:]
+  package var tensors: [CheckpointSection: [CheckpointTensor]] = [:]
   /// Lists of the method, by name.
-  public var methodArrays: [String: CheckpointArray] = [:]
+  package var methodArrays: [String: CheckpointArray] = [:]
   /// Values of the method, by name.
-  public var methodAttributes: [String: CheckpointAttribute] = [:]
+  package var methodAttributes: [String: CheckpointAttribute] = [:]
 
   /// Contents without tensors.
-  public init(metadata: CheckpointMetadata) { self.metadata = metadata }
+  package init(metadata: CheckpointMetadata) { self.metadata = metadata }
 }

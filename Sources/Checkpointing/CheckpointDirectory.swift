@@ -10,38 +10,35 @@ import Glibc
 /// ```
 ///
 /// One run at a time writes to a directory; any number may read.
-public struct CheckpointDirectory: Sendable {
-  /// Its path.
-  public let path: String
+package struct CheckpointDirectory: Sendable {
+  package let path: String
 
   /// What a search for the newest sound checkpoint found.
-  public struct Search {
+  package struct Search {
     /// The newest checkpoint that verifies, opened; nil where there is none.
-    public let newest: CheckpointReader?
+    package let newest: CheckpointReader?
     /// Newer ones that do not, newest first.
-    public let damaged: [Damaged]
+    package let damaged: [Damaged]
   }
 
   /// A checkpoint that was passed over.
-  public struct Damaged: Sendable {
-    /// The file.
-    public let path: String
-    /// Why.
-    public let reason: CheckpointError
+  package struct Damaged: Sendable {
+    package let path: String
+    package let reason: CheckpointError
   }
 
   /// Names a directory, which need not be there yet.
-  public init(path: String) { self.path = path }
+  package init(path: String) { self.path = path }
 
   /// The file of a step.
-  public func path(step: Int) -> String {
+  package func path(step: Int) -> String {
     let digits = String(step)
     return "\(path)/step-" + String(repeating: "0", count: max(0, 8 - digits.count)) + digits
       + ".h5"
   }
 
   /// The steps of all files there, sound or not, growing; none where there is no directory.
-  public func steps() throws(CheckpointError) -> [Int] {
+  package func steps() throws(CheckpointError) -> [Int] {
     try names().compactMap(CheckpointDirectory.step(of:)).sorted()
   }
 
@@ -57,7 +54,7 @@ public struct CheckpointDirectory: Sendable {
   ///   - protected: steps to keep besides, such as the best one.
   /// - Returns: the path of the new file.
   @discardableResult
-  public func save(
+  package func save(
     _ contents: CheckpointContents, keeping limit: Int? = nil, protecting protected: Set<Int> = []
   ) throws(CheckpointError) -> String {
     try publishing { () throws(FileError) in
@@ -78,7 +75,7 @@ public struct CheckpointDirectory: Sendable {
   }
 
   /// Opens the newest checkpoint that verifies, and names newer ones that do not.
-  public func newestSound() throws(CheckpointError) -> Search {
+  package func newestSound() throws(CheckpointError) -> Search {
     var damaged: [Damaged] = []
     for step in try steps().reversed() {
       let file = path(step: step)
@@ -92,13 +89,13 @@ public struct CheckpointDirectory: Sendable {
   }
 
   /// What the name of a checkpoint ends with that a run has gone back behind.
-  public static let supersededSuffix = ".superseded"
+  package static let supersededSuffix = ".superseded"
 
   /// Takes the checkpoints after a step out of the way, since the run goes on from there: they keep
   /// their bytes and get another name, by which nothing finds them.
   ///
   /// - Returns: their steps.
-  public func supersede(after step: Int) throws(CheckpointError) -> [Int] {
+  package func supersede(after step: Int) throws(CheckpointError) -> [Int] {
     let later = try steps().filter { $0 > step }
     for old in later {
       let file = path(step: old)
@@ -110,7 +107,7 @@ public struct CheckpointDirectory: Sendable {
   }
 
   /// Removes files that a crash left half written.
-  public func removePartialFiles() throws(CheckpointError) {
+  package func removePartialFiles() throws(CheckpointError) {
     for name in try names()
     where name.hasPrefix(".step-") && name.contains(".h5" + PendingFile.marker) {
       try remove("\(path)/\(name)")

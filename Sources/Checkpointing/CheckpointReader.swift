@@ -9,13 +9,12 @@ import HDF5
 ///
 /// Opening reads all bytes once and compares their digest before anything in them is believed, so
 /// nothing that is taken out later comes from a damaged file. It knows tensors by name and shape, not what they are for.
-public final class CheckpointReader {
-  /// The file.
-  public let path: String
+package final class CheckpointReader {
+  package let path: String
   /// Where the run stood.
-  public let metadata: CheckpointMetadata
+  package let metadata: CheckpointMetadata
   /// Values that the method kept, by name.
-  public let methodAttributes: [String: CheckpointAttribute]
+  package let methodAttributes: [String: CheckpointAttribute]
   private let root: HDF5Group
   private let datasetPaths: [String]
 
@@ -23,7 +22,7 @@ public final class CheckpointReader {
   ///
   /// Throws `noSeal`, `damaged`, `storage`, `notACheckpoint`, `unknownVersion`, `wrongType` or
   /// `system`.
-  public init(path: String) throws(CheckpointError) {
+  package init(path: String) throws(CheckpointError) {
     self.path = path
     try CheckpointReader.checkSeal(path)
     let root = try storage { () throws(HDF5Error) in
@@ -39,15 +38,15 @@ public final class CheckpointReader {
   }
 
   /// What the attribute `format` of a checkpoint says.
-  public static var formatName: String { CheckpointKey.formatName }
+  package static var formatName: String { CheckpointKey.formatName }
 
   /// Whether a file ends as a checkpoint does: whether it is a sound one, opening it tells.
-  public static func mayRead(_ path: String) -> Bool { CheckpointSeal.ends(path) }
+  package static func mayRead(_ path: String) -> Bool { CheckpointSeal.ends(path) }
 
   /// What the checkpoint says in one number.
   ///
   /// Equal states have equal ones, whatever the layout of their files. Reads every tensor.
-  public func contentDigest() throws(CheckpointError) -> UInt64 {
+  package func contentDigest() throws(CheckpointError) -> UInt64 {
     var digests: [String: UInt64] = [:]
     for name in datasetPaths {
       let dataset = try storage { () throws(HDF5Error) in try root.dataset(name) }
@@ -57,7 +56,7 @@ public final class CheckpointReader {
   }
 
   /// The names of a section's f32 tensors, sorted.
-  public func tensorNames(in section: CheckpointSection) throws(CheckpointError) -> [String] {
+  package func tensorNames(in section: CheckpointSection) throws(CheckpointError) -> [String] {
     var tensors: [String] = []
     for name in names(below: section) {
       let type = try storage { () throws(HDF5Error) in
@@ -71,14 +70,14 @@ public final class CheckpointReader {
   /// The shape of a tensor.
   ///
   /// Throws `missingTensor` where there is none of that name.
-  public func shape(
+  package func shape(
     of name: String, in section: CheckpointSection
   ) throws(CheckpointError) -> [Int] {
     try dataset(name, in: section).shape
   }
 
   /// The numbers of a tensor, row-major.
-  public func values(
+  package func values(
     of name: String, in section: CheckpointSection
   ) throws(CheckpointError) -> [Float] {
     let dataset = try dataset(name, in: section)
@@ -89,7 +88,7 @@ public final class CheckpointReader {
   ///
   /// Throws `missingTensor`, `unexpectedTensor` or `wrongShape` before anything is read, or
   /// `storage`.
-  public func restore(
+  package func restore(
     _ section: CheckpointSection, into tensors: [CheckpointTensor]
   ) throws(CheckpointError) {
     let wanted = Set(tensors.map(\.name))
@@ -117,7 +116,7 @@ public final class CheckpointReader {
   }
 
   /// The lists that the method kept, by name.
-  public func methodArrays() throws(CheckpointError) -> [String: CheckpointArray] {
+  package func methodArrays() throws(CheckpointError) -> [String: CheckpointArray] {
     var arrays: [String: CheckpointArray] = [:]
     for name in names(below: .method) {
       let array = try storage { () throws(HDF5Error) -> CheckpointArray? in

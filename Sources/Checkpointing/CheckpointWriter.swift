@@ -9,11 +9,11 @@ import HDF5
 ///
 /// Whatever fails, files that were there before are as they were. Reading back goes through the
 /// operating system's cache: it proves what was written, not the disk under it.
-public enum CheckpointWriter {
+package enum CheckpointWriter {
   /// Writes `contents` to `path`, replacing a file of that name at once or not at all.
   ///
   /// Throws `storage`, `system` or `notVerified`, all of class output.
-  public static func write(
+  package static func write(
     _ contents: CheckpointContents, to path: String
   ) throws(CheckpointError) {
     let pending = try publishing { () throws(FileError) in try PendingFile(path: path) }

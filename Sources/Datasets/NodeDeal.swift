@@ -2,7 +2,7 @@
 ///
 /// Who takes which is decided while they compute: a rank whose core is disturbed takes fewer. The first
 /// few are each rank's own, so that a rank has no more than ``MicroBatchDealer/mostMicroBatches(of:)``.
-public final class NodeDeal {
+package final class NodeDeal {
   private let dealer: MicroBatchDealer
   private let isOnNode: [Bool]
   private let localRank, localSize: Int
@@ -15,7 +15,7 @@ public final class NodeDeal {
   ///   - dealer: what deals a batch to the ranks of all nodes.
   ///   - isOnNode: of each rank of the job, whether it is.
   ///   - localRank: this rank's number on the node.
-  public init(_ dealer: MicroBatchDealer, isOnNode: [Bool], localRank: Int) {
+  package init(_ dealer: MicroBatchDealer, isOnNode: [Bool], localRank: Int) {
     precondition(isOnNode.count == dealer.worldSize, "\(isOnNode.count) ranks")
     self.dealer = dealer
     self.isOnNode = isOnNode
@@ -24,7 +24,7 @@ public final class NodeDeal {
   }
 
   /// Deals a batch.
-  public func begin(_ batch: GlobalBatch, from split: TokenSplit) {
+  package func begin(_ batch: GlobalBatch, from split: TokenSplit) {
     dealt.removeAll(keepingCapacity: true)
     dealer.deal(batch, from: split) { index, rank in
       if isOnNode[rank] { dealt.append(index) }
@@ -35,7 +35,7 @@ public final class NodeDeal {
   /// The number of the micro-batch that this rank does next; nil where none is left.
   ///
   /// - Parameter take: the next of so many numbers that no other rank of the node took.
-  public func next(_ take: (_ count: Int) -> Int?) -> Int? {
+  package func next(_ take: (_ count: Int) -> Int?) -> Int? {
     if hasOwn {
       hasOwn = false
       return localRank < dealt.count ? dealt[localRank] : nil

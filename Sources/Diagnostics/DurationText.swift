@@ -1,16 +1,16 @@
 /// A length of time as people write it: `3h50m`, `90s`, `1d12h`, `1.5h`.
-public enum DurationText {
+package enum DurationText {
   private static let units: [(name: Character, seconds: Double)] = [
     ("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1),
   ]
 
   /// What is expected, for errors.
-  public static let expectation = "a duration such as 90s, 45m, 3h50m or 1d12h"
+  package static let expectation = "a duration such as 90s, 45m, 3h50m or 1d12h"
 
   /// The seconds; nil where the text is no duration.
   ///
   /// Numbers have units, each once, from days to seconds; 0 alone needs none.
-  public static func seconds(_ text: String) -> Double? {
+  package static func seconds(_ text: String) -> Double? {
     if text == "0" { return 0 }
     var (total, rest, next) = (0.0, text[...], 0)
     guard !rest.isEmpty else { return nil }
@@ -27,7 +27,7 @@ public enum DurationText {
   }
 
   /// Seconds as people write them, such as `1h 5m`.
-  public static func text(seconds: Double) -> String {
+  package static func text(seconds: Double) -> String {
     var rest = Int(seconds.rounded())
     if rest == 0 { return "\((seconds * 10).rounded() / 10)s" }
     var parts: [String] = []

@@ -2,7 +2,7 @@
 /// make of `name` (optimal string alignment distance), if that is at most a third of its length.
 ///
 /// For messages that name the nearest known word.
-public func nearestName(to name: String, among candidates: [String]) -> String? {
+package func nearestName(to name: String, among candidates: [String]) -> String? {
   let limit = max(1, min(4, name.count / 3))
   let ranked = candidates.map { ($0, editDistance(Array(name.utf8), Array($0.utf8))) }
   guard let best = ranked.min(by: { $0.1 < $1.1 }), best.1 <= limit else {

@@ -10,9 +10,9 @@ import Synchronization
 ///
 /// Whatever takes long ticks: each kernel, each call that reads, writes or sends. A tick is one atomic
 /// addition. Any thread may read (``now``).
-public enum RunProgress {
+package enum RunProgress {
   /// A stretch of a run, as messages name it.
-  public enum Phase: UInt64, Sendable, CaseIterable {
+  package enum Phase: UInt64, Sendable, CaseIterable {
     /// Before anything is opened.
     case start
     /// Opening, hashing and comparing base, adapter and dataset.
@@ -33,7 +33,7 @@ public enum RunProgress {
     case publishing
 
     /// Behind "in step 12, ".
-    public var text: String {
+    package var text: String {
       switch self {
       case .start: "starting"
       case .opening: "opening and comparing base and dataset"
@@ -49,18 +49,17 @@ public enum RunProgress {
   }
 
   /// A moment of a process.
-  public struct Moment: Sendable, Hashable {
+  package struct Moment: Sendable, Hashable {
     /// Grows while the process gets on.
-    public var count: UInt64
+    package var count: UInt64
     /// The optimiser step at hand; 0 before the first.
-    public var step: UInt64
+    package var step: UInt64
     /// What it does.
-    public var phase: Phase
+    package var phase: Phase
     /// Whether it waits for other ranks.
-    public var isWaiting: Bool
+    package var isWaiting: Bool
 
-    /// Puts a moment together.
-    public init(count: UInt64, step: UInt64, phase: Phase, isWaiting: Bool) {
+    package init(count: UInt64, step: UInt64, phase: Phase, isWaiting: Bool) {
       self.count = count
       self.step = step
       self.phase = phase
@@ -74,14 +73,14 @@ public enum RunProgress {
   private static let waits = Atomic<UInt64>(0)
 
   /// The process got on.
-  public static func tick() { count.wrappingAdd(1, ordering: .relaxed) }
+  package static func tick() { count.wrappingAdd(1, ordering: .relaxed) }
 
   /// Where step, phase and waiting are written too, as they change: three atomic numbers in memory
   /// that others read, such as processes that go on when this one is stopped.
   private static let mirror = Atomic<UInt>(0)
 
   /// Writes step, phase and the number of waits to `place` from now on, which must stay.
-  public static func share(at place: UnsafeMutablePointer<Atomic<UInt64>>) {
+  package static func share(at place: UnsafeMutablePointer<Atomic<UInt64>>) {
     mirror.store(UInt(bitPattern: place), ordering: .releasing)
     reflect()
   }
@@ -100,7 +99,7 @@ public enum RunProgress {
   ///
   /// - Parameter phase: what begins.
   /// - Parameter step: the optimiser step; as before where it is left out.
-  public static func enter(_ phase: Phase, step: Int? = nil) {
+  package static func enter(_ phase: Phase, step: Int? = nil) {
     if let step { Self.step.store(UInt64(step), ordering: .relaxed) }
     Self.phase.store(phase.rawValue, ordering: .relaxed)
     tick()
@@ -108,7 +107,7 @@ public enum RunProgress {
   }
 
   /// Runs what returns only when other ranks have come, too.
-  public static func whileWaiting<Result>(_ body: () -> Result) -> Result {
+  package static func whileWaiting<Result>(_ body: () -> Result) -> Result {
     waits.wrappingAdd(1, ordering: .relaxed)
     reflect()
     defer {
@@ -120,7 +119,7 @@ public enum RunProgress {
   }
 
   /// What this process does now.
-  public static var now: Moment {
+  package static var now: Moment {
     Moment(
       count: count.load(ordering: .relaxed), step: step.load(ordering: .relaxed),
       phase: Phase(rawValue: phase.load(ordering: .relaxed)) ?? .start,

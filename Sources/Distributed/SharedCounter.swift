@@ -15,13 +15,13 @@ import Tensors
 /// others compute. (A counter behind MPI's one-sided operations may wait until the rank that has it
 /// calls MPI again.) Ranks enter a round when all have left the one before.
 @safe
-public final class SharedCounter {
+package final class SharedCounter {
   private let bytes: SharedBytes
 
   /// Makes one; called by all ranks.
   ///
   /// - Throws: on all ranks where a node has no memory to share.
-  public init(_ communicator: Communicator) throws(MPIError) {
+  package init(_ communicator: Communicator) throws(MPIError) {
     bytes = try communicator.allocateOnNode(byteCount: 64)
   }
 
@@ -29,7 +29,7 @@ public final class SharedCounter {
   ///
   /// - Parameter round: from 1, and growing.
   /// - Parameter limit: how many numbers a round has, the same for all ranks.
-  public func next(round: Int, below limit: Int) -> Int? {
+  package func next(round: Int, below limit: Int) -> Int? {
     precondition(
       round > 0 && round < 1 << 32 && limit < 1 << 31, "round \(round), \(limit) numbers")
     // Round and count in one word: whoever comes first in a round starts it, and nobody must clear

@@ -9,7 +9,7 @@
 /// It finds what disks, copies and crashes do to a file and tells datasets apart. It is no defence
 /// against somebody who wants two files to agree, and needs none: it guards a user's own files. A
 /// cryptographic digest in plain Swift would cost a large checkpoint seconds instead of a moment.
-public struct ContentHash: Sendable {
+package struct ContentHash: Sendable {
   private static let prime1: UInt64 = 0x9E37_79B1_85EB_CA87
   private static let prime2: UInt64 = 0xC2B2_AE3D_27D4_EB4F
   private static let prime3: UInt64 = 0x1656_67B1_9E37_79F9
@@ -26,11 +26,11 @@ public struct ContentHash: Sendable {
   private var totalCount: UInt64 = 0
 
   /// The hash of nothing yet, with seed 0.
-  public init() {}
+  package init() {}
 
   /// Goes on with `bytes`; how a stream is cut into pieces does not matter.
   @unsafe
-  public mutating func update(_ bytes: UnsafeRawBufferPointer) {
+  package mutating func update(_ bytes: UnsafeRawBufferPointer) {
     totalCount &+= UInt64(bytes.count)
     var position = 0
     while pendingCount > 0 && position < bytes.count {
@@ -55,21 +55,21 @@ public struct ContentHash: Sendable {
 
   /// Goes on with the elements of an array as they lie in memory (little-endian on every processor
   /// that the program runs on).
-  public mutating func update<Element: BitwiseCopyable>(_ elements: [Element]) {
+  package mutating func update<Element: BitwiseCopyable>(_ elements: [Element]) {
     unsafe elements.withUnsafeBytes { unsafe update($0) }
   }
 
   /// Goes on with the length and the UTF-8 of a text.
-  public mutating func update(text: String) {
+  package mutating func update(text: String) {
     update(UInt64(text.utf8.count))
     update(Array(text.utf8))
   }
 
   /// Goes on with a number.
-  public mutating func update(_ number: UInt64) { update([number.littleEndian]) }
+  package mutating func update(_ number: UInt64) { update([number.littleEndian]) }
 
   /// The hash of everything so far.
-  public var value: UInt64 {
+  package var value: UInt64 {
     var hash: UInt64
     if totalCount >= 32 {
       hash =
@@ -106,7 +106,7 @@ public struct ContentHash: Sendable {
   }
 
   /// The value as `xxh64:` and 16 hexadecimal digits, for files and logs.
-  public var text: String {
+  package var text: String {
     let digits = String(value, radix: 16)
     return "xxh64:" + String(repeating: "0", count: 16 - digits.count) + digits
   }

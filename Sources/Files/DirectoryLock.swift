@@ -3,13 +3,13 @@ import Glibc
 /// The lock file of a directory: one process at a time writes there.
 ///
 /// It goes with the process, however that ends.
-public final class DirectoryLock {
+package final class DirectoryLock {
   private let handle: FileDescriptor
 
   /// Takes the lock; nil where another process has it.
   ///
   /// - Throws: `FileError` where the lock file cannot be made.
-  public init?(_ place: OutputPlace) throws(FileError) {
+  package init?(_ place: OutputPlace) throws(FileError) {
     let path = place.member(".lock")
     try OutputPlace.requireNoLink(path)
     guard let handle = FileDescriptor(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK) else {

@@ -5,7 +5,7 @@ import Glibc
 ///
 /// Calls that a signal interrupts are made again, and writes that take less than they were given go
 /// on with the rest: a call of this type does all of its work or throws.
-public struct FileDescriptor: ~Copyable {
+package struct FileDescriptor: ~Copyable {
   /// The system's number of it.
   let number: CInt
   /// What errors call the file.

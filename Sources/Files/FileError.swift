@@ -60,7 +60,7 @@ public enum FileError: ClassifiedError, Hashable {
 }
 
 /// The operating system's words for an error number.
-public func systemReason(_ number: CInt) -> String {
+package func systemReason(_ number: CInt) -> String {
   // Unsafe: the text is the thread's own since glibc 2.32, and is copied at once.
   guard let text = unsafe strerror(number) else { return "error \(number)" }
   return unsafe String(cString: text)

@@ -1,7 +1,7 @@
 import Glibc
 
 /// What has a name in a directory.
-public enum FileKind: Sendable {
+package enum FileKind: Sendable {
   /// A regular file.
   case file
   /// A directory.
@@ -27,7 +27,7 @@ public enum FileKind: Sendable {
   }
 
   /// What `path` leads to, links followed; nil where that is nothing.
-  public static func at(_ path: String) -> FileKind? {
+  package static func at(_ path: String) -> FileKind? {
     var status = stat()
     // Unsafe: the call reads the path and fills the structure.
     return unsafe stat(path, &status) == 0 ? FileKind(status.st_mode) : nil

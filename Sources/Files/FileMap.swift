@@ -8,7 +8,7 @@ public struct FileMap: Sendable {
   private let received: [String: MappedFile]
 
   /// Takes these in the place of the files of their paths.
-  public init(received: [MappedFile]) {
+  package init(received: [MappedFile]) {
     self.received = Dictionary(
       received.map { ($0.path, $0) }, uniquingKeysWith: { first, _ in first })
   }
@@ -16,26 +16,26 @@ public struct FileMap: Sendable {
   /// A file's bytes.
   ///
   /// - Throws: `FileError.cannotRead`.
-  public func open(_ path: String) throws(FileError) -> MappedFile {
+  package func open(_ path: String) throws(FileError) -> MappedFile {
     if let file = received[path] { return file }
     return try MappedFile(path: path)
   }
 
   /// Whether there is something of that name.
-  public func exists(_ path: String) -> Bool {
+  package func exists(_ path: String) -> Bool {
     if received[path] != nil { return true }
     // `access` copies the path.
     return unsafe access(path, F_OK) == 0
   }
 
   /// Whether a file was received and begins with these bytes; nil where it was not received.
-  public func begins(_ path: String, with bytes: [UInt8]) -> Bool? {
+  package func begins(_ path: String, with bytes: [UInt8]) -> Bool? {
     guard let file = received[path] else { return nil }
     return unsafe file.bytes.prefix(bytes.count).elementsEqual(bytes)
   }
 
   /// The names of received files in a directory.
-  public func names(in directory: String) -> [String] {
+  package func names(in directory: String) -> [String] {
     received.keys.filter { $0.hasPrefix(directory + "/") }.map {
       String($0.dropFirst(directory.count + 1))
     }

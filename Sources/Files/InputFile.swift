@@ -4,11 +4,11 @@ import Glibc
 ///
 /// Links are followed, since a model in Hugging Face's cache consists of them; what they lead to
 /// must be a file.
-public enum InputFile {
+package enum InputFile {
   /// All bytes of a file.
   ///
   /// - Throws: `FileError.cannotRead`, which says what is there where it is no file.
-  public static func bytes(of path: String) throws(FileError) -> [UInt8] {
+  package static func bytes(of path: String) throws(FileError) -> [UInt8] {
     let (number, byteCount) = try descriptor(of: path)
     return try FileDescriptor(taking: number, path: path).readAll(expecting: byteCount)
   }
@@ -17,7 +17,7 @@ public enum InputFile {
   ///
   /// - Returns: the descriptor, and the file's length in bytes.
   /// - Throws: `FileError.cannotRead`.
-  public static func descriptor(
+  package static func descriptor(
     of path: String
   ) throws(FileError) -> (number: CInt, byteCount: Int) {
     var number: CInt
@@ -40,7 +40,7 @@ public enum InputFile {
   ///
   /// - Returns: its length in bytes.
   @discardableResult
-  public static func check(_ path: String) throws(FileError) -> Int {
+  package static func check(_ path: String) throws(FileError) -> Int {
     let (number, byteCount) = try descriptor(of: path)
     _ = close(number)
     return byteCount

@@ -3,15 +3,14 @@ import Glibc
 /// A text file that grows by whole lines.
 ///
 /// A line that cannot be written in full is taken back, so that the file never ends in half a line.
-public final class LineFile {
-  /// The file.
-  public let path: String
+package final class LineFile {
+  package let path: String
   private let handle: FileDescriptor
 
   /// Starts with these lines, written at once, and goes on behind them.
   ///
   /// - Throws: `FileError`.
-  public init(path: String, lines: [String]) throws(FileError) {
+  package init(path: String, lines: [String]) throws(FileError) {
     self.path = path
     try PendingFile.write(lines.map { $0 + "\n" }.joined(), to: path)
     guard let handle = FileDescriptor(path, O_WRONLY | O_APPEND | O_NOFOLLOW) else {
@@ -23,14 +22,14 @@ public final class LineFile {
   /// Appends a line.
   ///
   /// - Throws: `FileError.cannotWrite`; the file is then as it was.
-  public func append(_ line: String) throws(FileError) {
+  package func append(_ line: String) throws(FileError) {
     try append(bytes: Array((line + "\n").utf8))
   }
 
   /// Appends bytes, all of them or none: a record of a format that has no lines.
   ///
   /// - Throws: `FileError.cannotWrite`; the file is then as it was.
-  public func append(bytes: [UInt8]) throws(FileError) {
+  package func append(bytes: [UInt8]) throws(FileError) {
     let end = handle.status?.st_size
     do throws(FileError) { try handle.write(bytes) } catch {
       if let end { _ = ftruncate(handle.number, end) }
@@ -41,5 +40,5 @@ public final class LineFile {
   /// Makes sure that all lines so far are on disk.
   ///
   /// - Throws: `FileError.cannotWrite`.
-  public func synchronize() throws(FileError) { try handle.synchronize() }
+  package func synchronize() throws(FileError) { try handle.synchronize() }
 }

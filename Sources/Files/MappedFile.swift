@@ -7,16 +7,15 @@ import Tensors
 /// cuts short while it is mapped ends the process (SIGBUS) with a message that names it
 /// (`MappedRanges`). `@safe` stands for this: the bytes stay mapped as long as the owner lives.
 @safe
-public final class MappedFile: @unchecked Sendable {
+package final class MappedFile: @unchecked Sendable {
   // Sendable: all properties are constants, and the bytes are never written.
 
-  /// Where it is.
-  public let path: String
+  package let path: String
   /// All of it; without a base address where it is empty.
-  public let bytes: UnsafeRawBufferPointer
+  package let bytes: UnsafeRawBufferPointer
   /// What is the same for two processes of one machine where they mapped the same file: its device,
   /// number, size and times.
-  public let identity: String
+  package let identity: String
   /// Keeps bytes that came from elsewhere.
   private let owner: SharedBytes?
   /// Where they begin there.
@@ -29,7 +28,7 @@ public final class MappedFile: @unchecked Sendable {
   ///   - owner: the memory, which is kept for as long as the file.
   ///   - range: its bytes in memory that all of them share.
   ///   - place: what distinguishes it from other copies on the node.
-  public init(
+  package init(
     path: String, received owner: SharedBytes, _ range: Range<Int>, place: String = ""
   ) {
     self.path = path
@@ -43,7 +42,7 @@ public final class MappedFile: @unchecked Sendable {
   /// Maps the file at `path`.
   ///
   /// - Throws: `FileError.cannotRead`.
-  public init(path: String) throws(FileError) {
+  package init(path: String) throws(FileError) {
     self.path = path
     (owner, start) = (nil, 0)
     let (descriptor, byteCount) = try InputFile.descriptor(of: path)
@@ -68,16 +67,15 @@ public final class MappedFile: @unchecked Sendable {
       """
   }
 
-  /// Number of bytes.
-  public var byteCount: Int { unsafe bytes.count }
+  package var byteCount: Int { unsafe bytes.count }
 
   /// All bytes, which nobody writes and which stay mapped as long as this lives.
-  public var view: ByteView {
+  package var view: ByteView {
     unsafe ByteView(UnsafeMutableRawPointer(mutating: bytes.baseAddress), count: bytes.count)
   }
 
   /// Which of its bytes begin at an address; nil where they are not all in it.
-  public func range(at address: Int, count: Int) -> Range<Int>? {
+  package func range(at address: Int, count: Int) -> Range<Int>? {
     let start = unsafe address - Int(bitPattern: bytes.baseAddress)
     return start >= 0 && start + count <= byteCount ? start..<(start + count) : nil
   }
@@ -88,7 +86,7 @@ public final class MappedFile: @unchecked Sendable {
   ///   - range: of the file, in bytes.
   ///   - target: where they go.
   ///   - place: of the first one in `target`, which has room for all.
-  public func copy(_ range: Range<Int>, into target: SharedBytes, at place: Int) {
+  package func copy(_ range: Range<Int>, into target: SharedBytes, at place: Int) {
     precondition(
       place >= 0 && place + range.count <= target.byteCount,
       "\(range) at \(place) of \(target.byteCount)")
@@ -98,7 +96,7 @@ public final class MappedFile: @unchecked Sendable {
   }
 
   /// Lets the system read some of the bytes before they are asked for.
-  public func prefetch(_ range: Range<Int>) {
+  package func prefetch(_ range: Range<Int>) {
     guard owner == nil, let base = unsafe bytes.baseAddress else { return }
     let page = sysconf(Int32(_SC_PAGESIZE))
     let start = range.lowerBound / page * page
@@ -111,7 +109,7 @@ public final class MappedFile: @unchecked Sendable {
   ///
   /// Each mapping of a file holds pages of its own count: a rank that reads a file in two would else seem
   /// to have it twice.
-  public func release(_ range: Range<Int>) {
+  package func release(_ range: Range<Int>) {
     guard owner == nil else { return }
     // Checked by the slice.
     unsafe MappedRanges.releasePages(UnsafeRawBufferPointer(rebasing: bytes[range]))
@@ -120,7 +118,7 @@ public final class MappedFile: @unchecked Sendable {
   /// Gives up bytes that were received, for good.
   ///
   /// They read as zeros then. A file keeps its own.
-  public func discard(_ range: Range<Int>) {
+  package func discard(_ range: Range<Int>) {
     owner?.discard((start + range.lowerBound)..<(start + range.upperBound))
   }
 

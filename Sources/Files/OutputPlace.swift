@@ -10,16 +10,16 @@ import Glibc
 /// A slash at the end is fine. What the user named may be a symbolic link, and stays one: the
 /// output goes to where it leads. What lies inside must not be a link. What is in the way is said
 /// before anything is computed.
-public struct OutputPlace: Sendable, Hashable {
+package struct OutputPlace: Sendable, Hashable {
   /// The place as the user named it, without slashes at its end.
-  public let path: String
+  package let path: String
   /// Where it really is: the same, or what the link leads to.
-  public let target: String
+  package let target: String
 
   /// A directory, which need not be there.
   ///
   /// - Throws: `FileError` where something else has the name.
-  public init(directory path: String) throws(FileError) {
+  package init(directory path: String) throws(FileError) {
     self.path = Self.withoutSlashes(path)
     target = try Self.followingLink(self.path)
     if let kind = FileKind.of(target), kind != .directory {
@@ -32,7 +32,7 @@ public struct OutputPlace: Sendable, Hashable {
   /// A rename would put a file in the place of a device: `/dev/null` would be gone.
   ///
   /// - Throws: `FileError` where something else has the name.
-  public init(file path: String) throws(FileError) {
+  package init(file path: String) throws(FileError) {
     // Errors name what will be, not the partial directory that the file may be in for a while.
     self.path = PartialName.finalPath(path)
     guard path.last != "/", !path.isEmpty else {
@@ -45,7 +45,7 @@ public struct OutputPlace: Sendable, Hashable {
   }
 
   /// Whether two paths lead to one file that is there.
-  public static func isSame(_ one: String, _ other: String) -> Bool {
+  package static func isSame(_ one: String, _ other: String) -> Bool {
     var (first, second) = (stat(), stat())
     // Unsafe: the calls fill the structures.
     guard unsafe stat(one, &first) == 0, unsafe stat(other, &second) == 0 else { return false }
@@ -53,30 +53,30 @@ public struct OutputPlace: Sendable, Hashable {
   }
 
   /// The directory that the target is in.
-  public var parent: String { Self.split(target).parent }
+  package var parent: String { Self.split(target).parent }
   /// The target's own name.
-  public var name: String { Self.split(target).name }
+  package var name: String { Self.split(target).name }
 
   /// The path of something inside.
-  public func member(_ name: String) -> String { "\(path)/\(name)" }
+  package func member(_ name: String) -> String { "\(path)/\(name)" }
 
   /// Throws `FileError.linkInside` where a member is a symbolic link.
-  public func requireNoLink(_ name: String) throws(FileError) {
+  package func requireNoLink(_ name: String) throws(FileError) {
     try Self.requireNoLink(member(name))
   }
 
   /// Throws `FileError.linkInside` where `path` is a symbolic link.
-  public static func requireNoLink(_ path: String) throws(FileError) {
+  package static func requireNoLink(_ path: String) throws(FileError) {
     if FileKind.of(withoutSlashes(path)) == .link { throw .linkInside(path: path) }
   }
 
   /// Makes the directory, and those above it, where they are missing.
   ///
   /// - Throws: `FileError.cannotWrite`.
-  public func create() throws(FileError) { try Self.createDirectory(target, for: path) }
+  package func create() throws(FileError) { try Self.createDirectory(target, for: path) }
 
   /// Makes a directory and those above it, and makes sure of the new names.
-  public static func createDirectory(
+  package static func createDirectory(
     _ directory: String, for path: String? = nil
   ) throws(FileError) {
     if directory.isEmpty || FileKind.of(directory) == .directory { return }
@@ -91,7 +91,7 @@ public struct OutputPlace: Sendable, Hashable {
   }
 
   /// `a/b//` as `a/b`; `/` stays.
-  public static func withoutSlashes(_ path: String) -> String {
+  package static func withoutSlashes(_ path: String) -> String {
     var end = path.endIndex
     while end > path.startIndex, path[path.index(before: end)] == "/" {
       end = path.index(before: end)

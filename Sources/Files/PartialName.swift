@@ -4,7 +4,7 @@ import Glibc
 ///
 /// A live writer holds a lock on its file or directory. What nobody holds is of a process that
 /// died, and goes when the next one writes to the same name.
-public enum PartialName {
+package enum PartialName {
   /// What a name has between the final name and the random digits.
   static let marker = ".partial-"
   /// The same for a directory that makes room for its successor.
@@ -66,7 +66,7 @@ public enum PartialName {
   /// Removes what dead writers left in a directory that this process has to itself.
   ///
   /// Earlier releases left files that begin with `.dat.nosync`.
-  public static func removeLeftovers(ofAllIn place: OutputPlace) {
+  package static func removeLeftovers(ofAllIn place: OutputPlace) {
     for entry in DirectoryEntries.names(place.target) where entry.hasPrefix(".") {
       if entry.contains(marker) || entry.hasPrefix(".dat.nosync") {
         DirectoryEntries.remove("\(place.target)/\(entry)")

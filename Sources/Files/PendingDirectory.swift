@@ -14,11 +14,11 @@ import Glibc
 /// first and comes back if the process dies in between. An empty directory that cannot be exchanged,
 /// as a mount point cannot, is filled file by file when all files are whole. Two writers of one place have directories
 /// of their own; of two that may not replace anything the second is refused.
-public struct PendingDirectory: ~Copyable {
+package struct PendingDirectory: ~Copyable {
   /// The place, as the user named it.
-  public let path: String
+  package let path: String
   /// Where the files are written.
-  public let partialPath: String
+  package let partialPath: String
   private let place: OutputPlace
   private let isReplacing: Bool
   /// Whether the files move into the directory that is there, one by one.
@@ -33,7 +33,7 @@ public struct PendingDirectory: ~Copyable {
   /// - Parameter replacing: whether an earlier directory of that name goes; else it must be missing
   ///   or empty.
   /// - Throws: `FileError`.
-  public init(_ place: OutputPlace, replacing: Bool = false) throws(FileError) {
+  package init(_ place: OutputPlace, replacing: Bool = false) throws(FileError) {
     self.place = place
     path = place.path
     isReplacing = replacing
@@ -90,7 +90,7 @@ public struct PendingDirectory: ~Copyable {
   }
 
   /// Brings back a directory whose successor never came, because the process died in between.
-  public static func recover(_ place: OutputPlace) {
+  package static func recover(_ place: OutputPlace) {
     guard FileKind.of(place.target) == nil else { return }
     let names = PartialName.all(
       of: place.name, in: place.parent, marker: PartialName.asideMarker)
@@ -103,7 +103,7 @@ public struct PendingDirectory: ~Copyable {
   /// Makes sure that the directory's names are on disk, gives it its own, and makes sure of that.
   ///
   /// - Throws: `FileError`; where the name was not given, an earlier directory is untouched.
-  public consuming func publish() throws(FileError) {
+  package consuming func publish() throws(FileError) {
     try handle.synchronize("fsync of its directory")
     if isInside {
       return try UnfinishedOutputs.publishing { () throws(FileError) in try moveIn() }

@@ -11,19 +11,19 @@ import Glibc
 /// Until `publish` a reader sees the old file or none; a crash leaves the partial file, which the
 /// next writer of the same name removes. One that goes without having been published is removed.
 /// Its permissions are those that the process's umask leaves.
-public struct PendingFile: ~Copyable {
+package struct PendingFile: ~Copyable {
   /// Where the finished file will be, as the user named it.
-  public let path: String
+  package let path: String
   /// Where it is being written, by libraries that open by name too.
   ///
   /// It is in the same directory, so that the rename is atomic.
-  public let partialPath: String
+  package let partialPath: String
   private let target: String
   private let parent: String
   private let handle: FileDescriptor
 
   /// What a partial file's name has between the final name and random digits.
-  public static let marker = PartialName.marker
+  package static let marker = PartialName.marker
 
   /// Attempts to find a name that nobody has.
   private static let attempts = 100
@@ -31,10 +31,10 @@ public struct PendingFile: ~Copyable {
   /// Makes the partial file, and removes those of dead writers.
   ///
   /// - Throws: `FileError` where the place is taken by something else or cannot be written.
-  public init(path: String) throws(FileError) { try self.init(OutputPlace(file: path)) }
+  package init(path: String) throws(FileError) { try self.init(OutputPlace(file: path)) }
 
   /// The same for a place that was looked at before.
-  public init(_ place: OutputPlace) throws(FileError) {
+  package init(_ place: OutputPlace) throws(FileError) {
     let (parent, name) = (place.parent, place.name)
     PartialName.removeLeftovers(of: name, in: parent)
     for _ in 0..<Self.attempts {
@@ -65,7 +65,7 @@ public struct PendingFile: ~Copyable {
   /// Writes a whole file at once.
   ///
   /// - Throws: `FileError`; an earlier file of that name is then untouched.
-  public static func write(_ bytes: [UInt8], to path: String) throws(FileError) {
+  package static func write(_ bytes: [UInt8], to path: String) throws(FileError) {
     let pending = try PendingFile(path: path)
     try pending.write(bytes)
     try pending.publish()
@@ -74,19 +74,19 @@ public struct PendingFile: ~Copyable {
   /// Writes a whole text file at once.
   ///
   /// - Throws: `FileError`; an earlier file of that name is then untouched.
-  public static func write(_ text: String, to path: String) throws(FileError) {
+  package static func write(_ text: String, to path: String) throws(FileError) {
     try write(Array(text.utf8), to: path)
   }
 
   /// Appends bytes.
   ///
   /// - Throws: `FileError.cannotWrite`.
-  public func write(_ bytes: [UInt8]) throws(FileError) { try handle.write(bytes) }
+  package func write(_ bytes: [UInt8]) throws(FileError) { try handle.write(bytes) }
 
   /// Appends bytes behind what other writers of the partial file have left there.
   ///
   /// - Throws: `FileError.cannotWrite`.
-  public func append(_ bytes: [UInt8]) throws(FileError) {
+  package func append(_ bytes: [UInt8]) throws(FileError) {
     guard let end = handle.status?.st_size else { throw .writing(path, "fstat") }
     try write(bytes, at: Int(end))
   }
@@ -94,7 +94,7 @@ public struct PendingFile: ~Copyable {
   /// Writes bytes at a place in the file.
   ///
   /// - Throws: `FileError.cannotWrite`.
-  public func write(_ bytes: [UInt8], at offset: Int) throws(FileError) {
+  package func write(_ bytes: [UInt8], at offset: Int) throws(FileError) {
     // `withUnsafeBytes` does not keep the error's type.
     let result = unsafe bytes.withUnsafeBytes { buffer in
       Result { () throws(FileError) in try unsafe handle.write(buffer, at: offset) }
@@ -105,7 +105,7 @@ public struct PendingFile: ~Copyable {
   /// The digest of some bytes and then of the file from `offset` on.
   ///
   /// - Throws: `FileError.cannotWrite`: what was written cannot be read.
-  public func digest(of start: [UInt8], followedByFileFrom offset: Int) throws(FileError) -> UInt64
+  package func digest(of start: [UInt8], followedByFileFrom offset: Int) throws(FileError) -> UInt64
   {
     var hash = ContentHash()
     hash.update(start)
@@ -117,7 +117,7 @@ public struct PendingFile: ~Copyable {
   ///
   /// - Throws: `FileError.cannotWrite`.
   @unsafe
-  public func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws(FileError) {
+  package func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws(FileError) {
     try unsafe handle.write(bytes, at: offset)
   }
 
@@ -125,7 +125,7 @@ public struct PendingFile: ~Copyable {
   ///
   /// - Throws: `FileError.cannotWrite`; where the rename was not made, an earlier file of that name
   ///   is untouched. The corresponding C functions are `fsync` and `rename` (POSIX.1-2017).
-  public consuming func publish() throws(FileError) {
+  package consuming func publish() throws(FileError) {
     try handle.synchronize()
     // Unsafe: the call reads the paths.
     try UnfinishedOutputs.publishing { () throws(FileError) in

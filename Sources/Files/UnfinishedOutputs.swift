@@ -3,7 +3,7 @@ import Glibc
 /// The partial files and directories that this process is writing.
 ///
 /// A process that ends by a signal removes them, so that nothing is left over.
-public enum UnfinishedOutputs {
+package enum UnfinishedOutputs {
   /// The paths, for whoever holds the lock.
   @safe
   private final class Store: @unchecked Sendable {
@@ -40,7 +40,7 @@ public enum UnfinishedOutputs {
   /// Removes all of them and then runs `end`, which does not return.
   ///
   /// Whoever begins or publishes an output meanwhile waits for ever: it has come too late.
-  public static func removeAll(then end: () -> Void) {
+  package static func removeAll(then end: () -> Void) {
     store.withLock { paths in
       for path in paths {
         // Another thread may be putting one more file into a directory.

@@ -2,7 +2,7 @@ import Diagnostics
 import Files
 
 /// What can be wrong with a GGUF file.
-public enum GGUFError: ClassifiedError {
+package enum GGUFError: ClassifiedError {
   /// It cannot be opened or read.
   case unreadable(FileError)
   /// The bytes are not what the format has at that place.
@@ -14,11 +14,10 @@ public enum GGUFError: ClassifiedError {
   /// The parts of a split file do not belong together.
   case badSplit(path: String, problem: String)
 
-  /// Wrong input.
-  public var errorClass: ErrorClass { .input }
+  package var errorClass: ErrorClass { .input }
 
   /// What, where, and how to mend.
-  public var description: String {
+  package var description: String {
     switch self {
     case .unreadable(let error): error.description
     case .malformed(let path, let byte, let place, let problem):

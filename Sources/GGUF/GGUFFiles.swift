@@ -4,25 +4,21 @@ import Foundation
 /// One GGUF file, mapped and checked.
 ///
 /// Opening reads the header in full; data are read when they are used, and are not judged.
-public struct GGUFFile: Sendable {
-  /// Where it is.
-  public let path: String
-  /// Version of the format.
-  public let version: Int
-  /// Keys and values.
-  public let metadata: GGUFMetadata
+package struct GGUFFile: Sendable {
+  package let path: String
+  package let version: Int
+  package let metadata: GGUFMetadata
   /// The tensors, in the order of the file.
-  public let tensors: [GGUFTensor]
+  package let tensors: [GGUFTensor]
   /// What is the same for two processes of one machine where they mapped the same file.
-  public let identity: String
-  /// Its bytes.
-  public let file: MappedFile
+  package let identity: String
+  package let file: MappedFile
 
   /// Maps the file at `path` and checks its header.
   ///
   /// - Parameter path: a GGUF file, or one part of it.
   /// - Parameter files: where its bytes come from.
-  public init(path: String, files: FileMap = .disk) throws(GGUFError) {
+  package init(path: String, files: FileMap = .disk) throws(GGUFError) {
     let file: MappedFile
     do throws(FileError) { file = try files.open(path) } catch { throw .unreadable(error) }
     self.file = file
@@ -38,7 +34,7 @@ public struct GGUFFile: Sendable {
   ///
   /// - Parameter path: any file.
   /// - Parameter files: where its bytes come from.
-  public static func isOne(_ path: String, files: FileMap = .disk) -> Bool {
+  package static func isOne(_ path: String, files: FileMap = .disk) -> Bool {
     if let isOne = files.begins(path, with: Array("GGUF".utf8)) { return isOne }
     // Opening a pipe would wait for somebody to write into it.
     let target = URL(fileURLWithPath: path).resolvingSymlinksInPath().path
@@ -57,23 +53,23 @@ public struct GGUFFile: Sendable {
 /// let files = try GGUFFiles(path: "SmolLM2-135M-Instruct-Q4_K_M.gguf")
 /// let embedding = files.tensor(named: "token_embd.weight")
 /// ```
-public struct GGUFFiles: Sendable {
+package struct GGUFFiles: Sendable {
   /// The file that was given; of a split one the first part.
-  public let path: String
+  package let path: String
   /// All parts, in order.
-  public let files: [GGUFFile]
+  package let files: [GGUFFile]
   /// The tensors of all parts.
-  public let tensors: [GGUFTensor]
+  package let tensors: [GGUFTensor]
   private let indexByName: [String: Int]
 
   /// Keys and values: those of the first part.
-  public var metadata: GGUFMetadata { files[0].metadata }
+  package var metadata: GGUFMetadata { files[0].metadata }
 
   /// Opens a file, and its further parts where it has any.
   ///
   /// - Parameter path: the file, or the first of its parts.
   /// - Parameter map: where their bytes come from.
-  public init(path: String, files map: FileMap = .disk) throws(GGUFError) {
+  package init(path: String, files map: FileMap = .disk) throws(GGUFError) {
     let first = try GGUFFile(path: path, files: map)
     self.path = path
     files = [first] + (try Self.furtherParts(first, map))
@@ -98,8 +94,7 @@ public struct GGUFFiles: Sendable {
     }
   }
 
-  /// A tensor by its name.
-  public func tensor(named name: String) -> GGUFTensor? { indexByName[name].map { tensors[$0] } }
+  package func tensor(named name: String) -> GGUFTensor? { indexByName[name].map { tensors[$0] } }
 
   private static func furtherParts(
     _ first: GGUFFile, _ files: FileMap

@@ -4,9 +4,9 @@ import Files
 ///
 /// Writers differ in the width of numbers; any is taken, and what is negative where a count is
 /// expected is refused.
-public struct GGUFMetadata: Sendable {
+package struct GGUFMetadata: Sendable {
   /// The file, for messages.
-  public let path: String
+  package let path: String
   private let values: [String: GGUFValue]
   private let file: MappedFile
 
@@ -18,13 +18,13 @@ public struct GGUFMetadata: Sendable {
   }
 
   /// All keys, by name.
-  public var keys: [String] { values.keys.sorted() }
+  package var keys: [String] { values.keys.sorted() }
 
   /// Whether there is such a key.
-  public func has(_ key: String) -> Bool { values[key] != nil }
+  package func has(_ key: String) -> Bool { values[key] != nil }
 
   /// A string; nil where there is no such key.
-  public func string(_ key: String) throws(GGUFError) -> String? {
+  package func string(_ key: String) throws(GGUFError) -> String? {
     guard let value = values[key] else { return nil }
     guard value.type == .string else { throw wrong(key, value, "a string") }
     guard let text = text(value.bytes) else {
@@ -34,14 +34,14 @@ public struct GGUFMetadata: Sendable {
   }
 
   /// A truth value; nil where there is no such key.
-  public func bool(_ key: String) throws(GGUFError) -> Bool? {
+  package func bool(_ key: String) throws(GGUFError) -> Bool? {
     guard let value = values[key] else { return nil }
     guard value.type == .bool else { throw wrong(key, value, "a truth value") }
     return unsafe file.bytes[value.bytes.lowerBound] == 1
   }
 
   /// A value as it is, for another file; nil where there is no such key.
-  public func copy(_ key: String) -> GGUFNewValue? {
+  package func copy(_ key: String) -> GGUFNewValue? {
     guard let value = values[key] else { return nil }
     // The header checked the range.
     let bytes = unsafe Array(file.bytes[value.bytes])
@@ -51,7 +51,7 @@ public struct GGUFMetadata: Sendable {
   }
 
   /// A number; nil where there is no such key.
-  public func number(_ key: String) throws(GGUFError) -> Double? {
+  package func number(_ key: String) throws(GGUFError) -> Double? {
     guard let value = values[key] else { return nil }
     switch value.type {
     case .float32:
@@ -67,7 +67,7 @@ public struct GGUFMetadata: Sendable {
 
   /// A count: a whole number that is not negative, or a list of one such for each layer where all
   /// are equal; nil where there is no such key.
-  public func count(_ key: String) throws(GGUFError) -> Int? {
+  package func count(_ key: String) throws(GGUFError) -> Int? {
     guard let value = values[key] else { return nil }
     if value.type == .array {
       let all = Set(try integers(key) ?? [])
@@ -85,7 +85,7 @@ public struct GGUFMetadata: Sendable {
   }
 
   /// A list of strings; nil where there is no such key.
-  public func strings(_ key: String) throws(GGUFError) -> [String]? {
+  package func strings(_ key: String) throws(GGUFError) -> [String]? {
     guard let value = try list(key, of: "strings", { $0 == .string }) else { return nil }
     var result: [String] = []
     result.reserveCapacity(value.count)
@@ -109,7 +109,7 @@ public struct GGUFMetadata: Sendable {
   }
 
   /// A list of whole numbers; nil where there is no such key.
-  public func integers(_ key: String) throws(GGUFError) -> [Int]? {
+  package func integers(_ key: String) throws(GGUFError) -> [Int]? {
     let list = try list(key, of: "whole numbers") {
       switch $0 {
       case .float32, .float64, .bool, .string, .array: false
@@ -127,7 +127,7 @@ public struct GGUFMetadata: Sendable {
   }
 
   /// A list of numbers in f32; nil where there is no such key.
-  public func floats(_ key: String) throws(GGUFError) -> [Float]? {
+  package func floats(_ key: String) throws(GGUFError) -> [Float]? {
     guard let value = try list(key, of: "numbers in f32", { $0 == .float32 }) else { return nil }
     return (0..<value.count).map { load(value.bytes.lowerBound + 4 * $0, Float.self) }
   }

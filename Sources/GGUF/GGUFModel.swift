@@ -11,19 +11,18 @@ import JSON
 ///
 /// Architectures differ in what the converter did to them; those whose changes are undone here are
 /// read, others refused by name. It computes nothing.
-public struct GGUFModel: Sendable {
-  /// The files.
-  public let files: GGUFFiles
+package struct GGUFModel: Sendable {
+  package let files: GGUFFiles
   /// `general.architecture`.
-  public let architecture: String
+  package let architecture: String
   /// What the model's `config.json` would say.
-  public let configuration: JSONValue
+  package let configuration: JSONValue
   /// The tensors by Hugging Face's names, in the order of the file.
-  public let tensors: [(name: String, tensor: GGUFTensor)]
+  package let tensors: [(name: String, tensor: GGUFTensor)]
   private let indexByName: [String: Int]
 
   /// The file that was given.
-  public var path: String { files.path }
+  package var path: String { files.path }
 
   /// Opens a model.
   ///
@@ -31,7 +30,7 @@ public struct GGUFModel: Sendable {
   /// - Parameter files: where its bytes come from.
   /// - Throws: what is wrong with the file, or not known to this reader: an architecture, a tensor,
   /// a key.
-  public init(path: String, files: FileMap = .disk) throws(GGUFError) {
+  package init(path: String, files: FileMap = .disk) throws(GGUFError) {
     try self.init(try GGUFFiles(path: path, files: files))
   }
 
@@ -80,7 +79,7 @@ public struct GGUFModel: Sendable {
   }
 
   /// A tensor by Hugging Face's name.
-  public func tensor(named name: String) -> GGUFTensor? {
+  package func tensor(named name: String) -> GGUFTensor? {
     indexByName[name].map { tensors[$0].tensor }
   }
 
@@ -89,7 +88,7 @@ public struct GGUFModel: Sendable {
   ///
   /// `llama` alone has it, for queries and keys and their biases: llama.cpp turns neighbouring
   /// features of these models as pairs.
-  public func interleavedHead(_ name: String) -> Int {
+  package func interleavedHead(_ name: String) -> Int {
     guard architecture == "llama",
       name.contains(".self_attn.q_proj.") || name.contains(".self_attn.k_proj.")
     else { return 0 }

@@ -1,6 +1,6 @@
 /// The names of an architecture's tensors, in GGUF and at Hugging Face (gguf-py's
 /// tensor_mapping.py).
-public struct GGUFNames: Sendable {
+package struct GGUFNames: Sendable {
   /// What a name of GGUF stands for.
   enum Meaning {
     case named(String)
@@ -9,7 +9,7 @@ public struct GGUFNames: Sendable {
   }
 
   /// The architectures whose files are read.
-  public static let architectures = ["llama", "qwen2", "qwen3", "gpt2"]
+  package static let architectures = ["llama", "qwen2", "qwen3", "gpt2"]
 
   /// Outside of the blocks, and in block N, by GGUF's names without `.weight` and `.bias`.
   private let outer: [String: String]
@@ -18,7 +18,7 @@ public struct GGUFNames: Sendable {
   private let ignored: Set<String>
 
   /// The names of an architecture; nil where it is not known.
-  public static func of(_ architecture: String) -> GGUFNames? {
+  package static func of(_ architecture: String) -> GGUFNames? {
     switch architecture {
     case "llama", "qwen2", "qwen3": llama
     case "gpt2": gpt2
@@ -76,7 +76,7 @@ public struct GGUFNames: Sendable {
   }
 
   /// GGUF's name for one of Hugging Face's; nil where it has none.
-  public func gguf(_ name: String) -> String? {
+  package func gguf(_ name: String) -> String? {
     guard let dot = name.lastIndex(of: ".") else { return nil }
     let (stem, kind) = (name[..<dot], name[dot...])
     if stem.hasPrefix(blocks + ".") {

@@ -6,13 +6,12 @@ import Tensors
 ///
 /// It keeps its file mapped. The weights that it hands out do not: whoever uses them holds on to
 /// the tensor's file (or its `GGUFFiles`) for as long.
-public struct GGUFTensor: Sendable {
+package struct GGUFTensor: Sendable {
   /// Its name in the file.
-  public let name: String
-  /// How it is stored.
-  public let type: GGUFType
+  package let name: String
+  package let type: GGUFType
   /// Dimensions, outermost first: a file says them the other way round.
-  public let shape: [Int]
+  package let shape: [Int]
   private let range: Range<Int>
   private let file: MappedFile
 
@@ -28,15 +27,13 @@ public struct GGUFTensor: Sendable {
   }
 
   /// The file it lies in.
-  public var path: String { file.path }
-  /// Number of elements.
-  public var elementCount: Int { shape.reduce(1, *) }
-  /// Number of bytes.
-  public var byteCount: Int { range.count }
+  package var path: String { file.path }
+  package var elementCount: Int { shape.reduce(1, *) }
+  package var byteCount: Int { range.count }
 
   /// The tensor's bytes.
   @unsafe
-  public var bytes: UnsafeRawBufferPointer {
+  package var bytes: UnsafeRawBufferPointer {
     unsafe UnsafeRawBufferPointer(rebasing: file.bytes[range])
   }
 
@@ -44,7 +41,7 @@ public struct GGUFTensor: Sendable {
   ///
   /// - Parameter interleavedHead: rows of a head whose halves are stored by turns; 0 for none.
   /// - Throws: `unsupported` where the program does not compute with its type.
-  public func weight(interleavedHead: Int = 0) throws(GGUFError) -> WeightMatrix {
+  package func weight(interleavedHead: Int = 0) throws(GGUFError) -> WeightMatrix {
     precondition(shape.count <= 2, "\(name) is \(shape)")
     guard let base = unsafe bytes.baseAddress else { preconditionFailure("an empty tensor") }
     // The weight points into the mapping, which its user keeps (see above).
@@ -56,7 +53,7 @@ public struct GGUFTensor: Sendable {
   /// The tensor as a matrix of one column, in place.
   ///
   /// - Throws: `unsupported` where it is not stored number by number.
-  public func vector(interleavedHead: Int = 0) throws(GGUFError) -> WeightMatrix {
+  package func vector(interleavedHead: Int = 0) throws(GGUFError) -> WeightMatrix {
     guard let base = unsafe bytes.baseAddress else { preconditionFailure("an empty tensor") }
     guard let type = try format().elementType else {
       throw .unsupported(
@@ -69,7 +66,7 @@ public struct GGUFTensor: Sendable {
   }
 
   /// The format to compute with.
-  public func format() throws(GGUFError) -> WeightFormat {
+  package func format() throws(GGUFError) -> WeightFormat {
     guard let format = type.format else {
       throw .unsupported(
         path: path, what: "tensor '\(name)' is stored as \(type.name)",
@@ -80,25 +77,25 @@ public struct GGUFTensor: Sendable {
   }
 
   /// XXH64 of some of its bytes, counted from its first.
-  public func hash(bytes range: Range<Int>) -> UInt64 {
+  package func hash(bytes range: Range<Int>) -> UInt64 {
     // The range is checked against the tensor by the slice.
     unsafe XXH64.hash(UnsafeRawBufferPointer(rebasing: bytes[range]))
   }
 
   /// Tells the system that some of its bytes will not be read soon.
-  public func releasePages(bytes range: Range<Int>) {
+  package func releasePages(bytes range: Range<Int>) {
     // The range is checked against the tensor by the slice; the bytes lie in a mapped file.
     unsafe MappedRanges.releasePages(UnsafeRawBufferPointer(rebasing: bytes[range]))
   }
 
   /// Gives up its bytes where they were received from another node, for good.
-  public func discard() { file.discard(range) }
+  package func discard() { file.discard(range) }
 
   /// An element among some of its bytes that is infinite or not a number, or the first of a block
   /// whose scale is.
   ///
   /// - Parameter range: whole blocks, counted from its first byte.
-  public func firstNonFinite(bytes range: Range<Int>) -> Int? {
+  package func firstNonFinite(bytes range: Range<Int>) -> Int? {
     guard let base = unsafe bytes.baseAddress, let format = type.format else { return nil }
     let first = range.lowerBound / type.bytes
     let count = range.count / type.bytes
@@ -115,7 +112,7 @@ public struct GGUFTensor: Sendable {
   }
 
   /// Whether another tensor has the same shape, type and bytes.
-  public func isIdentical(to other: GGUFTensor) -> Bool {
+  package func isIdentical(to other: GGUFTensor) -> Bool {
     guard shape == other.shape, type == other.type else { return false }
     return unsafe bytes.elementsEqual(other.bytes)
   }

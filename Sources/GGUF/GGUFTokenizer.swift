@@ -390,24 +390,24 @@ struct GGUFTokenizer {
 
 extension GGUFFiles {
   /// What the model's `tokenizer_config.json` would hold: its named tokens and chat template.
-  public func tokenizerConfiguration() throws(GGUFError) -> JSONNode {
+  package func tokenizerConfiguration() throws(GGUFError) -> JSONNode {
     try GGUFTokenizer(metadata).configuration()
   }
 
   /// What the model's `tokenizer.json` would hold.
-  public func tokenizerDocument() throws(GGUFError) -> JSONNode {
+  package func tokenizerDocument() throws(GGUFError) -> JSONNode {
     try GGUFTokenizer(metadata).document().node
   }
 
   /// Whether there is a tokenizer.
-  public var hasTokenizer: Bool { metadata.has("tokenizer.ggml.tokens") }
+  package var hasTokenizer: Bool { metadata.has("tokenizer.ggml.tokens") }
 }
 
 extension Tokenizer {
   /// Reads a model's tokenizer: that of a Hugging Face directory, or of a GGUF file.
   ///
   /// - Throws: `TokenizerError`, `GGUFError`.
-  public convenience init(model path: String) throws {
+  package convenience init(model path: String) throws {
     if GGUFFile.isOne(path) {
       let (document, sha256) = try GGUFTokenizer(try GGUFFiles(path: path).metadata).document()
       try self.init(document: document, path: path, sha256: sha256)
@@ -417,7 +417,7 @@ extension Tokenizer {
   }
 
   /// Reads a tokenizer by its `tokenizer.json`, its directory, or a GGUF file that holds it.
-  public convenience init(anywhere path: String) throws {
+  package convenience init(anywhere path: String) throws {
     if GGUFFile.isOne(path) {
       try self.init(model: path)
     } else {

@@ -1,18 +1,18 @@
 import Tensors
 
 /// How a tensor of a GGUF file is stored: ggml's types by their numbers.
-public struct GGUFType: Sendable, Hashable {
+package struct GGUFType: Sendable, Hashable {
   /// The number in the file.
-  public let code: UInt32
+  package let code: UInt32
   /// ggml's name.
-  public let name: String
+  package let name: String
   /// Numbers of a block.
-  public let elements: Int
+  package let elements: Int
   /// Bytes of a block.
-  public let bytes: Int
+  package let bytes: Int
 
   /// The format that the program computes with, where it does.
-  public var format: WeightFormat? {
+  package var format: WeightFormat? {
     switch name {
     case "F32": .numbers(.float32)
     case "F16": .numbers(.float16)
@@ -29,7 +29,7 @@ public struct GGUFType: Sendable, Hashable {
   }
 
   /// A type that is written, by ggml's name.
-  public static func named(_ name: String) -> GGUFType? {
+  package static func named(_ name: String) -> GGUFType? {
     table.first { $0.name == name }.flatMap { GGUFType(code: $0.code) }
   }
 
@@ -47,7 +47,7 @@ public struct GGUFType: Sendable, Hashable {
   ]
 
   /// The names of those that the program computes with.
-  public static var readable: [String] {
+  package static var readable: [String] {
     table.compactMap { GGUFType(code: $0.code) }.filter { $0.format != nil }.map(\.name)
   }
 }

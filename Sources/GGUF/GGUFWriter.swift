@@ -2,7 +2,7 @@ import Files
 import Tensors
 
 /// A value of the metadata that is written.
-public enum GGUFNewValue: Sendable {
+package enum GGUFNewValue: Sendable {
   /// A string.
   case string(String)
   /// A whole number in 32 bits.
@@ -30,18 +30,16 @@ public enum GGUFNewValue: Sendable {
 /// ```
 ///
 /// The file appears under its name when it is whole. Types that are written: F32, F16, BF16, Q8_0.
-public struct GGUFWriter: ~Copyable {
+package struct GGUFWriter: ~Copyable {
   /// A tensor that will be written.
-  public struct Entry: Sendable {
-    /// Its name.
-    public let name: String
-    /// How it is stored.
-    public let type: GGUFType
+  package struct Entry: Sendable {
+    package let name: String
+    package let type: GGUFType
     /// Dimensions, outermost first.
-    public let shape: [Int]
+    package let shape: [Int]
 
     /// A tensor's line; `type` must be one of those that are written.
-    public init(_ name: String, _ type: GGUFType, shape: [Int]) {
+    package init(_ name: String, _ type: GGUFType, shape: [Int]) {
       precondition(
         ["F32", "F16", "BF16", "Q8_0"].contains(type.name), "\(type.name) is not written")
       (self.name, self.type, self.shape) = (name, type, shape)
@@ -63,7 +61,7 @@ public struct GGUFWriter: ~Copyable {
   /// Makes the file and writes all but the tensors' data.
   ///
   /// - Throws: `FileError`.
-  public init(
+  package init(
     path: String, metadata: [(key: String, value: GGUFNewValue)], tensors: [Entry]
   ) throws(FileError) {
     var header = Bytes()
@@ -111,7 +109,7 @@ public struct GGUFWriter: ~Copyable {
   /// - Parameter name: a tensor that was declared.
   /// - Parameter fill: sets row `row`, [1, columns].
   /// - Throws: `FileError`.
-  public mutating func write(
+  package mutating func write(
     _ name: String, fill: (_ row: Int, _ target: MatrixView) throws -> Void
   ) throws {
     guard let index = entries.firstIndex(where: { $0.name == name }) else {
@@ -129,7 +127,7 @@ public struct GGUFWriter: ~Copyable {
   /// Syncs the file and gives it its name.
   ///
   /// - Throws: `FileError`.
-  public consuming func finish() throws(FileError) { try pending.publish() }
+  package consuming func finish() throws(FileError) { try pending.publish() }
 }
 
 /// Rows in a type that is written.

@@ -5,14 +5,14 @@ extension HDF5Object {
   /// Whether there is an attribute named `name`.
   ///
   /// The corresponding C function is `H5Aexists`.
-  public func hasAttribute(_ name: String) throws(HDF5Error) -> Bool {
+  package func hasAttribute(_ name: String) throws(HDF5Error) -> Bool {
     try HDF5Call.check("H5Aexists", location) { unsafe H5Aexists(handle.id, name) } > 0
   }
 
   /// The names of all attributes, sorted.
   ///
   /// The corresponding C function is `H5Aget_name_by_idx`.
-  public func attributeNames() throws(HDF5Error) -> [String] {
+  package func attributeNames() throws(HDF5Error) -> [String] {
     let count = try HDF5Call.check("H5Aget_num_attrs", location) { H5Aget_num_attrs(handle.id) }
     var names: [String] = []
     for index in 0..<hsize_t(count) {
@@ -32,7 +32,7 @@ extension HDF5Object {
   }
 
   /// What kind of value an attribute holds.
-  public func attributeType(_ name: String) throws(HDF5Error) -> HDF5DataType {
+  package func attributeType(_ name: String) throws(HDF5Error) -> HDF5DataType {
     try openAttribute(name).type
   }
 
@@ -40,7 +40,7 @@ extension HDF5Object {
   ///
   /// Throws `missingAttribute`, `wrongType`, `wrongCount`, `notText` or `callFailed`. The
   /// corresponding C function is `H5Aread`.
-  public func text(_ name: String) throws(HDF5Error) -> String {
+  package func text(_ name: String) throws(HDF5Error) -> String {
     let attribute = try openAttribute(name)
     guard case .text(let variableLength) = attribute.type else {
       throw .wrongType(location, attribute: name, expected: "text", found: attribute.type)
@@ -60,7 +60,7 @@ extension HDF5Object {
   ///
   /// Throws `missingAttribute`, `wrongType` (a real where a whole number is asked for, text),
   /// `wrongCount`, `valueOutOfRange` or `callFailed`. The corresponding C function is `H5Aread`.
-  public func number<Element: HDF5Element>(
+  package func number<Element: HDF5Element>(
     _ name: String, as type: Element.Type = Element.self
   ) throws(HDF5Error) -> Element {
     let attribute = try openAttribute(name)
@@ -85,7 +85,7 @@ extension HDF5Object {
   /// Writes a text attribute: UTF-8 of variable length, as h5py writes a `str`.
   ///
   /// The corresponding C functions are `H5Acreate2` and `H5Awrite`.
-  public func setText(_ name: String, _ text: String) throws(HDF5Error) {
+  package func setText(_ name: String, _ text: String) throws(HDF5Error) {
     precondition(!text.utf8.contains(0), "attribute '\(name)' of \(location) with a zero byte")
     let type = try HDF5Handle("H5Tcopy", location) { H5Tcopy(chdf5_c_string()) }
     _ = try HDF5Call.check("H5Tset_size", location) {
@@ -106,7 +106,7 @@ extension HDF5Object {
   /// Writes a number as an attribute of its own type.
   ///
   /// The corresponding C functions are `H5Acreate2` and `H5Awrite`.
-  public func setNumber<Element: HDF5Element>(
+  package func setNumber<Element: HDF5Element>(
     _ name: String, _ value: Element
   ) throws(HDF5Error) {
     let attribute = try createAttribute(name, type: Element.memoryType)

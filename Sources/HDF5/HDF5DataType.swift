@@ -82,7 +82,7 @@ public enum HDF5DataType: Sendable, Hashable, CustomStringConvertible {
 }
 
 /// A number type that this program reads and writes; HDF5 converts from and to what is stored.
-public protocol HDF5Element: BitwiseCopyable, Numeric {
+package protocol HDF5Element: BitwiseCopyable, Numeric {
   /// The type in memory.
   static var dataType: HDF5DataType { get }
   /// The same number, if this type has it.
@@ -90,38 +90,31 @@ public protocol HDF5Element: BitwiseCopyable, Numeric {
 }
 
 extension UInt8: HDF5Element {
-  /// `uint8`.
-  public static var dataType: HDF5DataType { .integer(signed: false, bits: 8) }
+  package static var dataType: HDF5DataType { .integer(signed: false, bits: 8) }
 }
 
 extension Int32: HDF5Element {
-  /// `int32`.
-  public static var dataType: HDF5DataType { .integer(signed: true, bits: 32) }
+  package static var dataType: HDF5DataType { .integer(signed: true, bits: 32) }
 }
 
 extension UInt32: HDF5Element {
-  /// `uint32`.
-  public static var dataType: HDF5DataType { .integer(signed: false, bits: 32) }
+  package static var dataType: HDF5DataType { .integer(signed: false, bits: 32) }
 }
 
 extension Int64: HDF5Element {
-  /// `int64`.
-  public static var dataType: HDF5DataType { .integer(signed: true, bits: 64) }
+  package static var dataType: HDF5DataType { .integer(signed: true, bits: 64) }
 }
 
 extension UInt64: HDF5Element {
-  /// `uint64`.
-  public static var dataType: HDF5DataType { .integer(signed: false, bits: 64) }
+  package static var dataType: HDF5DataType { .integer(signed: false, bits: 64) }
 }
 
 extension Float: HDF5Element {
-  /// `float32`.
-  public static var dataType: HDF5DataType { .float(bits: 32) }
+  package static var dataType: HDF5DataType { .float(bits: 32) }
 }
 
 extension Double: HDF5Element {
-  /// `float64`.
-  public static var dataType: HDF5DataType { .float(bits: 64) }
+  package static var dataType: HDF5DataType { .float(bits: 64) }
 }
 
 extension HDF5Element {

@@ -9,11 +9,10 @@ import CHDF5
 ///
 /// A *row* is one step of the outermost dimension; a scalar has one row. It reads rows in order,
 /// no strides and no scattered points: nothing here needs them.
-public final class HDF5Dataset: HDF5Object {
+package final class HDF5Dataset: HDF5Object {
   /// Dimensions, outermost first.
-  public private(set) var shape: [Int]
-  /// What is stored.
-  public let type: HDF5DataType
+  package private(set) var shape: [Int]
+  package let type: HDF5DataType
   private var space: HDF5Handle
 
   init(
@@ -38,14 +37,13 @@ public final class HDF5Dataset: HDF5Object {
   }
 
   /// Steps of the outermost dimension.
-  public var rowCount: Int { shape.first ?? 1 }
-  /// Elements of one row.
-  public var rowElementCount: Int { shape.dropFirst().reduce(1, *) }
+  package var rowCount: Int { shape.first ?? 1 }
+  package var rowElementCount: Int { shape.dropFirst().reduce(1, *) }
   /// Elements in all.
-  public var count: Int { shape.reduce(1, *) }
+  package var count: Int { shape.reduce(1, *) }
 
   /// Throws `wrongShape` unless the dataset has this shape.
-  public func requireShape(_ expected: [Int]) throws(HDF5Error) {
+  package func requireShape(_ expected: [Int]) throws(HDF5Error) {
     guard shape == expected else {
       throw .wrongShape(location, expected: expected, found: shape)
     }
@@ -60,7 +58,7 @@ public final class HDF5Dataset: HDF5Object {
   /// - Parameter rows: which rows, inside the dataset.
   /// - Parameter buffer: exactly `rows.count * rowElementCount` elements.
   @unsafe
-  public func read<Element: HDF5Element>(
+  package func read<Element: HDF5Element>(
     rows: Range<Int>, into buffer: UnsafeMutableBufferPointer<Element>
   ) throws(HDF5Error) {
     precondition(
@@ -85,7 +83,7 @@ public final class HDF5Dataset: HDF5Object {
   }
 
   /// Reads rows into an array of the caller, which must have exactly the room for them.
-  public func read<Element: HDF5Element>(
+  package func read<Element: HDF5Element>(
     rows: Range<Int>, into array: inout [Element]
   ) throws(HDF5Error) {
     try unsafe array.withUnsafeMutableBufferPointer { buffer throws(HDF5Error) in
@@ -94,7 +92,7 @@ public final class HDF5Dataset: HDF5Object {
   }
 
   /// Reads everything.
-  public func read<Element: HDF5Element>(
+  package func read<Element: HDF5Element>(
     _ type: Element.Type = Element.self
   ) throws(HDF5Error) -> [Element] {
     var elements = [Element](repeating: .zero, count: count)
@@ -109,7 +107,7 @@ public final class HDF5Dataset: HDF5Object {
   /// - Parameter rows: which rows, inside the dataset.
   /// - Parameter buffer: exactly `rows.count * rowElementCount` elements.
   @unsafe
-  public func write<Element: HDF5Element>(
+  package func write<Element: HDF5Element>(
     rows: Range<Int>, from buffer: UnsafeBufferPointer<Element>
   ) throws(HDF5Error) {
     precondition(
@@ -128,12 +126,12 @@ public final class HDF5Dataset: HDF5Object {
   }
 
   /// Writes everything.
-  public func write<Element: HDF5Element>(_ elements: [Element]) throws(HDF5Error) {
+  package func write<Element: HDF5Element>(_ elements: [Element]) throws(HDF5Error) {
     try write(rows: 0..<rowCount, from: elements)
   }
 
   /// Writes rows from an array.
-  public func write<Element: HDF5Element>(
+  package func write<Element: HDF5Element>(
     rows: Range<Int>, from elements: [Element]
   ) throws(HDF5Error) {
     try unsafe elements.withUnsafeBufferPointer { buffer throws(HDF5Error) in
@@ -144,7 +142,7 @@ public final class HDF5Dataset: HDF5Object {
   /// Changes the number of rows of a dataset that was created to grow.
   ///
   /// The corresponding C function is `H5Dset_extent`.
-  public func resize(rowCount: Int) throws(HDF5Error) {
+  package func resize(rowCount: Int) throws(HDF5Error) {
     var extent = shape.map { hsize_t($0) }
     precondition(!extent.isEmpty && rowCount >= 0, "\(rowCount) rows for \(location)")
     extent[0] = hsize_t(rowCount)

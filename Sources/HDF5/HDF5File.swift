@@ -12,13 +12,12 @@ import Glibc
 /// Groups and datasets keep their file open. Not `Sendable`: one thread uses a file at a time.
 /// Files are neither locked (a network file system often cannot, and a private name is enough
 /// protection for what is being written) nor opened for change once they are complete.
-public final class HDF5File {
+package final class HDF5File {
   /// The path that it was opened by.
-  public let path: String
-  /// Reading or writing.
-  public let access: HDF5Access
+  package let path: String
+  package let access: HDF5Access
   /// Bytes of a file that was opened for reading.
-  public let byteCount: Int
+  package let byteCount: Int
   /// Whether a digest has shown that the file is as this program wrote it.
   let isTrusted: Bool
   let handle: HDF5Handle
@@ -27,7 +26,7 @@ public final class HDF5File {
   ///
   /// Throws `HDF5Error.cannotOpen`, `.notHDF5`, `.truncated` or `.callFailed`. The corresponding C
   /// function is `H5Fopen`.
-  public init(reading path: String, trusted: Bool = false) throws(HDF5Error) {
+  package init(reading path: String, trusted: Bool = false) throws(HDF5Error) {
     let location = HDF5Location(file: path, object: "/", access: .reading)
     // HDF5 opens a directory like a file, and waits for a pipe; the system's reason says more, too.
     do throws(FileError) { byteCount = try InputFile.check(path) } catch {
@@ -49,7 +48,7 @@ public final class HDF5File {
   /// It is the same file as ``init(creating:)`` makes. The corresponding C function is `H5Fcreate`.
   ///
   /// - Throws: `HDF5Error.callFailed`.
-  public convenience init(filling pending: borrowing PendingFile) throws(HDF5Error) {
+  package convenience init(filling pending: borrowing PendingFile) throws(HDF5Error) {
     try self.init(overwriting: pending.partialPath, named: pending.path)
   }
 
@@ -58,7 +57,7 @@ public final class HDF5File {
   /// Metadata is written in the format of HDF5 1.8, in which it carries checksums; every h5py reads
   /// it. No times are kept in it, so that the same content is the same file. Throws
   /// `HDF5Error.cannotOpen` or `.callFailed`. The corresponding C function is `H5Fcreate`.
-  public convenience init(creating path: String) throws(HDF5Error) {
+  package convenience init(creating path: String) throws(HDF5Error) {
     // Created here first: the operating system's reason is clearer than HDF5's stack, and nobody
     // else's file is overwritten. HDF5 then truncates the empty file.
     let descriptor = unsafe open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
@@ -91,7 +90,7 @@ public final class HDF5File {
   }
 
   /// The group `/`.
-  public var root: HDF5Group {
+  package var root: HDF5Group {
     get throws(HDF5Error) {
       let location = HDF5Location(file: path, object: "/", access: access)
       return HDF5Group(
@@ -105,7 +104,7 @@ public final class HDF5File {
   /// Hands everything written so far to the operating system.
   ///
   /// To be called before the file goes, since a deinitialiser cannot report what fails. The corresponding C function is `H5Fflush`.
-  public func flush() throws(HDF5Error) {
+  package func flush() throws(HDF5Error) {
     let location = HDF5Location(file: path, object: "/", access: access)
     _ = try HDF5Call.check("H5Fflush", location) { H5Fflush(handle.id, H5F_SCOPE_GLOBAL) }
   }

@@ -1,7 +1,7 @@
 import CHDF5
 
 /// How the elements of a new dataset are laid out in its file.
-public enum HDF5Layout: Sendable, Hashable {
+package enum HDF5Layout: Sendable, Hashable {
   /// One piece of fixed size, without checksums: for data that carries its own digest.
   case contiguous
   /// Chunks of `rows` rows, each with a Fletcher-32 checksum; the dataset can grow.
@@ -22,7 +22,7 @@ extension HDF5Group {
   ///   - type: type of an element.
   ///   - shape: dimensions, outermost first; empty for a scalar.
   ///   - layout: contiguous, or in chunks, with filters or without.
-  public func createDataset<Element: HDF5Element>(
+  package func createDataset<Element: HDF5Element>(
     _ name: String, of type: Element.Type, shape: [Int], layout: HDF5Layout = .contiguous
   ) throws(HDF5Error) -> HDF5Dataset {
     let place = location.member(name)

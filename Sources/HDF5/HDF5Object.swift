@@ -1,11 +1,10 @@
 import CHDF5
 
 /// A group or a dataset: something that has a place in a file and attributes.
-public class HDF5Object {
+package class HDF5Object {
   /// The file, open as long as the object lives.
-  public let file: HDF5File
-  /// Where it is.
-  public let location: HDF5Location
+  package let file: HDF5File
+  package let location: HDF5Location
   let handle: HDF5Handle
 
   init(handle: consuming HDF5Handle, file: HDF5File, location: HDF5Location) {
@@ -16,13 +15,12 @@ public class HDF5Object {
 }
 
 /// A group: named groups and datasets.
-public final class HDF5Group: HDF5Object {
+package final class HDF5Group: HDF5Object {
   /// A member of a group.
-  public struct Member: Sendable, Hashable {
+  package struct Member: Sendable, Hashable {
     /// Its path from the group that was listed.
-    public let name: String
-    /// What it is.
-    public let kind: HDF5ObjectKind
+    package let name: String
+    package let kind: HDF5ObjectKind
   }
 
   /// More than any object of ours has; beyond it HDF5 would store them where only it looks.
@@ -35,7 +33,7 @@ public final class HDF5Group: HDF5Object {
   ///
   /// A link that leads nowhere or out of the file is `other`. The corresponding C functions are
   /// `H5Lexists`, `H5Oopen` and `H5Iget_type`.
-  public func kind(of name: String) throws(HDF5Error) -> HDF5ObjectKind? {
+  package func kind(of name: String) throws(HDF5Error) -> HDF5ObjectKind? {
     try unusableLink(name) == nil ? kind(following: name) : .other
   }
 
@@ -87,7 +85,7 @@ public final class HDF5Group: HDF5Object {
   /// The group named `name`.
   ///
   /// Throws `missingObject` or `wrongKind` where there is none.
-  public func group(_ name: String) throws(HDF5Error) -> HDF5Group {
+  package func group(_ name: String) throws(HDF5Error) -> HDF5Group {
     try require(.group, name)
     let place = location.member(name)
     return HDF5Group(
@@ -99,7 +97,7 @@ public final class HDF5Group: HDF5Object {
   /// The dataset named `name`.
   ///
   /// Throws `missingObject` or `wrongKind` where there is none.
-  public func dataset(_ name: String) throws(HDF5Error) -> HDF5Dataset {
+  package func dataset(_ name: String) throws(HDF5Error) -> HDF5Dataset {
     try require(.dataset, name)
     let place = location.member(name)
     return try HDF5Dataset(
@@ -111,7 +109,7 @@ public final class HDF5Group: HDF5Object {
   /// Its members in the order of their names.
   ///
   /// The corresponding C functions are `H5Gget_info` and `H5Lget_name_by_idx`.
-  public func members() throws(HDF5Error) -> [Member] {
+  package func members() throws(HDF5Error) -> [Member] {
     var info = H5G_info_t()
     _ = try HDF5Call.check("H5Gget_info", location) { unsafe H5Gget_info(handle.id, &info) }
     var members: [Member] = []
@@ -124,7 +122,7 @@ public final class HDF5Group: HDF5Object {
   }
 
   /// Everything below it, groups before what they hold, each by its path from here.
-  public func allMembers() throws(HDF5Error) -> [Member] {
+  package func allMembers() throws(HDF5Error) -> [Member] {
     var found: [Member] = []
     try collect(prefix: "", depth: 0, into: &found)
     return found
@@ -133,7 +131,7 @@ public final class HDF5Group: HDF5Object {
   /// Creates the group `name`, and those that `a/b` needs on the way.
   ///
   /// The corresponding C function is `H5Gcreate2`.
-  public func createGroup(_ name: String) throws(HDF5Error) -> HDF5Group {
+  package func createGroup(_ name: String) throws(HDF5Error) -> HDF5Group {
     let place = location.member(name)
     let links = try intermediateGroups(place)
     let properties = try Self.timeless(place) {

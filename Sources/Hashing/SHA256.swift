@@ -5,7 +5,7 @@
 /// ```
 ///
 /// It names files and compares them; nothing here is meant to keep a secret.
-public struct SHA256: Sendable {
+package struct SHA256: Sendable {
   private var state: [UInt32] = [
     0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab,
     0x5be0_cd19,
@@ -14,10 +14,10 @@ public struct SHA256: Sendable {
   private var byteCount: UInt64 = 0
 
   /// A digest of nothing yet.
-  public init() { block.reserveCapacity(64) }
+  package init() { block.reserveCapacity(64) }
 
   /// Goes on with more bytes.
-  public mutating func update(_ bytes: some Sequence<UInt8>) {
+  package mutating func update(_ bytes: some Sequence<UInt8>) {
     for byte in bytes {
       block.append(byte)
       byteCount += 1
@@ -29,7 +29,7 @@ public struct SHA256: Sendable {
   }
 
   /// The digest of everything so far: 64 hexadecimal digits, lower case.
-  public func hexadecimal() -> String {
+  package func hexadecimal() -> String {
     var copy = self
     let bits = byteCount * 8
     copy.update([0x80])
@@ -43,7 +43,7 @@ public struct SHA256: Sendable {
   }
 
   /// The digest of some bytes: 64 hexadecimal digits, lower case.
-  public static func hexadecimal(of bytes: some Sequence<UInt8>) -> String {
+  package static func hexadecimal(of bytes: some Sequence<UInt8>) -> String {
     var digest = SHA256()
     digest.update(bytes)
     return digest.hexadecimal()

@@ -17,24 +17,24 @@ import CKernels
 /// A difference escapes by chance alone, once in 2⁶⁴. The hash is the same in every process, unlike
 /// Swift's `Hasher`, and reads memory about as fast as a core can. It is no defence against somebody
 /// who wants two hashes to agree. The corresponding C function is `ck_xxh64`.
-public enum XXH64 {
+package enum XXH64 {
   /// Hash of bytes at any alignment.
-  public static func hash(_ bytes: UnsafeRawBufferPointer, seed: UInt64 = 0) -> UInt64 {
+  package static func hash(_ bytes: UnsafeRawBufferPointer, seed: UInt64 = 0) -> UInt64 {
     ck_xxh64(bytes.baseAddress, Int64(bytes.count), seed)
   }
 
   /// Hash of the elements of an array as they lie in memory.
-  public static func hash(_ elements: [some BitwiseCopyable], seed: UInt64 = 0) -> UInt64 {
+  package static func hash(_ elements: [some BitwiseCopyable], seed: UInt64 = 0) -> UInt64 {
     elements.withUnsafeBytes { hash($0, seed: seed) }
   }
 
   /// Hash of a text's UTF-8.
-  public static func hash(_ text: String, seed: UInt64 = 0) -> UInt64 {
+  package static func hash(_ text: String, seed: UInt64 = 0) -> UInt64 {
     hash(Array(text.utf8), seed: seed)
   }
 
   /// Hash of a file's bytes; nil where it cannot be read.
-  public static func hash(file path: String) -> UInt64? {
+  package static func hash(file path: String) -> UInt64? {
     let descriptor = open(path, O_RDONLY | O_CLOEXEC)
     guard descriptor >= 0 else { return nil }
     defer { _ = close(descriptor) }
@@ -50,7 +50,7 @@ public enum XXH64 {
   }
 
   /// Sixteen hexadecimal digits.
-  public static func text(_ hash: UInt64) -> String {
+  package static func text(_ hash: UInt64) -> String {
     let digits = String(hash, radix: 16)
     return String(repeating: "0", count: 16 - digits.count) + digits
   }

@@ -33,58 +33,34 @@ public enum ActivationFunction: String, Sendable, Hashable, CaseIterable {
 
 /// An activation function, element by element.
 public enum Activation {
-  /// `y = f(x)`.
+  /// Its input, [T, F], as backward reads it again.
+  public enum Kept {
+    /// As it is.
+    case exact(MatrixView)
+    /// Rounded to bf16, in half the memory.
+    case rounded(RoundedView)
+  }
+
+  /// `y = f(x)` of the input as it is, which is then kept for backward.
   ///
   /// - Parameters:
   ///   - kind: the function.
   ///   - x: input, [T, F].
   ///   - y: result, [T, F]; may be `x`.
+  ///   - kept: where the rounded input goes, [T, F]; `x` is kept as it is by whoever has its memory.
   ///   - compute: the threads that compute it.
   public static func forward(
-    _ kind: ActivationFunction, _ x: MatrixView, into y: MatrixView, on compute: Compute
-  ) {
-    requireShape(y, x.rows, x.columns, "y")
-    compute.forEachRows(x.rows, columns: x.columns) { rows in
-      let t = rows.lowerBound
-      compute.kernels.pointee.elementwise.activation(
-        kind.code, x.from(t), y.from(t), rows.count, x.columns)
-    }
-  }
-
-  /// `dx = dy ⊙ f'(x)`.
-  ///
-  /// - Parameters:
-  ///   - kind: the function.
-  ///   - dy: gradient of the result, [T, F].
-  ///   - x: input of forward, [T, F].
-  ///   - dx: gradient of the input, [T, F]; may be `dy` or `x`.
-  ///   - compute: the threads that compute it.
-  public static func backward(
-    _ kind: ActivationFunction, _ dy: MatrixView, input x: MatrixView, into dx: MatrixView,
-    on compute: Compute
-  ) {
-    requireShape(dy, x.rows, x.columns, "dy")
-    requireShape(dx, x.rows, x.columns, "dx")
-    compute.forEachRows(x.rows, columns: x.columns) { rows in
-      let t = rows.lowerBound
-      compute.kernels.pointee.elementwise.activation_backward(
-        kind.code, dy.from(t), x.from(t), dx.from(t), rows.count, x.columns)
-    }
-  }
-
-  /// `y = f(x)` of the input as it is, which is then kept rounded to bf16 for backward.
-  ///
-  /// - Parameters:
-  ///   - kind: which f.
-  ///   - x: input, [T, F].
-  ///   - y: result, [T, F]; may be `x`.
-  ///   - kept: where the rounded input goes, [T, F].
-  ///   - compute: the threads that compute it.
-  public static func forward(
-    _ kind: ActivationFunction, _ x: MatrixView, into y: MatrixView, keeping kept: RoundedView,
+    _ kind: ActivationFunction, _ x: MatrixView, into y: MatrixView, keeping kept: Kept? = nil,
     on compute: Compute
   ) {
     requireShape(y, x.rows, x.columns, "y")
+    guard case .rounded(let kept)? = kept else {
+      return compute.forEachRows(x.rows, columns: x.columns) { rows in
+        let t = rows.lowerBound
+        compute.kernels.pointee.elementwise.activation(
+          kind.code, x.from(t), y.from(t), rows.count, x.columns)
+      }
+    }
     requireShape(kept, x.rows, x.columns, "kept x")
     compute.forEachRows(x.rows, columns: x.columns) { rows in
       let t = rows.lowerBound
@@ -93,29 +69,56 @@ public enum Activation {
     }
   }
 
-  /// `y = f(x)` of the rounded input.
+  /// `y = f(x)` of the input as it was kept.
+  ///
+  /// - Parameters:
+  ///   - kind: the function.
+  ///   - kept: what forward kept, [T, F].
+  ///   - y: result, [T, F]; may be `x`.
+  ///   - compute: the threads that compute it.
   public static func forward(
-    _ kind: ActivationFunction, _ kept: RoundedView, into y: MatrixView, on compute: Compute
+    _ kind: ActivationFunction, _ kept: Kept, into y: MatrixView, on compute: Compute
   ) {
-    requireShape(kept, y.rows, y.columns, "kept x")
-    compute.forEachRows(y.rows, columns: y.columns) { rows in
-      let t = rows.lowerBound
-      compute.kernels.pointee.elementwise.activation_kept(
-        kind.code, kept.from(t), y.from(t), rows.count, y.columns)
+    switch kept {
+    case .exact(let x): forward(kind, x, into: y, on: compute)
+    case .rounded(let kept):
+      requireShape(kept, y.rows, y.columns, "kept x")
+      compute.forEachRows(y.rows, columns: y.columns) { rows in
+        let t = rows.lowerBound
+        compute.kernels.pointee.elementwise.activation_kept(
+          kind.code, kept.from(t), y.from(t), rows.count, y.columns)
+      }
     }
   }
 
-  /// `dx = dy ⊙ f'(x)` at the rounded input; `dx` may be `dy`.
+  /// `dx = dy ⊙ f'(x)` at the input as it was kept.
+  ///
+  /// - Parameters:
+  ///   - kind: the function.
+  ///   - dy: gradient of the result, [T, F].
+  ///   - kept: what forward kept, [T, F].
+  ///   - dx: gradient of the input, [T, F]; may be `dy` or `x`.
+  ///   - compute: the threads that compute it.
   public static func backward(
-    _ kind: ActivationFunction, _ dy: MatrixView, input kept: RoundedView, into dx: MatrixView,
+    _ kind: ActivationFunction, _ dy: MatrixView, input kept: Kept, into dx: MatrixView,
     on compute: Compute
   ) {
-    requireShape(kept, dy.rows, dy.columns, "kept x")
     requireShape(dx, dy.rows, dy.columns, "dx")
-    compute.forEachRows(dy.rows, columns: dy.columns) { rows in
-      let t = rows.lowerBound
-      compute.kernels.pointee.elementwise.activation_backward_kept(
-        kind.code, dy.from(t), kept.from(t), dx.from(t), rows.count, dy.columns)
+    switch kept {
+    case .exact(let x):
+      requireShape(x, dy.rows, dy.columns, "x")
+      compute.forEachRows(dy.rows, columns: dy.columns) { rows in
+        let t = rows.lowerBound
+        compute.kernels.pointee.elementwise.activation_backward(
+          kind.code, dy.from(t), x.from(t), dx.from(t), rows.count, dy.columns)
+      }
+    case .rounded(let x):
+      requireShape(x, dy.rows, dy.columns, "kept x")
+      compute.forEachRows(dy.rows, columns: dy.columns) { rows in
+        let t = rows.lowerBound
+        compute.kernels.pointee.elementwise.activation_backward_kept(
+          kind.code, dy.from(t), x.from(t), dx.from(t), rows.count, dy.columns)
+      }
     }
   }
 }

@@ -43,11 +43,11 @@ extension Decoder {
 }
 
 /// Tells a model's directory from a GGUF file.
-public enum ModelLocation {
+package enum ModelLocation {
   /// The files that hold a model's weights, mapped.
   ///
   /// - Throws: `ModelError` where they cannot be read.
-  public static func weightFiles(
+  package static func weightFiles(
     of path: String, _ files: FileMap = .disk
   ) throws(ModelError) -> [MappedFile] {
     try open(path, files).source.mappedFiles
@@ -62,13 +62,14 @@ public enum ModelLocation {
       let source = try SafetensorsSource(directory: path, files: files)
       return configuration.isQuantizedByBitsAndBytes
         ? (
-          try BitsAndBytesSource(source, isTransposed: configuration.modelType == "gpt2"),
+          try BitsAndBytesSource(source, isTransposed: configuration.storesInputMajor),
           configuration
         ) : (source, configuration)
     }
     let model: GGUFModel
     do { model = try GGUFModel(path: path, files: files) } catch { throw .unreadableWeights(error) }
-    return (GGUFSource(model: model), try DecoderConfiguration(model.configuration, path: path))
+    let configuration = try DecoderConfiguration(model.configuration, path: path)
+    return (GGUFSource(model: model, configuration: configuration), configuration)
   }
 }
 

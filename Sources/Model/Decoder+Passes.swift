@@ -101,7 +101,7 @@ extension Decoder {
   ) -> TablePass {
     TablePass(
       table: table, scratch: memory.hookScratch.view(rows: count, columns: hook.scratchColumns),
-      tokenCount: count, pass: pass)
+      rowCount: count, pass: pass)
   }
 
   /// Rows of a sequence, its virtual rows, and its tokens.

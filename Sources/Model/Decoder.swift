@@ -51,7 +51,7 @@ public final class Decoder {
   /// Where the model was read from: a directory, or a GGUF file.
   public let directory: String
   /// Where its tensors come from.
-  public var source: any WeightSource { parts.source }
+  package var source: any WeightSource { parts.source }
   /// Arithmetic of products with frozen weights and of attention.
   public let arithmetic: Arithmetic
   /// The stored tensors, for whoever reads all of them.

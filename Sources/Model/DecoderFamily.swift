@@ -15,6 +15,8 @@ struct DecoderFamily: Sendable {
   /// Makes a block out of named tensors.
   let block:
     @Sendable (_ builder: inout LayerBuilder, _ index: Int) throws(ModelError) -> DecoderBlock
+  /// Whether its projections are stored `[in, out]`, as transformers' `Conv1D` has them.
+  var storesInputMajor = false
   /// Endings of buffers that some versions of transformers saved along.
   var savedBuffers = ["rotary_emb.inv_freq"]
 
@@ -31,6 +33,18 @@ struct DecoderFamily: Sendable {
 }
 
 extension DecoderConfiguration {
+  /// Whether the family's projections are stored `[in, out]`.
+  var storesInputMajor: Bool { DecoderFamily.named(modelType)?.storesInputMajor ?? false }
+
+  /// Whether a tensor of the base is such a projection.
+  ///
+  /// - Parameters:
+  ///   - name: its name in transformers.
+  ///   - shape: its dimensions, in any order.
+  package func storesInputMajor(_ name: String, shape: [Int]) -> Bool {
+    storesInputMajor && shape.count == 2 && name.hasPrefix(names.blocks + ".")
+  }
+
   /// Every `model_type` that can be read.
   public static var modelTypes: [String] { DecoderFamily.all.map(\.modelType) }
   /// What the families call the module of their token embeddings, without its path.

@@ -5,6 +5,7 @@ import Tensors
 /// The tensors of a GGUF file under Hugging Face's names, with what the converter changed undone.
 struct GGUFSource: WeightSource {
   let model: GGUFModel
+  let configuration: DecoderConfiguration
 
   var path: String { model.path }
   var names: [String] { model.tensors.map(\.name) }
@@ -20,8 +21,7 @@ struct GGUFSource: WeightSource {
     }
     return StoredGGUFTensor(
       name: name, tensor: tensor, interleavedHead: model.interleavedHead(name),
-      isTransposed: model.architecture == "gpt2" && tensor.shape.count == 2
-        && name.hasPrefix("transformer.h."))
+      isTransposed: configuration.storesInputMajor(name, shape: tensor.shape))
   }
 }
 

@@ -3,7 +3,7 @@ import Safetensors
 import Tensors
 
 /// A tensor of a base as it is stored, under Hugging Face's name.
-public protocol BaseTensor: Sendable {
+package protocol BaseTensor: Sendable {
   /// Its name.
   var name: String { get }
   /// The file it lies in.
@@ -45,13 +45,13 @@ public protocol BaseTensor: Sendable {
 
 extension BaseTensor {
   /// Number of elements.
-  public var elementCount: Int { shape.reduce(1, *) }
+  package var elementCount: Int { shape.reduce(1, *) }
   /// The hash of all of them, where no earlier version had such tensors.
-  public func sampledHash() -> UInt64 { hash(bytes: 0..<byteCount) }
+  package func sampledHash() -> UInt64 { hash(bytes: 0..<byteCount) }
 }
 
 /// Where a base's tensors come from: files that are mapped and stay so as long as this.
-public protocol WeightSource: Sendable {
+package protocol WeightSource: Sendable {
   /// The directory or file, for messages.
   var path: String { get }
   /// The names of all tensors, Hugging Face's.
@@ -70,7 +70,7 @@ public protocol WeightSource: Sendable {
 
 extension WeightSource {
   /// Nothing lies apart.
-  public func companions(of name: String) -> [any BaseTensor] { [] }
+  package func companions(of name: String) -> [any BaseTensor] { [] }
 }
 
 // MARK: Safetensors
@@ -100,18 +100,18 @@ struct SafetensorsSource: WeightSource {
 
 extension SafetensorsTensor: BaseTensor {
   /// The name of the stored type.
-  public var formatName: String { storedType.rawValue }
+  package var formatName: String { storedType.rawValue }
   /// As many as the largest number has.
-  public var unitBytes: Int { 4 }
+  package var unitBytes: Int { 4 }
 
   /// The index of an element in some of its bytes that is infinite or not a number.
-  public func firstNonFinite(bytes range: Range<Int>) -> Int? {
+  package func firstNonFinite(bytes range: Range<Int>) -> Int? {
     guard let size = elementType?.byteCount else { return nil }
     return try? firstNonFinite(in: range.lowerBound / size..<range.upperBound / size)
   }
 
   /// The matrix in place.
-  public func weight(layout: WeightMatrix.Layout) throws(ModelError) -> WeightMatrix {
+  package func weight(layout: WeightMatrix.Layout) throws(ModelError) -> WeightMatrix {
     precondition(shape.count == 2, "\(name) is \(shape)")
     do {
       return try layout == .outputMajor
@@ -121,14 +121,14 @@ extension SafetensorsTensor: BaseTensor {
   }
 
   /// All numbers as f32.
-  public func copyFloats(into target: MatrixView) throws(ModelError) {
+  package func copyFloats(into target: MatrixView) throws(ModelError) {
     do throws(SafetensorsError) { try copyValues(into: target) } catch {
       throw .unreadableWeights(error)
     }
   }
 
   /// Whether another tensor has the same shape, type and bytes.
-  public func isIdentical(to other: any BaseTensor) -> Bool {
+  package func isIdentical(to other: any BaseTensor) -> Bool {
     (other as? SafetensorsTensor).map { isIdentical(to: $0) } ?? false
   }
 }

@@ -80,9 +80,7 @@ struct BaseTensors {
   func replaceEmbeddings(
     of decoder: Decoder, arena: ParameterArena, as method: String
   ) throws(PEFTError) {
-    do throws(ModelError) { try saved.attach(to: decoder, arena: arena) } catch {
-      throw .unsupportedBase(method: method, reason: error.description)
-    }
+    try asMethod(method) { () throws(ModelError) in try saved.attach(to: decoder, arena: arena) }
   }
 
   /// Moves them into the arena.

@@ -109,7 +109,7 @@ final class DenseStack {
       let dActive = workspace.view(active[index - 1])
       Product.multiply(dOutput, by: layer.weight.values, into: dActive, on: compute)
       let before = workspace.view(inner[index - 1])
-      Activation.backward(activation, dActive, input: before, into: before, on: compute)
+      Activation.backward(activation, dActive, input: .exact(before), into: before, on: compute)
     }
   }
 }

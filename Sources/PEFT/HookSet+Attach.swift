@@ -11,11 +11,20 @@ extension HookSet {
   func attach(
     to decoder: Decoder, as method: String, base: BaseTensors? = nil, arena: ParameterArena
   ) throws(PEFTError) {
-    do {
+    try asMethod(method) { () throws(ModelError) in
       try decoder.attach(self)
       try base?.attach(to: decoder, arena: arena)
-    } catch {
-      throw .unsupportedBase(method: method, reason: error.description)
     }
+  }
+}
+
+/// Does something to a decoder in a method's name.
+///
+/// - Throws: `PEFTError.unsupportedBase` with the decoder's reason.
+func asMethod(
+  _ method: String, _ change: () throws(ModelError) -> Void
+) throws(PEFTError) {
+  do { try change() } catch {
+    throw .unsupportedBase(method: method, reason: error.description)
   }
 }

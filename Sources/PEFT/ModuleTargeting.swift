@@ -9,9 +9,9 @@ import Patterns
 /// - A *string* is a regular expression of Python's `re` that must match the whole path; `all-linear`
 ///   stands for every projection but the head.
 /// - `exclude_modules` wins. `layers_to_transform`, for lists alone, keeps the given blocks.
-public struct ModuleTargeting: Sendable, Hashable {
+package struct ModuleTargeting: Sendable, Hashable {
   /// What selects.
-  public enum Selector: Sendable, Hashable {
+  package enum Selector: Sendable, Hashable {
     /// Suffixes.
     case list([String])
     /// A regular expression.
@@ -21,22 +21,22 @@ public struct ModuleTargeting: Sendable, Hashable {
   }
 
   /// `target_modules`; nil stands for the family's defaults.
-  public var targets: Selector?
+  package var targets: Selector?
   /// `exclude_modules`.
-  public var excluded: Selector?
+  package var excluded: Selector?
   /// `layers_to_transform`.
-  public var layers: [Int]?
+  package var layers: [Int]?
   /// `layers_pattern`.
-  public var layersPattern: [String]?
+  package var layersPattern: [String]?
   /// `modules_to_save`: trained in full and so never adapted.
-  public var modulesToSave: [String] = []
+  package var modulesToSave: [String] = []
 
   /// Reads the five fields.
   ///
   /// - Parameter options: the method's fields as given.
   /// - Parameter hasLayers: whether the method has `layers_to_transform` and `layers_pattern` (IA3
   ///   has not).
-  public init(_ options: MethodOptions, hasLayers: Bool = true) throws(PEFTError) {
+  package init(_ options: MethodOptions, hasLayers: Bool = true) throws(PEFTError) {
     modulesToSave = try options.strings("modules_to_save") ?? []
     targets = try Self.selector("target_modules", options)
     excluded = try Self.selector("exclude_modules", options)
@@ -63,19 +63,19 @@ public struct ModuleTargeting: Sendable, Hashable {
   }
 
   /// What a selection comes to on a model.
-  public struct Selection {
+  package struct Selection {
     /// Projections, in the model's order; the head, if it is one of them, is the last.
-    public var layers: [LinearLayer]
+    package var layers: [LinearLayer]
     /// Whether the token table is adapted.
-    public var hasTable = false
+    package var hasTable = false
     /// Whether a head that is tied to the table shares its adapter.
-    public var tiesHead = false
+    package var tiesHead = false
   }
 
   /// The matching projections, for a method that adapts nothing else.
   ///
   /// - Throws: as `selection(of:defaults:method:ensuresTying:)`, and where the token table matches.
-  public func layers(of decoder: Decoder, defaults: [String]?, method: String)
+  package func layers(of decoder: Decoder, defaults: [String]?, method: String)
     throws(PEFTError) -> [LinearLayer]
   {
     let selection = try selection(of: decoder, defaults: defaults, method: method)
@@ -93,7 +93,7 @@ public struct ModuleTargeting: Sendable, Hashable {
   ///   - mayBeEmpty: whether something else than modules is adapted.
   /// - Throws: `nothingTargeted` where no module matches, `unsupportedField` where learned positions
   ///   do.
-  public func selection(
+  package func selection(
     of decoder: Decoder, defaults: [String]?, method: String, ensuresTying: Bool = false,
     mayBeEmpty: Bool = false
   ) throws(PEFTError) -> Selection {
@@ -204,7 +204,7 @@ public struct ModuleTargeting: Sendable, Hashable {
   ///   - decoder: the base.
   ///   - defaults: suffixes used where no target is given; nil where the family has none.
   ///   - shortens: whether suffixes may stand for paths (PEFT keeps IA3's paths).
-  public func saved(
+  package func saved(
     _ layers: [LinearLayer], of decoder: Decoder, defaults: [String]?, shortens: Bool = true
   ) -> JSONValue {
     switch targets {
@@ -223,7 +223,7 @@ public struct ModuleTargeting: Sendable, Hashable {
   }
 
   /// `exclude_modules` as it was given.
-  public var savedExclusion: JSONValue {
+  package var savedExclusion: JSONValue {
     switch excluded {
     case .list(let names): .array(names.map(JSONValue.string))
     case .expression(let expression): .string(expression)

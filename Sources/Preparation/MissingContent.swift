@@ -11,11 +11,11 @@ struct MissingContent: Sendable {
   /// For messages that call tools, and for others.
   let (callingWay, plainWay): (Way, Way)
 
-  init(_ tries: AnswerHeaders.Tries) {
+  init(_ tries: TurnHeaders.Tries) {
     let name = "n5Tq"
-    let question = AnswerHeaders.message("user", "w4Kv")
+    let question = TurnHeaders.message("user", "w4Kv")
     func works(_ way: Way, calls: String?) -> Bool {
-      let answer = AnswerHeaders.message("assistant", nil, calls: calls)
+      let answer = TurnHeaders.message("assistant", nil, calls: calls)
       let text = tries.rendering([question, Self.resolved(answer, way)])?.text
       return text.map { !$0.contains("None") && $0.contains(calls ?? "") } ?? false
     }

@@ -30,7 +30,7 @@ public struct ModelText: Sendable {
   /// Text to ids and back.
   public let tokenizer: Tokenizer
   /// The chat template, if there is one.
-  public let template: Template?
+  package let template: Template?
   /// The end-of-text token, if one is known.
   public let endOfText: UInt32?
   /// Tokens that end an answer: the end-of-text token, and those of the generation's configuration.
@@ -161,17 +161,17 @@ public struct ModelText: Sendable {
       JSONNode.object(
         JSONObject([("role", .string(message.role)), ("content", .string(message.content))]))
     }
-    return try template.render(variables(nodes, asksForAnswer: true)).text
+    return try template.render(variables(nodes, addsGenerationPrompt: true)).text
   }
 
   /// What a template is given.
   func variables(
     _ messages: [JSONNode], tools: JSONNode = .null, documents: JSONNode = .null,
-    asksForAnswer: Bool = false
+    addsGenerationPrompt: Bool = false
   ) -> [(name: String, value: JSONNode)] {
     specialTokens + [
       ("messages", .array(messages)), ("tools", tools), ("documents", documents),
-      ("add_generation_prompt", .bool(asksForAnswer)),
+      ("add_generation_prompt", .bool(addsGenerationPrompt)),
     ]
   }
 }

@@ -6,7 +6,7 @@ struct RowEncoder: Sendable {
   let text: ModelText
   let options: PreparationOptions
   private let ranges: TokenRanges
-  private let answers: AnswerFinder?
+  private let finder: AssistantSpanFinder?
   /// Special tokens that the tokenizer puts around a text.
   private let before: [UInt32]
   private let after: [UInt32]
@@ -29,7 +29,7 @@ struct RowEncoder: Sendable {
     self.text = text
     self.options = options
     ranges = TokenRanges(text.tokenizer)
-    answers = AnswerFinder(text)
+    finder = AssistantSpanFinder(text)
     let bare = try text.tokenizer.encode("a")
     let whole = try text.tokenizer.encode("a", addSpecialTokens: true)
     var lead = 0
@@ -55,7 +55,7 @@ struct RowEncoder: Sendable {
     case .json, .fields, .broken:
       let named: JSONNode
       (named, form, foundColumns) = try options.columns.applied(to: Self.node(row.content))
-      content = try RowContent(named, form: form, prefersChat: answers != nil)
+      content = try RowContent(named, form: form, prefersChat: finder != nil)
     }
     var encoded = try encode(content, form)
     guard !encoded.tokens.isEmpty else { throw .empty }
@@ -107,8 +107,8 @@ struct RowEncoder: Sendable {
       if options.appendsEndOfText ?? true { try close(&encoded) }
       return encoded
     case .conversation(let messages, let tools, let documents, let first):
-      guard let answers else { throw .noTemplate }
-      let found = try answers.answers(messages, tools: tools, documents: documents, from: first)
+      guard let finder else { throw .noTemplate }
+      let found = try finder.spans(messages, tools: tools, documents: documents, from: first)
       let (tokens, mask) = try tokens(found.text, found.ranges)
       var encoded = Encoded(
         tokens: tokens, mask: mask, form: form, unclosedCount: found.unclosedCount,

@@ -1,9 +1,9 @@
 import Foundation
 
 /// One direction of a chart: from values to places, and the values worth a line.
-public struct ChartAxis: Sendable {
+package struct ChartAxis: Sendable {
   /// How values are spread.
-  public enum Scale: Sendable, Hashable {
+  package enum Scale: Sendable, Hashable {
     /// Equal distances are equal differences.
     case linear
     /// Equal distances are equal ratios; values must be above 0.
@@ -11,13 +11,13 @@ public struct ChartAxis: Sendable {
   }
 
   /// What the values are, for readers.
-  public let title: String
+  package let title: String
   /// How they are spread.
-  public let scale: Scale
+  package let scale: Scale
   /// The values at both ends, whole ticks where the scale is linear.
   let range: ClosedRange<Double>
   /// The values that get a line and a number.
-  public let ticks: [Double]
+  package let ticks: [Double]
   /// From tick to tick on a linear scale.
   private let step: Double
 
@@ -29,7 +29,7 @@ public struct ChartAxis: Sendable {
   ///   - scale: nil chooses: logarithmic where all values are above 0 and the largest is more than
   ///     thirty times the smallest, since a linear one would press most of them to its foot.
   ///   - includesZero: whether a linear scale starts at 0.
-  public init(
+  package init(
     _ title: String, values: [Double], scale: Scale? = nil, includesZero: Bool = false
   ) {
     self.title = title

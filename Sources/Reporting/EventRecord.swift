@@ -5,9 +5,9 @@ import Foundation
 /// The format is TensorFlow's: records framed by their length and masked CRC-32C checksums
 /// (`tensorflow/core/lib/io/record_writer.h`), each an `Event` message (`event.proto`). It knows
 /// numbers with names, not what they mean.
-public enum EventRecord {
+package enum EventRecord {
   /// The record that every file begins with.
-  public static func start(time: Double) -> [UInt8] {
+  package static func start(time: Double) -> [UInt8] {
     var event = ProtocolBuffer()
     event.append(1, double: time)
     event.append(3, bytes: Array("brain.Event:2".utf8))
@@ -15,7 +15,7 @@ public enum EventRecord {
   }
 
   /// A (re)start behind a step: what earlier files say of later steps is dropped.
-  public static func restart(time: Double, step: Int) -> [UInt8] {
+  package static func restart(time: Double, step: Int) -> [UInt8] {
     var log = ProtocolBuffer()
     log.append(1, integer: 1)  // SessionLog.START
     var event = ProtocolBuffer()
@@ -31,7 +31,7 @@ public enum EventRecord {
   ///   - values: each with its tag.
   ///   - step: the optimiser step.
   ///   - time: seconds since 1970.
-  public static func scalars(
+  package static func scalars(
     _ values: [(name: String, value: Double)], step: Int, time: Double
   ) -> [UInt8] {
     var summary = ProtocolBuffer()

@@ -1,12 +1,12 @@
 import Foundation
 
 /// Numbers as people read them.
-public enum Figure {
+package enum Figure {
   /// A whole number with its thousands apart: `1 234 567`.
   ///
   /// - Parameter number: of either sign.
   /// - Parameter separator: between groups; a narrow space that does not break is right for pages.
-  public static func grouped(_ number: Int, separator: String = " ") -> String {
+  package static func grouped(_ number: Int, separator: String = " ") -> String {
     let digits = Array(String(number.magnitude))
     var text = number < 0 ? "-" : ""
     for (index, digit) in digits.enumerated() {
@@ -17,7 +17,7 @@ public enum Figure {
   }
 
   /// Bytes in B, KiB, MiB or GiB, with three figures.
-  public static func bytes(_ count: Int) -> String {
+  package static func bytes(_ count: Int) -> String {
     var value = Double(count)
     for unit in ["B", "KiB", "MiB", "GiB"] {
       if value < 1024 || unit == "GiB" {
@@ -29,7 +29,7 @@ public enum Figure {
   }
 
   /// A number with so many significant digits, never with an exponent above 0.0001.
-  public static func significant(_ value: Double, digits: Int) -> String {
+  package static func significant(_ value: Double, digits: Int) -> String {
     guard value.isFinite else { return "–" }
     if value == 0 { return "0" }
     let magnitude = Int(floor(log10(abs(value)) + 1e-12))
@@ -38,7 +38,7 @@ public enum Figure {
   }
 
   /// A count in a few characters, as axes have it: `950`, `12k`, `1.5M`.
-  public static func short(_ value: Double) -> String {
+  package static func short(_ value: Double) -> String {
     for (unit, size) in [("G", 1e9), ("M", 1e6), ("k", 1e3)] where abs(value) >= size {
       return trimmed(value / size) + unit
     }
@@ -51,7 +51,7 @@ public enum Figure {
 
 extension Figure {
   /// A length of time as readers want it: `12.3 s`, `4 min 5 s`, `1 h 20 min`.
-  public static func duration(seconds: Double) -> String {
+  package static func duration(seconds: Double) -> String {
     if seconds < 60 { return significant(seconds, digits: 3) + " s" }
     let minutes = Int(seconds / 60)
     return minutes < 60
@@ -59,7 +59,7 @@ extension Figure {
   }
 
   /// A rate as people write it: `3e-4`, `0.05`, `1e-3`.
-  public static func compactExponent(_ value: Double) -> String {
+  package static func compactExponent(_ value: Double) -> String {
     guard value != 0, value.isFinite, abs(value) < 0.01 else { return trimmed(value) }
     let exponent = Int(floor(log10(abs(value)) + 1e-12))
     return trimmed(value / pow(10, Double(exponent))) + "e\(exponent)"

@@ -5,18 +5,16 @@
 ///   x: "step", y: "training loss", series: [.init(name: "lora", points: [(1, 5.1), (2, 4.0)])])
 /// page.add("Loss", chart.svg)
 /// ```
-public struct LineChart {
+package struct LineChart {
   /// A curve.
-  public struct Series {
-    /// Its name.
-    public let name: String
+  package struct Series {
+    package let name: String
     /// Its colour, by number.
-    public let style: Int
+    package let style: Int
     /// Its points from left to right; those that are not finite leave a gap.
-    public let points: [(x: Double, y: Double)]
+    package let points: [(x: Double, y: Double)]
 
-    /// A named curve.
-    public init(name: String, style: Int, points: [(x: Double, y: Double)]) {
+    package init(name: String, style: Int, points: [(x: Double, y: Double)]) {
       self.name = name
       self.style = style
       self.points = points
@@ -35,7 +33,7 @@ public struct LineChart {
   ///   - y: the vertical axis's title.
   ///   - series: the curves, each with its name.
   ///   - scale: of the vertical axis; nil chooses by the values.
-  public init(x: String, y: String, series: [Series], scale: ChartAxis.Scale? = nil) {
+  package init(x: String, y: String, series: [Series], scale: ChartAxis.Scale? = nil) {
     self.scale = scale
     xTitle = x
     yTitle = y
@@ -43,7 +41,7 @@ public struct LineChart {
   }
 
   /// The chart as SVG inside a `div`; empty where no curve has a point.
-  public var svg: String {
+  package var svg: String {
     if series.isEmpty { return "" }
     let points = series.flatMap(\.points)
     let frame = ChartFrame(

@@ -1,9 +1,9 @@
 /// Text made safe for HTML and SVG.
-public enum Markup {
+package enum Markup {
   /// `text` with everything escaped that markup would take for its own, in content and attributes.
   ///
   /// Control characters, which HTML and XML do not allow even escaped, become U+FFFD.
-  public static func escaped(_ text: String) -> String {
+  package static func escaped(_ text: String) -> String {
     var result = ""
     for scalar in text.unicodeScalars {
       switch scalar {

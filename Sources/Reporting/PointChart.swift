@@ -1,18 +1,14 @@
 /// Named points: one figure against another.
-public struct PointChart {
+package struct PointChart {
   /// A point.
-  public struct Point {
-    /// Its name.
-    public let name: String
+  package struct Point {
+    package let name: String
     /// Its colour and mark, by number.
-    public let style: Int
-    /// Where it lies.
-    public let x: Double
-    /// Where it lies.
-    public let y: Double
+    package let style: Int
+    package let x: Double
+    package let y: Double
 
-    /// A named point.
-    public init(name: String, style: Int, x: Double, y: Double) {
+    package init(name: String, style: Int, x: Double, y: Double) {
       self.name = name
       self.style = style
       self.x = x
@@ -32,7 +28,7 @@ public struct PointChart {
   ///   - y: the vertical axis's title.
   ///   - points: each with its name.
   ///   - reference: a level that all are compared with, as a broken line.
-  public init(x: String, y: String, points: [Point], reference: (name: String, y: Double)? = nil) {
+  package init(x: String, y: String, points: [Point], reference: (name: String, y: Double)? = nil) {
     xTitle = x
     yTitle = y
     self.points = points.filter { $0.x.isFinite && $0.y.isFinite }
@@ -40,7 +36,7 @@ public struct PointChart {
   }
 
   /// The chart as SVG inside a `div`; empty where there is no point.
-  public var svg: String {
+  package var svg: String {
     if points.isEmpty { return "" }
     let frame = ChartFrame(
       x: ChartAxis(xTitle, values: points.map(\.x)),

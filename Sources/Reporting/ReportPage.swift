@@ -8,13 +8,13 @@
 /// ```
 ///
 /// It knows sections, not runs: numbers and text come ready.
-public struct ReportPage: Sendable {
+package struct ReportPage: Sendable {
   private let title: String
   private let lead: String
   private var body = ""
 
   /// A page with a heading and a sentence under it.
-  public init(title: String, lead: String) {
+  package init(title: String, lead: String) {
     self.title = title
     self.lead = lead
   }
@@ -25,14 +25,14 @@ public struct ReportPage: Sendable {
   ///   - heading: plain text.
   ///   - content: HTML that this module made: a table, a chart, a list.
   ///   - note: plain text under it.
-  public mutating func add(_ heading: String, _ content: String, note: String = "") {
+  package mutating func add(_ heading: String, _ content: String, note: String = "") {
     body += "<section>\n<h2>\(Markup.escaped(heading))</h2>\n\(content)"
     if !note.isEmpty { body += "<p class=\"note\">\(Markup.escaped(note))</p>\n" }
     body += "</section>\n"
   }
 
   /// Names with their values, as a list for ``add(_:_:note:)``.
-  public static func list(_ facts: [(name: String, value: String)]) -> String {
+  package static func list(_ facts: [(name: String, value: String)]) -> String {
     let rows = facts.map {
       "<div><dt>\(Markup.escaped($0.name))</dt><dd>\(Markup.escaped($0.value))</dd></div>\n"
     }
@@ -40,12 +40,12 @@ public struct ReportPage: Sendable {
   }
 
   /// What one types or runs, as content for ``add(_:_:note:)``.
-  public static func code(_ text: String) -> String {
+  package static func code(_ text: String) -> String {
     "<pre><code>\(Markup.escaped(text))</code></pre>\n"
   }
 
   /// A few figures that the reader should see first, large, as content for ``add(_:_:note:)``.
-  public static func tiles(_ figures: [(name: String, value: String, note: String)]) -> String {
+  package static func tiles(_ figures: [(name: String, value: String, note: String)]) -> String {
     let tiles = figures.map {
       "<div><span>\(Markup.escaped($0.name))</span><b>\(Markup.escaped($0.value))</b>"
         + "<small>\(Markup.escaped($0.note))</small></div>\n"
@@ -53,8 +53,7 @@ public struct ReportPage: Sendable {
     return "<div class=\"tiles\">\n\(tiles.joined())</div>\n"
   }
 
-  /// The whole file.
-  public var html: String {
+  package var html: String {
     """
     <!DOCTYPE html>
     <html lang="en">

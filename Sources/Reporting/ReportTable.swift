@@ -9,18 +9,17 @@
 /// It knows columns and cells, not what they mean.
 public struct ReportTable: Sendable {
   /// What a column is called.
-  public struct Column: Sendable {
+  package struct Column: Sendable {
     /// The name for programs: the head of the CSV column.
-    public let key: String
+    package let key: String
     /// The name for readers.
-    public let title: String
+    package let title: String
     /// Whether cells are numbers, which stand at the right.
-    public let isNumeric: Bool
+    package let isNumeric: Bool
     /// Whether readers see it; programs always do.
-    public let isShown: Bool
+    package let isShown: Bool
 
-    /// Names a column.
-    public init(_ key: String, _ title: String, isNumeric: Bool = false, isShown: Bool = true) {
+    package init(_ key: String, _ title: String, isNumeric: Bool = false, isShown: Bool = true) {
       self.key = key
       self.title = title
       self.isNumeric = isNumeric
@@ -29,46 +28,43 @@ public struct ReportTable: Sendable {
   }
 
   /// One value, as programs and as readers get it.
-  public struct Cell: Sendable {
+  package struct Cell: Sendable {
     /// For programs: a plain number or a text; empty where there is none.
-    public let raw: String
+    package let raw: String
     /// For readers.
-    public let shown: String
+    package let shown: String
     /// What a page adds to it in small letters.
-    public let note: String
+    package let note: String
 
     /// A value in both forms.
-    public init(raw: String, shown: String, note: String = "") {
+    package init(raw: String, shown: String, note: String = "") {
       self.raw = raw
       self.shown = shown
       self.note = note
     }
 
     /// A text that is the same for both.
-    public init(_ text: String, note: String = "") {
+    package init(_ text: String, note: String = "") {
       self.init(raw: text, shown: text, note: note)
     }
 
     /// No value.
-    public static let none = Cell(raw: "", shown: "–")
+    package static let none = Cell(raw: "", shown: "–")
   }
 
-  /// The columns.
-  public let columns: [Column]
+  package let columns: [Column]
   /// The rows, a cell for each column.
-  public private(set) var rows: [[Cell]] = []
+  package private(set) var rows: [[Cell]] = []
 
   /// Whether its cells are sentences, which a page breaks into lines.
-  public let isProse: Bool
+  package let isProse: Bool
 
-  /// A table without rows.
-  public init(columns: [Column], isProse: Bool = false) {
+  package init(columns: [Column], isProse: Bool = false) {
     self.columns = columns
     self.isProse = isProse
   }
 
-  /// Adds a row.
-  public mutating func append(_ row: [Cell]) {
+  package mutating func append(_ row: [Cell]) {
     precondition(row.count == columns.count, "\(row.count) cells for \(columns.count) columns")
     rows.append(row)
   }
@@ -76,7 +72,7 @@ public struct ReportTable: Sendable {
 
 extension ReportTable {
   /// The table as CSV (RFC 4180): a head of keys, the raw values, lines that end in CR LF.
-  public var csv: String {
+  package var csv: String {
     let lines = [columns.map(\.key)] + rows.map { $0.map(\.raw) }
     return lines.map { $0.map(Self.quoted).joined(separator: ",") + "\r\n" }.joined()
   }
@@ -103,7 +99,7 @@ extension ReportTable {
   }
 
   /// The table as HTML; cells of the first column head their rows.
-  public var html: String {
+  package var html: String {
     let shown = columns.indices.filter { columns[$0].isShown }
     func kind(_ place: Int) -> String { columns[place].isNumeric ? " class=\"number\"" : "" }
     var text = "<div class=\"scroll\"><table\(isProse ? " class=\"prose\"" : "")>\n<thead><tr>"

@@ -3,7 +3,7 @@
 /// ```swift
 /// print(TextChart(title: "loss", points: [(1, 5.1), (2, 4.0)]).lines().joined(separator: "\n"))
 /// ```
-public struct TextChart {
+package struct TextChart {
   private let title: String
   private let points: [(x: Double, y: Double)]
 
@@ -11,7 +11,7 @@ public struct TextChart {
   ///
   /// - Parameter title: plain text above it.
   /// - Parameter points: from left to right.
-  public init(title: String, points: [(x: Double, y: Double)]) {
+  package init(title: String, points: [(x: Double, y: Double)]) {
     self.title = title
     self.points = points.filter { $0.x.isFinite && $0.y.isFinite }
   }
@@ -21,7 +21,7 @@ public struct TextChart {
   /// - Parameters:
   ///   - width: characters, the axis not counted; at least 10.
   ///   - height: lines of the drawing; at least 2.
-  public func lines(width: Int = 60, height: Int = 8) -> [String] {
+  package func lines(width: Int = 60, height: Int = 8) -> [String] {
     let (columns, rows) = (max(width, 10) * 2, max(height, 2) * 4)
     guard points.count > 1, let first = points.first?.x, let last = points.last?.x, first < last
     else { return [] }

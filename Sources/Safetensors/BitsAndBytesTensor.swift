@@ -14,15 +14,15 @@ import Tensors
 /// | `X.SCB`, `X.weight_format` | of LLM.int8: scales of rows, F32 [out]; the layout |
 ///
 /// (bitsandbytes' functional.py, nn/modules.py.)
-public struct BitsAndBytesTensor: Sendable {
+package struct BitsAndBytesTensor: Sendable {
   /// `X.weight`.
-  public let weight: SafetensorsTensor
+  package let weight: SafetensorsTensor
   /// `NF4`, `FP4` or `LLM.int8`.
-  public let formatName: String
+  package let formatName: String
   /// `[out, in]`.
-  public let shape: [Int]
+  package let shape: [Int]
   /// What lies apart: scales and tables.
-  public let companions: [SafetensorsTensor]
+  package let companions: [SafetensorsTensor]
   private let codes: StoredCodes
 
   /// Endings of what is saved beside a weight of 4 bits, and of LLM.int8 beside a module.
@@ -35,7 +35,7 @@ public struct BitsAndBytesTensor: Sendable {
   /// The quantised matrix of a name; nil where that tensor is stored as numbers.
   ///
   /// - Throws: what is wrong with what lies beside it.
-  public init?(_ name: String, in files: WeightFiles) throws(SafetensorsError) {
+  package init?(_ name: String, in files: WeightFiles) throws(SafetensorsError) {
     let stem = name.hasSuffix(".weight") ? String(name.dropLast(".weight".count)) : name
     if let kind = ["nf4", "fp4"].first(where: {
       files.contains("\(name).quant_state.bitsandbytes__\($0)")
@@ -49,7 +49,7 @@ public struct BitsAndBytesTensor: Sendable {
   }
 
   /// Whether a tensor belongs to a quantised one.
-  public static func isCompanion(_ name: String, in files: WeightFiles) -> Bool {
+  package static func isCompanion(_ name: String, in files: WeightFiles) -> Bool {
     for ending in weightEndings where name.hasSuffix(ending) {
       return files.contains(String(name.dropLast(ending.count)))
     }
@@ -164,7 +164,7 @@ public struct BitsAndBytesTensor: Sendable {
   }
 
   /// The matrix `[out, in]` in place; whoever uses it keeps this.
-  public var matrix: WeightMatrix {
+  package var matrix: WeightMatrix {
     unsafe WeightMatrix(
       storage: weight.start, codes: codes, inputSize: shape[1], outputSize: shape[0])
   }

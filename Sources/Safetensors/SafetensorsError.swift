@@ -3,7 +3,7 @@ import Files
 import JSON
 
 /// What can be wrong with a safetensors file, a directory of them, or the writing of one.
-public enum SafetensorsError: ClassifiedError, Equatable {
+package enum SafetensorsError: ClassifiedError, Equatable {
   /// The system refused to open, read or map a file; `reason` is its own word.
   case unreadable(path: String, reason: String)
   /// The file is too short for the 8 bytes that give its header's length.
@@ -54,7 +54,7 @@ public enum SafetensorsError: ClassifiedError, Equatable {
   case unwrittenTensor(path: String, tensor: String)
 
   /// Wrong input, but for what cannot be written.
-  public var errorClass: ErrorClass {
+  package var errorClass: ErrorClass {
     switch self {
     case .unwritable: .output
     case .file(let error): error.errorClass
@@ -64,7 +64,7 @@ public enum SafetensorsError: ClassifiedError, Equatable {
   }
 
   /// What, where, expected and found, how to mend.
-  public var description: String {
+  package var description: String {
     switch self {
     case .unreadable(let path, let reason): "\(path) cannot be read: \(reason)."
     case .tooShort(let path, let byteCount):

@@ -10,18 +10,16 @@ import Files
 /// Opening reads and checks the header in full: a file that opens has every byte of its data, each
 /// belonging to exactly one tensor. The data itself is read when it is used, and is not judged:
 /// `SafetensorsTensor.firstNonFinite` does that for whoever wants it.
-public final class SafetensorsFile: Sendable {
-  /// Where it is.
-  public let path: String
+package final class SafetensorsFile: Sendable {
+  package let path: String
   /// What `__metadata__` says, for example `["format": "pt"]`.
-  public let metadata: [String: String]
+  package let metadata: [String: String]
   /// The tensors in the order of their data.
-  public let tensors: [SafetensorsTensor]
+  package let tensors: [SafetensorsTensor]
   /// What is the same for two processes of one machine where they mapped the same file: its device,
   /// number, size and times.
-  public let identity: String
-  /// Its bytes.
-  public let file: MappedFile
+  package let identity: String
+  package let file: MappedFile
   private let indexByName: [TensorName: Int]
   private let headerEnd: Int
 
@@ -30,7 +28,7 @@ public final class SafetensorsFile: Sendable {
   /// - Parameter path: a safetensors file.
   /// - Parameter files: where its bytes come from.
   /// - Throws: what is wrong with it, class `input`.
-  public init(path: String, files: FileMap = .disk) throws(SafetensorsError) {
+  package init(path: String, files: FileMap = .disk) throws(SafetensorsError) {
     let file = try Self.map(path, files)
     let header = try unsafe SafetensorsHeader(path: path, bytes: file.bytes)
     self.path = path
@@ -59,26 +57,26 @@ public final class SafetensorsFile: Sendable {
   }
 
   /// Whether the header has a digest of the whole file.
-  public var isSealed: Bool { metadata[SafetensorsSeal.key] != nil }
+  package var isSealed: Bool { metadata[SafetensorsSeal.key] != nil }
 
   /// Compares the digest in the header with the bytes, all of which are read; a file without one
   /// passes.
   ///
   /// - Throws: `damaged`.
-  public func checkSeal() throws(SafetensorsError) {
+  package func checkSeal() throws(SafetensorsError) {
     try SafetensorsSeal.check(file, metadata: metadata, headerEnd: headerEnd)
   }
 
   /// The tensors' names in the order of their data.
-  public var names: [String] { tensors.map(\.name) }
+  package var names: [String] { tensors.map(\.name) }
 
   /// Whether there is a tensor of that name.
-  public func contains(_ name: String) -> Bool { indexByName[TensorName(name)] != nil }
+  package func contains(_ name: String) -> Bool { indexByName[TensorName(name)] != nil }
 
   /// A tensor by its name.
   ///
   /// - Throws: `missingTensor`, with names that end alike.
-  public func tensor(named name: String) throws(SafetensorsError) -> SafetensorsTensor {
+  package func tensor(named name: String) throws(SafetensorsError) -> SafetensorsTensor {
     guard let index = indexByName[TensorName(name)] else {
       throw .missingTensor(path: path, tensor: name, similar: similarNames(to: name, among: names))
     }

@@ -8,7 +8,7 @@
 
 extension SafetensorsTensor {
   /// Whether another tensor has the same shape, stored type and bytes.
-  public func isIdentical(to other: SafetensorsTensor) -> Bool {
+  package func isIdentical(to other: SafetensorsTensor) -> Bool {
     guard shape == other.shape, storedType == other.storedType else { return false }
     let (mine, others) = unsafe (bytes, other.bytes)
     guard let first = mine.baseAddress, let second = others.baseAddress else {

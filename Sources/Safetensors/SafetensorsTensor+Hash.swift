@@ -3,13 +3,13 @@ import Tensors
 
 extension SafetensorsTensor {
   /// XXH64 of some of the tensor's bytes, counted from its first.
-  public func hash(bytes range: Range<Int>) -> UInt64 {
+  package func hash(bytes range: Range<Int>) -> UInt64 {
     // The range is checked against the tensor by the slice.
     unsafe XXH64.hash(UnsafeRawBufferPointer(rebasing: bytes[range]))
   }
 
   /// Tells the system that some of the tensor's bytes will not be read soon.
-  public func releasePages(bytes range: Range<Int>) {
+  package func releasePages(bytes range: Range<Int>) {
     // The range is checked against the tensor by the slice; the bytes lie in a mapped file.
     unsafe MappedRanges.releasePages(UnsafeRawBufferPointer(rebasing: bytes[range]))
   }
@@ -17,7 +17,7 @@ extension SafetensorsTensor {
   /// The index, in row-major order, of the first element in `range` that is infinite or not a number.
   ///
   /// - Throws: `unsupportedType`.
-  public func firstNonFinite(in range: Range<Int>) throws(SafetensorsError) -> Int? {
+  package func firstNonFinite(in range: Range<Int>) throws(SafetensorsError) -> Int? {
     let type = try floatType()
     precondition(
       range.lowerBound >= 0 && range.upperBound <= elementCount,
@@ -32,7 +32,7 @@ extension SafetensorsTensor {
   ///
   /// Checkpoints of earlier versions have it in their fingerprint of the base. Nothing else should
   /// use it: a change between the words leaves it as it is.
-  public func sampledHash() -> UInt64 {
+  package func sampledHash() -> UInt64 {
     let bytes = unsafe self.bytes
     var hash: UInt64 = 0xcbf2_9ce4_8422_2325 ^ UInt64(bytes.count)
     let words = bytes.count / 8

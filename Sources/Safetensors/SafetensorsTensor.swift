@@ -5,15 +5,15 @@ import Tensors
 ///
 /// It keeps its file mapped. The pointers and weights that it hands out do not: whoever uses them
 /// holds on to the `SafetensorsFile` (or the `WeightFiles`) for as long.
-public struct SafetensorsTensor: Sendable {
+package struct SafetensorsTensor: Sendable {
   /// Its name in the file.
-  public let name: String
+  package let name: String
   /// How an element is stored.
-  public let storedType: StoredType
+  package let storedType: StoredType
   /// Dimensions, outermost first; empty for a single number.
-  public let shape: [Int]
+  package let shape: [Int]
   /// The tensor's bytes in the file, from the file's first one.
-  public let byteRange: Range<Int>
+  package let byteRange: Range<Int>
   private let file: MappedFile
 
   init(_ entry: HeaderEntry, in file: MappedFile) {
@@ -25,20 +25,18 @@ public struct SafetensorsTensor: Sendable {
   }
 
   /// The file it lies in.
-  public var path: String { file.path }
-  /// Number of elements.
-  public var elementCount: Int { shape.reduce(1, *) }
-  /// Number of bytes.
-  public var byteCount: Int { byteRange.count }
+  package var path: String { file.path }
+  package var elementCount: Int { shape.reduce(1, *) }
+  package var byteCount: Int { byteRange.count }
   /// The type the program computes with, where it does.
-  public var elementType: ElementType? { storedType.elementType }
+  package var elementType: ElementType? { storedType.elementType }
 
   /// Gives up its bytes where they were received from another node, for good.
-  public func discard() { file.discard(byteRange) }
+  package func discard() { file.discard(byteRange) }
 
   /// The tensor's bytes, little-endian, at any alignment.
   @unsafe
-  public var bytes: UnsafeRawBufferPointer {
+  package var bytes: UnsafeRawBufferPointer {
     unsafe UnsafeRawBufferPointer(rebasing: file.bytes[byteRange])
   }
 
@@ -52,7 +50,7 @@ public struct SafetensorsTensor: Sendable {
   /// The type to compute with.
   ///
   /// - Throws: `unsupportedType` where it is neither F32, F16 nor BF16.
-  public func floatType() throws(SafetensorsError) -> ElementType {
+  package func floatType() throws(SafetensorsError) -> ElementType {
     guard let elementType else {
       throw .unsupportedType(path: path, tensor: name, type: storedType.rawValue)
     }
@@ -62,7 +60,7 @@ public struct SafetensorsTensor: Sendable {
   /// Checks the dimensions.
   ///
   /// - Throws: `wrongShape` where they are not `expected`.
-  public func requireShape(_ expected: [Int]) throws(SafetensorsError) {
+  package func requireShape(_ expected: [Int]) throws(SafetensorsError) {
     guard shape == expected else {
       throw .wrongShape(path: path, tensor: name, shape: shape, expected: expected)
     }
@@ -72,7 +70,7 @@ public struct SafetensorsTensor: Sendable {
   ///
   /// - Throws: `wrongShape` unless it is [outputSize, inputSize], or [inputSize, outputSize] by
   ///   `layout`; `unsupportedType`.
-  public func weight(
+  package func weight(
     inputSize: Int, outputSize: Int, layout: WeightMatrix.Layout = .outputMajor
   ) throws(SafetensorsError) -> WeightMatrix {
     try requireShape(layout == .outputMajor ? [outputSize, inputSize] : [inputSize, outputSize])
@@ -86,7 +84,7 @@ public struct SafetensorsTensor: Sendable {
   ///
   /// - Parameter target: as many elements as the tensor has, in any shape.
   /// - Throws: `unsupportedType`; `wrongShape` where the number of elements differs.
-  public func copyValues(into target: MatrixView) throws(SafetensorsError) {
+  package func copyValues(into target: MatrixView) throws(SafetensorsError) {
     let type = try floatType()
     guard target.count == elementCount else {
       throw .wrongShape(
@@ -103,7 +101,7 @@ public struct SafetensorsTensor: Sendable {
   /// All elements as f32.
   ///
   /// - Throws: `unsupportedType`.
-  public func floats() throws(SafetensorsError) -> [Float] {
+  package func floats() throws(SafetensorsError) -> [Float] {
     let type = try floatType()
     return unsafe [Float](unsafeUninitializedCapacity: elementCount) { buffer, count in
       if let base = buffer.baseAddress {
@@ -116,7 +114,7 @@ public struct SafetensorsTensor: Sendable {
   /// The index, in row-major order, of the first element that is infinite or not a number.
   ///
   /// - Throws: `unsupportedType`.
-  public func firstNonFinite() throws(SafetensorsError) -> Int? {
+  package func firstNonFinite() throws(SafetensorsError) -> Int? {
     let type = try floatType()
     return unsafe HalfPrecision.firstNonFinite(start, type, count: elementCount)
   }

@@ -16,36 +16,32 @@ import Tensors
 /// metadata. It grows under a temporary name beside `path`; `finish` syncs and renames it, so that a
 /// reader sees the old file or the new one. A writer that goes without `finish` removes what it wrote. All places follow
 /// from the declared shapes, so tensors may be written in any order, and memory use is one chunk.
-public struct SafetensorsWriter: ~Copyable {
+package struct SafetensorsWriter: ~Copyable {
   /// A tensor that will be written.
-  public struct Entry: Sendable {
-    /// Its name.
-    public let name: String
+  package struct Entry: Sendable {
+    package let name: String
     /// How its elements are stored.
-    public let elementType: ElementType
+    package let elementType: ElementType
     /// Dimensions, outermost first.
-    public let shape: [Int]
+    package let shape: [Int]
 
-    /// Declares a tensor.
-    public init(_ name: String, _ elementType: ElementType, shape: [Int]) {
+    package init(_ name: String, _ elementType: ElementType, shape: [Int]) {
       self.name = name
       self.elementType = elementType
       self.shape = shape
     }
 
-    /// Number of elements.
-    public var elementCount: Int { shape.reduce(1, *) }
-    /// Number of bytes.
-    public var byteCount: Int { elementCount * elementType.byteCount }
+    package var elementCount: Int { shape.reduce(1, *) }
+    package var byteCount: Int { elementCount * elementType.byteCount }
   }
 
   /// Floats converted and written at a time: 1 MiB of f32.
-  public static let chunkElementCount = 1 << 18
+  package static let chunkElementCount = 1 << 18
 
   /// Where the file will be.
-  public let path: String
+  package let path: String
   /// The tensors in the order of their data.
-  public let entries: [Entry]
+  package let entries: [Entry]
   private let pending: PendingFile
   private let header: [UInt8]
   private let isSealed: Bool
@@ -64,7 +60,7 @@ public struct SafetensorsWriter: ~Copyable {
   ///   - isSealed: whether the header gets a digest of the whole file, which
   ///     `SafetensorsFile.checkSeal` compares and other programs do not look at.
   /// - Throws: `unwritable`; `duplicateTensor`.
-  public init(
+  package init(
     path: String, tensors: [Entry], metadata: [String: String] = ["format": "pt"],
     isSealed: Bool = false
   ) throws(SafetensorsError) {
@@ -110,7 +106,7 @@ public struct SafetensorsWriter: ~Copyable {
   /// - Parameter name: a tensor that was declared.
   /// - Parameter view: as many elements as were declared, in any shape.
   /// - Throws: `unwritable`; `missingTensor`; `wrongShape`.
-  public mutating func write(_ name: String, from view: MatrixView) throws(SafetensorsError) {
+  package mutating func write(_ name: String, from view: MatrixView) throws(SafetensorsError) {
     let entry = try entry(name)
     guard view.count == entry.elementCount else {
       throw .wrongShape(
@@ -134,7 +130,7 @@ public struct SafetensorsWriter: ~Copyable {
   /// - Parameter fill: called for consecutive pieces with the index of the piece's first element
   ///   and a row of at most `chunkElementCount` floats to set.
   /// - Throws: `unwritable`; `missingTensor`.
-  public mutating func write(
+  package mutating func write(
     _ name: String, fill: (_ start: Int, _ target: MatrixView) -> Void
   ) throws(SafetensorsError) {
     let entry = try entry(name)
@@ -159,7 +155,7 @@ public struct SafetensorsWriter: ~Copyable {
   /// Writes a tensor that is stored in the declared type already, bit for bit.
   ///
   /// - Throws: `unwritable`; `missingTensor`; `wrongShape`; `unsupportedType` where the types differ.
-  public mutating func write(
+  package mutating func write(
     _ name: String, copying tensor: SafetensorsTensor
   ) throws(SafetensorsError) {
     let entry = try entry(name)
@@ -176,7 +172,7 @@ public struct SafetensorsWriter: ~Copyable {
   /// Syncs the file and gives it its name.
   ///
   /// - Throws: `unwrittenTensor`; `unwritable`. The temporary file is removed then.
-  public consuming func finish() throws(SafetensorsError) {
+  package consuming func finish() throws(SafetensorsError) {
     if let index = isWritten.firstIndex(of: false) {
       throw .unwrittenTensor(path: path, tensor: entries[index].name)
     }

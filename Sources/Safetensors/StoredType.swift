@@ -3,7 +3,7 @@ import Tensors
 /// Every element type of the safetensors format; the raw value is its name in the header.
 ///
 /// All of them may stand in a file. The program computes with those that have an `elementType`.
-public enum StoredType: String, Sendable, CaseIterable, Hashable {
+package enum StoredType: String, Sendable, CaseIterable, Hashable {
   case bool = "BOOL"
   case f4 = "F4"
   case f6e2m3 = "F6_E2M3"
@@ -28,7 +28,7 @@ public enum StoredType: String, Sendable, CaseIterable, Hashable {
   case u64 = "U64"
 
   /// Bits of one element.
-  public var bitCount: Int {
+  package var bitCount: Int {
     switch self {
     case .f4: 4
     case .f6e2m3, .f6e3m2: 6
@@ -40,7 +40,7 @@ public enum StoredType: String, Sendable, CaseIterable, Hashable {
   }
 
   /// The type the program computes with, where it does.
-  public var elementType: ElementType? { ElementType(rawValue: rawValue) }
+  package var elementType: ElementType? { ElementType(rawValue: rawValue) }
 }
 
 extension ElementType {

@@ -12,21 +12,20 @@ import JSON
 /// Looked for in transformers' order: `model.safetensors`; `model.safetensors.index.json` with the
 /// shards that it names; else the directory's only `*.safetensors` file. Every shard is mapped and
 /// checked at once, so that what is missing is known before a run begins.
-public struct WeightFiles: Sendable {
-  /// The model directory.
-  public let directory: String
+package struct WeightFiles: Sendable {
+  package let directory: String
   /// The files, in the order of their names.
-  public let files: [SafetensorsFile]
+  package let files: [SafetensorsFile]
   private let tensorByName: [TensorName: SafetensorsTensor]
   /// All tensors' names, file by file.
-  public let names: [String]
+  package let names: [String]
 
   /// Opens the weights of `directory`.
   ///
   /// - Parameter directory: one with `model.safetensors`, or with shards and their index.
   /// - Parameter map: where their bytes come from.
   /// - Throws: what is missing or wrong, class `input`.
-  public init(directory: String, files map: FileMap = .disk) throws(SafetensorsError) {
+  package init(directory: String, files map: FileMap = .disk) throws(SafetensorsError) {
     self.directory = directory
     let single = directory + "/model.safetensors"
     let index = directory + "/model.safetensors.index.json"
@@ -48,12 +47,12 @@ public struct WeightFiles: Sendable {
   }
 
   /// Whether there is a tensor of that name.
-  public func contains(_ name: String) -> Bool { tensorByName[TensorName(name)] != nil }
+  package func contains(_ name: String) -> Bool { tensorByName[TensorName(name)] != nil }
 
   /// A tensor by its name, whichever file it is in.
   ///
   /// - Throws: `missingTensor`, with names that end alike.
-  public func tensor(named name: String) throws(SafetensorsError) -> SafetensorsTensor {
+  package func tensor(named name: String) throws(SafetensorsError) -> SafetensorsTensor {
     guard let tensor = tensorByName[TensorName(name)] else {
       throw .missingTensor(
         path: files.count == 1 ? files[0].path : directory, tensor: name,

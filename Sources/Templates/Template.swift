@@ -15,11 +15,11 @@ import JSON
 /// not know inheritance, includes, recursive loops and formatting with `%`. What a rendering may take of
 /// steps, memory and nesting is limited (`Budget`). Any number of threads
 /// may use one template at once.
-public struct Template: Sendable {
+package struct Template: Sendable {
   /// What errors call it: a path, mostly.
-  public let name: String
+  package let name: String
   /// Whether it marks what the assistant says with `{% generation %}`.
-  public let marksGeneration: Bool
+  package let marksGeneration: Bool
   private let statements: [Statement]
   /// Bytes of a template's text: fifty times the longest that is published.
   private static let sourceLimit = 1 << 20
@@ -27,7 +27,7 @@ public struct Template: Sendable {
   /// Reads a template.
   ///
   /// - Throws: `syntax`, or `unsupported` with what this program does not know of Jinja.
-  public init(_ source: String, name: String) throws(TemplateError) {
+  package init(_ source: String, name: String) throws(TemplateError) {
     if source.utf8.count > Self.sourceLimit {
       throw .syntax(
         template: name, line: 1,
@@ -48,7 +48,7 @@ public struct Template: Sendable {
   ///   - now: what `strftime_now` tells, in local time.
   /// - Throws: `raised` where the template refuses the variables; `evaluation` where it does
   ///   something with them that cannot be done.
-  public func render(
+  package func render(
     _ variables: [(name: String, value: JSONNode)], tracing list: String? = nil,
     now: Date = Date()
   ) throws(TemplateError) -> Rendering {
@@ -81,12 +81,11 @@ public struct Template: Sendable {
 }
 
 /// What a template made of a conversation.
-public struct Rendering: Sendable {
-  /// The text.
-  public let text: String
+package struct Rendering: Sendable {
+  package let text: String
   /// The parts inside `{% generation %}`, as ranges of UTF-8 bytes.
-  public let generationRanges: [Range<Int>]
+  package let generationRanges: [Range<Int>]
   /// By index in the traced list, the parts that came while a loop stood at that item, as ranges of
   /// UTF-8 bytes.
-  public let itemRanges: [Int: [Range<Int>]]
+  package let itemRanges: [Int: [Range<Int>]]
 }

@@ -10,33 +10,32 @@ import Foundation
 /// ```
 ///
 /// Rank 0 alone makes one. The lock goes with the process, however it ends.
-public final class OutputDirectory {
+package final class OutputDirectory {
   /// The directory.
-  public let path: String
+  package let path: String
   private let lock: DirectoryLock
 
   /// The resolved configuration.
-  public var configurationPath: String { path + "/config.yaml" }
+  package var configurationPath: String { path + "/config.yaml" }
   /// The metrics.
-  public var metricsPath: String { path + "/metrics.jsonl" }
+  package var metricsPath: String { path + "/metrics.jsonl" }
   /// The run on one page.
-  public var reportPath: String { path + "/report.html" }
+  package var reportPath: String { path + "/report.html" }
   /// The event files for TensorBoard.
-  public var eventDirectory: String { path + "/tensorboard" }
+  package var eventDirectory: String { path + "/tensorboard" }
   /// The trace of profiled steps.
-  public var profilePath: String { path + "/profile.json" }
+  package var profilePath: String { path + "/profile.json" }
   /// The finished adapter, or for `full` the model.
-  public var adapterPath: String { path + "/adapter" }
-  /// Where checkpoints lie.
-  public var checkpoints: CheckpointDirectory { OutputDirectory.checkpoints(of: path) }
+  package var adapterPath: String { path + "/adapter" }
+  package var checkpoints: CheckpointDirectory { OutputDirectory.checkpoints(of: path) }
 
   /// Where the checkpoints of a run lie, for ranks that do not write.
-  public static func checkpoints(of path: String) -> CheckpointDirectory {
+  package static func checkpoints(of path: String) -> CheckpointDirectory {
     CheckpointDirectory(path: path + "/checkpoints")
   }
 
   /// The name for a run that was given none.
-  public static func defaultPath(method: String, now: Date = Date()) -> String {
+  package static func defaultPath(method: String, now: Date = Date()) -> String {
     let formatter = DateFormatter()
     formatter.locale = Locale(identifier: "en_US_POSIX")
     formatter.dateFormat = "yyyyMMdd-HHmmss"
@@ -56,7 +55,7 @@ public final class OutputDirectory {
   /// - Parameter mayContinue: whether files of an earlier run are welcome (`--resume`).
   /// - Throws: `TrainingError` where it is in use or holds another run, `FileError` where it cannot be
   ///   written or something inside is a link.
-  public init(path: String, mayContinue: Bool) throws {
+  package init(path: String, mayContinue: Bool) throws {
     let place = try OutputPlace(directory: path)
     self.path = place.path
     try place.create()
@@ -98,7 +97,7 @@ public final class OutputDirectory {
   /// Writes a text file, whole or not at all.
   ///
   /// - Throws: `FileError`.
-  public func write(_ text: String, to path: String) throws(FileError) {
+  package func write(_ text: String, to path: String) throws(FileError) {
     try OutputPlace.requireNoLink(path)
     try PendingFile.write(text, to: path)
   }
@@ -112,7 +111,7 @@ public final class OutputDirectory {
 ///     is replaced lies inside an output directory, so it must not be a link.
 ///   - fill: writes the files into a directory of another name.
 /// - Throws: `FileError`, or what `fill` throws; nothing is then left behind.
-public func publishDirectory(
+package func publishDirectory(
   _ path: String, replacing: Bool, _ fill: (_ temporaryPath: String) throws -> Void
 ) throws {
   if replacing { try OutputPlace.requireNoLink(path) }

@@ -1,5 +1,5 @@
 /// What `--version` says and the run line of the metrics keeps.
-public enum ProgramVersion {
+package enum ProgramVersion {
   /// The version.
-  public static let text = "0.2.0"
+  package static let text = "0.2.0"
 }

@@ -2,30 +2,30 @@ import Datasets
 import Model
 
 /// The figures of one step, over all ranks together.
-public struct StepReport: Sendable {
+package struct StepReport: Sendable {
   /// The step, from 1.
-  public let step: Int
+  package let step: Int
   /// Mean cross-entropy over the counted tokens, before the update, in nats; NaN where none counts.
-  public var loss = Double.nan
+  package var loss = Double.nan
   /// Norm of the gradient before clipping.
-  public var gradientNorm = 0.0
+  package var gradientNorm = 0.0
   /// The rate that the update used.
-  public var learningRate = 0.0
+  package var learningRate = 0.0
   /// Tokens of the global batch.
-  public var tokens = 0
+  package var tokens = 0
   /// Those that count in the loss.
-  public var countedTokens = 0
+  package var countedTokens = 0
   /// Floating-point operations that the mathematics of the step needs, all ranks together.
-  public var operations = 0.0
+  package var operations = 0.0
   /// Bytes that this rank handed to reductions.
-  public var reducedBytes = 0
+  package var reducedBytes = 0
 
   /// Whether any rank was asked to stop before the reduction of this step.
-  public var isStopRequested = false
+  package var isStopRequested = false
   /// Whether the step was given up on all ranks, because one was asked to stop: nothing has changed.
-  public var isCutShort = false
+  package var isCutShort = false
   /// Whether the update was skipped, for a loss or gradient that is not finite.
-  public var isSkipped = false
+  package var isSkipped = false
 
   /// Counts a global batch's tokens, which every rank knows from the dataset, and what they need.
   init(_ batch: GlobalBatch, of split: TokenSplit, arithmetic: DecoderArithmetic) {

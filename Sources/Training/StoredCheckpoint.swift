@@ -8,7 +8,7 @@ import Tensors
 /// A checkpoint file read as a run's state: names, configuration and tensors.
 public struct StoredCheckpoint {
   /// The file, opened and verified.
-  public let reader: CheckpointReader
+  package let reader: CheckpointReader
   /// The configuration of the run that wrote it.
   public let configuration: JSONValue
 
@@ -19,8 +19,7 @@ public struct StoredCheckpoint {
     try self.init(CheckpointReader(path: path))
   }
 
-  /// Takes an opened file.
-  public init(_ reader: CheckpointReader) {
+  package init(_ reader: CheckpointReader) {
     self.reader = reader
     configuration =
       (try? JSONValue(parsing: Data(reader.metadata.configuration.utf8))) ?? .object([:])

@@ -211,7 +211,7 @@ public final class TrainingRun {
   /// is written.
   ///
   /// - Throws: whatever would keep the run from its first step.
-  public func tryOut() throws {
+  public func dryRun() throws {
     let mayContinue = configuration.resume != .no
     try communicator.together {
       if communicator.rank == 0 {

@@ -93,24 +93,24 @@ enum Demo {
       configuration, model: location.basePath, data: location.dataPath,
       communicator: communicator, logger: logger, writes: !isDryRun)
     if isDryRun {
-      try run.tryOut()
+      try run.dryRun()
       return .completed
     }
-    let exam = try communicator.together {
-      try AnswerExam(
+    let exactMatch = try communicator.together {
+      try ExactMatchEvaluation(
         run.dataset.split(.validation), endTokens: try EndTokens.of(run.decoder))
     }
-    func take() throws -> AnswerExam.Result {
-      try exam.take(
+    func score() throws -> ExactMatchEvaluation.Result {
+      try exactMatch.run(
         run.decoder, compute: run.compute, communicator: communicator, withSample: true)
     }
-    let before = try take()
+    let before = try score()
     logger.info("before training: \(before.sentence)")
     run.display = display
     let outcome = try run.train()
     Console.shared.finish()
     if outcome.status == .stoppedOnRequest { return outcome.status }
-    let after = try take()
+    let after = try score()
     guard communicator.rank == 0 else { return outcome.status }
     print(
       """
@@ -118,7 +118,7 @@ enum Demo {
       Held-out score before: \(before.sentence).
       Held-out score after:  \(after.sentence).
       """)
-    try exam.show(before: before, after: after, model: location.basePath)
+    try exactMatch.show(before: before, after: after, model: location.basePath)
     print(
       """
       adapter: \(outcome.adapterPath)

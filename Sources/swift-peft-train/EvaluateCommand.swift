@@ -52,7 +52,7 @@ struct EvaluateCommand: ParsableCommand {
   private struct Subject {
     let adapter: String?
     var figures: Evaluation.Figures
-    var score: AnswerExam.Result?
+    var score: ExactMatchEvaluation.Result?
     var memorisation: [SplitName: MemorisationCheck.Result] = [:]
   }
 
@@ -167,17 +167,19 @@ struct EvaluateCommand: ParsableCommand {
   private func answers(
     _ decoder: Decoder, _ split: TokenSplit, _ compute: Compute, _ communicator: Communicator,
     warn: (String) -> Void
-  ) throws -> AnswerExam.Result {
-    let exam = try communicator.together {
-      try AnswerExam(split, endTokens: try EndTokens.of(decoder))
+  ) throws -> ExactMatchEvaluation.Result {
+    let evaluation = try communicator.together {
+      try ExactMatchEvaluation(split, endTokens: try EndTokens.of(decoder))
     }
-    let without = split.exampleCount - exam.questions.count
+    let without = split.exampleCount - evaluation.examples.count
     if without > 0 {
       warn("\(without) examples have no prompt of two tokens or no answer, and are not asked")
     }
-    let own = exam.questions.count / communicator.worldSize
+    let own = evaluation.examples.count / communicator.worldSize
     let shown = progress("answering", communicator)
-    return try exam.take(decoder, compute: compute, communicator: communicator) { shown($0, own) }
+    return try evaluation.run(decoder, compute: compute, communicator: communicator) {
+      shown($0, own)
+    }
   }
 
   private func verbatim(
@@ -248,7 +250,7 @@ struct EvaluateCommand: ParsableCommand {
   }
 
   private func members(
-    _ figures: Evaluation.Figures, _ score: AnswerExam.Result?
+    _ figures: Evaluation.Figures, _ score: ExactMatchEvaluation.Result?
   ) -> [String: JSONValue] {
     var members: [String: JSONValue] = [
       "loss": .double(figures.loss), "perplexity": .double(figures.perplexity),

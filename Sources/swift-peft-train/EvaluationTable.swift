@@ -7,7 +7,7 @@ import Training
 enum EvaluationTable {
   /// Losses and answers, a model a line.
   static func losses(
-    _ rows: [(adapter: String?, figures: Evaluation.Figures, score: AnswerExam.Result?)],
+    _ rows: [(adapter: String?, figures: Evaluation.Figures, score: ExactMatchEvaluation.Result?)],
     _ split: SplitName
   ) -> String {
     let asks = rows.contains { $0.score != nil }

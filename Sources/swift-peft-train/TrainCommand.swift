@@ -47,7 +47,7 @@ struct TrainCommand: ParsableCommand {
           configuration, model: model, data: data, communicator: communicator, logger: logger,
           writes: !dryRun)
         if dryRun {
-          try run.tryOut()
+          try run.dryRun()
           return .completed
         }
         run.display = style.display(rank: communicator.rank, logger: logger)

@@ -43,7 +43,7 @@ struct ActivationTests {
     let y = TestMatrix(rows, columns, rowStride: columns + 3)
     let dx = TestMatrix(rows, columns)
     Activation.forward(kind, x.view, into: y.view, on: compute)
-    Activation.backward(kind, dy.view, input: x.view, into: dx.view, on: compute)
+    Activation.backward(kind, dy.view, input: .exact(x.view), into: dx.view, on: compute)
     let results = y.doubles
     // Φ and tanh are within a few units in the last place of 1.
     let allowed = 16 * Tolerance.unitRoundoff
@@ -64,7 +64,7 @@ struct ActivationTests {
     let again = TestMatrix(copying: x.view)
     Activation.forward(kind, again.view, into: again.view, on: compute)
     #expect(again.bits == y.bits)
-    Activation.backward(kind, dy.view, input: x.view, into: dy.view, on: compute)
+    Activation.backward(kind, dy.view, input: .exact(x.view), into: dy.view, on: compute)
     #expect(dy.bits == dx.bits)
     #expect(dy.gapsAreUntouched && y.gapsAreUntouched)
   }
@@ -81,7 +81,8 @@ struct ActivationTests {
       let (dGate, dUp) = (TestMatrix(rows, columns), TestMatrix(rows, columns))
       SwiGLU.forward(gate.view, up: up.view, into: y.view, kind: kind, on: compute)
       SwiGLU.backward(
-        dy.view, gate: gate.view, up: up.view, into: dGate.view, dUp.view, kind: kind, on: compute)
+        dy.view, .exact(gate: gate.view, up: up.view), into: dGate.view, dUp.view, kind: kind,
+        on: compute)
       let (g, u, d) = (gate.doubles, up.doubles, dy.doubles)
       func expect(_ matrix: TestMatrix, _ expected: (Int) -> Double, _ name: String) {
         for (i, result) in matrix.doubles.enumerated() {
@@ -96,7 +97,8 @@ struct ActivationTests {
       expect(dUp, { d[$0] * reference(kind, g[$0]) }, "dUp")
       // Gradients in the operands' places.
       SwiGLU.backward(
-        dy.view, gate: gate.view, up: up.view, into: gate.view, up.view, kind: kind, on: compute)
+        dy.view, .exact(gate: gate.view, up: up.view), into: gate.view, up.view, kind: kind,
+        on: compute)
       #expect(gate.bits == dGate.bits && up.bits == dUp.bits)
     }
   }
@@ -133,21 +135,21 @@ struct ActivationTests {
       let (owner, kept) = rounded(rows, columns)
       let (y, expected) = (TestMatrix(rows, columns), TestMatrix(rows, columns))
       Activation.forward(kind, x.view, into: expected.view, on: compute)
-      Activation.forward(kind, x.view, into: y.view, keeping: kept, on: compute)
+      Activation.forward(kind, x.view, into: y.view, keeping: .rounded(kept), on: compute)
       #expect(y.bits == expected.bits)
       for row in stride(from: 0, to: rows, by: 13) {
         for column in 0..<columns { #expect(kept[row, column] == near.view[row, column]) }
       }
       Activation.forward(kind, near.view, into: expected.view, on: compute)
-      Activation.forward(kind, kept, into: y.view, on: compute)
+      Activation.forward(kind, .rounded(kept), into: y.view, on: compute)
       #expect(y.bits == expected.bits)
-      Activation.backward(kind, dy.view, input: near.view, into: expected.view, on: compute)
-      Activation.backward(kind, dy.view, input: kept, into: dy.view, on: compute)
+      Activation.backward(kind, dy.view, input: .exact(near.view), into: expected.view, on: compute)
+      Activation.backward(kind, dy.view, input: .rounded(kept), into: dy.view, on: compute)
       #expect(dy.bits == expected.bits)
       #expect(owner.gapsAreUntouched)
       // In place, as where the input is not kept.
       Activation.forward(kind, x.view, into: expected.view, on: compute)
-      Activation.forward(kind, x.view, into: x.view, keeping: kept, on: compute)
+      Activation.forward(kind, x.view, into: x.view, keeping: .rounded(kept), on: compute)
       #expect(x.bits == expected.bits)
     }
   }
@@ -164,7 +166,7 @@ struct ActivationTests {
       let (up, dy) = (random.matrix(rows, columns), random.matrix(rows, columns))
       let (nearGate, nearUp) = (rounding(gate), rounding(up))
       let (keptGate, keptUp) = (rounded(rows, columns), rounded(rows, columns))
-      let kept = SwiGLU.Kept(gate: keptGate.view, up: keptUp.view)
+      let kept = SwiGLU.Kept.rounded(gate: keptGate.view, up: keptUp.view)
       let (y, expected) = (TestMatrix(rows, columns), TestMatrix(rows, columns))
       SwiGLU.forward(gate.view, up: up.view, into: expected.view, kind: kind, on: compute)
       // The result in an operand's place, as blocks do.
@@ -177,8 +179,8 @@ struct ActivationTests {
       #expect(y.bits == expected.bits)
       let (dGate, dUp) = (TestMatrix(rows, columns), TestMatrix(rows, columns))
       SwiGLU.backward(
-        dy.view, gate: nearGate.view, up: nearUp.view, into: dGate.view, dUp.view, kind: kind,
-        on: compute)
+        dy.view, .exact(gate: nearGate.view, up: nearUp.view), into: dGate.view, dUp.view,
+        kind: kind, on: compute)
       SwiGLU.backward(dy.view, kept, into: dy.view, y.view, kind: kind, on: compute)
       #expect(dy.bits == dGate.bits && y.bits == dUp.bits)
       #expect(keptGate.owner.gapsAreUntouched && keptUp.owner.gapsAreUntouched)

@@ -5,7 +5,7 @@ import JSON
 /// parsing to what they make of it.
 ///
 /// Changed bytes seldom leave JSON whole: nine of ten such files are refused by the parser.
-public struct MutableDocument {
+package struct MutableDocument {
   private let root: JSONValue
   /// What is behind the document: the numbers of a safetensors file.
   private let rest: [UInt8]
@@ -14,7 +14,7 @@ public struct MutableDocument {
   /// A file of JSON alone, or one of safetensors: the length of a header, a header, numbers.
   ///
   /// Nil for any other.
-  public init?(_ bytes: [UInt8]) {
+  package init?(_ bytes: [UInt8]) {
     if let value = try? JSONValue(parsing: Data(bytes)) {
       (root, rest, hasLength) = (value, [], false)
       return
@@ -28,7 +28,7 @@ public struct MutableDocument {
   }
 
   /// The file with one to three values of the document made others.
-  public func changed(by mutation: inout Mutation) -> [UInt8] {
+  package func changed(by mutation: inout Mutation) -> [UInt8] {
     var value = root
     for _ in 0...mutation.below(3) {
       let place = mutation.below(value.nodeCount)

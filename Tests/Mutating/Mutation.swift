@@ -4,14 +4,14 @@
 /// var mutation = Mutation(seed: 1)
 /// let damaged = mutation.changed(file)
 /// ```
-public struct Mutation {
+package struct Mutation {
   private var state: UInt64
 
   /// Changes that follow from a seed.
-  public init(seed: UInt64) { state = seed }
+  package init(seed: UInt64) { state = seed }
 
   /// The next number below `bound` (SplitMix64).
-  public mutating func below(_ bound: Int) -> Int {
+  package mutating func below(_ bound: Int) -> Int {
     state &+= 0x9e37_79b9_7f4a_7c15
     var x = (state ^ (state >> 30)) &* 0xbf58_476d_1ce4_e5b9
     x = (x ^ (x >> 27)) &* 0x94d0_49bb_1331_11eb
@@ -22,7 +22,7 @@ public struct Mutation {
   /// elsewhere, a number of text or of 16 to 64 bits made another, brackets put in, the end cut off.
   ///
   /// Every fourth is at the beginning, where formats say what is behind.
-  public mutating func changed(_ bytes: [UInt8]) -> [UInt8] {
+  package mutating func changed(_ bytes: [UInt8]) -> [UInt8] {
     var result = bytes
     for _ in 0...below(4) where !result.isEmpty {
       let start = below(below(4) == 0 ? min(result.count, 1024) : result.count)

@@ -3,38 +3,38 @@ import JSON
 import Safetensors
 
 /// The folder of committed fixtures.
-public enum Fixtures {
+package enum Fixtures {
   /// `Tests/Fixtures`.
-  public static var directory: URL {
+  package static var directory: URL {
     URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
       .appendingPathComponent("Fixtures")
   }
 
   /// The path of a fixture.
-  public static func path(_ relative: String) -> String {
+  package static func path(_ relative: String) -> String {
     directory.appendingPathComponent(relative).path
   }
 
   /// A tiny base model's directory.
-  public static func model(_ name: String) -> String { path("model/\(name)") }
+  package static func model(_ name: String) -> String { path("model/\(name)") }
 
   /// The tiny bases that bear the name of their `model_type`: one of each family.
-  public static let families: [String] =
+  package static let families: [String] =
     ((try? FileManager.default.contentsOfDirectory(atPath: path("model"))) ?? []).sorted()
     .filter { (try? json("model/\($0)/config.json"))?["model_type"]?.string == $0 }
 
   /// Whether a base has feed-forward networks of experts.
-  public static func hasExperts(_ base: String) -> Bool {
+  package static func hasExperts(_ base: String) -> Bool {
     (try? json("model/\(base)/config.json"))?["num_local_experts"] != nil
   }
 
   /// A JSON fixture.
-  public static func json(_ relative: String) throws -> JSONValue {
+  package static func json(_ relative: String) throws -> JSONValue {
     try JSONValue(parsing: Data(contentsOf: URL(fileURLWithPath: path(relative))))
   }
 
   /// All tensors of a safetensors fixture in f32, with their shapes.
-  public static func tensors(_ relative: String) throws -> [String: GoldenTensor] {
+  package static func tensors(_ relative: String) throws -> [String: GoldenTensor] {
     let file = try SafetensorsFile(path: path(relative))
     var result: [String: GoldenTensor] = [:]
     for name in file.names {
@@ -46,31 +46,30 @@ public enum Fixtures {
 }
 
 /// A reference tensor.
-public struct GoldenTensor: Sendable {
-  /// Its dimensions.
-  public let shape: [Int]
+package struct GoldenTensor: Sendable {
+  package let shape: [Int]
   /// Its values, row-major.
-  public let values: [Float]
+  package let values: [Float]
 }
 
 /// A fixture that does not say what it must.
-public struct FixtureError: Error, CustomStringConvertible {
+package struct FixtureError: Error, CustomStringConvertible {
   /// Which fixture, and what is missing or wrong in it.
-  public let description: String
+  package let description: String
 }
 
 /// The ragged sequences that every golden number is computed on.
-public struct GoldenInputs: Sendable {
+package struct GoldenInputs: Sendable {
   /// Token ids of each sequence.
-  public let tokens: [[Int]]
+  package let tokens: [[Int]]
   /// 1 where a token counts as a target.
-  public let lossMask: [[Int]]
+  package let lossMask: [[Int]]
 
   /// Reads `inputs.json`.
   ///
   /// - Throws: ``FixtureError`` where there is no sequence, or a sequence and its mask differ in
   ///   length: a test that pairs them would compare less than it says.
-  public init() throws {
+  package init() throws {
     let value = try Fixtures.json("inputs.json")
     func lists(_ name: String) throws -> [[Int]] {
       try (value[name]?.array ?? []).map { list in
@@ -91,39 +90,37 @@ public struct GoldenInputs: Sendable {
   }
 
   /// Tokens of all sequences.
-  public var tokenCount: Int { tokens.reduce(0) { $0 + $1.count } }
+  package var tokenCount: Int { tokens.reduce(0) { $0 + $1.count } }
 }
 
 /// One golden training run: a method on a tiny base, as the reference computed it.
-public struct GoldenCase: Sendable {
+package struct GoldenCase: Sendable {
   /// Name of the folder, which begins with the method's.
-  public let name: String
+  package let name: String
   /// `case.json`.
-  public let description: JSONValue
-  /// Name of the method.
-  public let method: String
+  package let description: JSONValue
+  package let method: String
   /// Name of the base model.
-  public let base: String
+  package let base: String
   /// `model_type` of the base model.
-  public let family: String
+  package let family: String
   /// How many numbers are trained.
-  public let trainableParameters: Int
+  package let trainableParameters: Int
   /// The start's loss.
-  public let loss: Double
+  package let loss: Double
   /// Losses before each update; as many as there are updates, and at least one.
-  public let losses: [Double]
+  package let losses: [Double]
   /// Gradient norms before clipping, one an update.
-  public let gradientNorms: [Double]
+  package let gradientNorms: [Double]
   /// The loss after the last update.
-  public let finalLoss: Double
-  /// The optimiser.
-  public let optimizer: String
+  package let finalLoss: Double
+  package let optimizer: String
 
   /// Reads a case's description.
   ///
   /// - Throws: ``FixtureError`` where anything that the tests compare is missing, so that a damaged
   ///   fixture fails rather than compares nothing.
-  public init(_ name: String) throws {
+  package init(_ name: String) throws {
     let fields = try Fixtures.json("peft/\(name)/case.json")
     func field<T>(_ key: String, _ value: T?) throws -> T {
       guard let value else {
@@ -162,27 +159,27 @@ public struct GoldenCase: Sendable {
   /// Names of the cases that begin with `prefix`.
   ///
   /// That none is missing, one test of PEFT pins.
-  public static func names(_ prefix: String) -> [String] {
+  package static func names(_ prefix: String) -> [String] {
     let all = try? FileManager.default.contentsOfDirectory(atPath: Fixtures.path("peft"))
     return (all ?? []).filter { $0.hasPrefix(prefix) }.sorted()
   }
 
   /// Directory of the base model.
-  public var baseDirectory: String { Fixtures.model(base) }
+  package var baseDirectory: String { Fixtures.model(base) }
   /// The adapter directory of the start.
-  public var adapterDirectory: String { Fixtures.path("peft/\(name)/adapter") }
+  package var adapterDirectory: String { Fixtures.path("peft/\(name)/adapter") }
   /// A number of the optimiser's settings; NaN, which nothing equals, where there is none.
-  public func training(_ name: String) -> Double {
+  package func training(_ name: String) -> Double {
     description["training"]?[name]?.double ?? .nan
   }
 
   /// Tensors of the start and their gradients, `start.NAME` and `grad.NAME`.
-  public func golden() throws -> [String: GoldenTensor] {
+  package func golden() throws -> [String: GoldenTensor] {
     try Fixtures.tensors("peft/\(name)/golden.safetensors")
   }
 
   /// Tensors after the last update.
-  public func final() throws -> [String: GoldenTensor] {
+  package func final() throws -> [String: GoldenTensor] {
     try Fixtures.tensors("peft/\(name)/final.safetensors")
   }
 }

@@ -4,20 +4,18 @@ import JSON
 ///
 /// One list, which tests hold against `PEFTMethods.names`: a new method that is not here fails them,
 /// and once it is here allocation, determinism, identity, merging and resuming all try it.
-public struct MethodCase: Sendable, CustomStringConvertible {
+package struct MethodCase: Sendable, CustomStringConvertible {
   /// What the case is called.
-  public let name: String
-  /// The method.
-  public let method: String
+  package let name: String
+  package let method: String
   /// Its options, by Hugging Face name.
-  public let options: [String: JSONValue]
+  package let options: [String: JSONValue]
   /// Whether the first logits are the base's to the last bit.
-  public let startsAtBase: Bool
+  package let startsAtBase: Bool
   /// Whether the adapter folds into the base's weights.
-  public let merges: Bool
+  package let merges: Bool
 
-  /// The name.
-  public var description: String { name }
+  package var description: String { name }
 
   private init(
     _ name: String, method: String? = nil, _ options: [String: JSONValue] = [:],
@@ -31,7 +29,7 @@ public struct MethodCase: Sendable, CustomStringConvertible {
   }
 
   /// At least one case of every method.
-  public static let all: [MethodCase] = [
+  package static let all: [MethodCase] = [
     MethodCase(
       "lora",
       [
@@ -101,7 +99,7 @@ public struct MethodCase: Sendable, CustomStringConvertible {
 
   /// The case on a base: where there are experts LoRA adapts them without dropout, and DoRA adapts what
   /// else there is, as in PEFT.
-  public func on(_ base: String) -> MethodCase {
+  package func on(_ base: String) -> MethodCase {
     guard method == "lora", options["target_modules"] == "all-linear", Fixtures.hasExperts(base)
     else { return self }
     var options = options
@@ -114,19 +112,19 @@ public struct MethodCase: Sendable, CustomStringConvertible {
   }
 
   /// The methods that have a case.
-  public static var methods: Set<String> { Set(all.map(\.method)) }
+  package static var methods: Set<String> { Set(all.map(\.method)) }
 
   /// The first case of a method.
-  public static func of(_ method: String) -> MethodCase? { all.first { $0.method == method } }
+  package static func of(_ method: String) -> MethodCase? { all.first { $0.method == method } }
 
   /// The case as lines of a YAML file.
-  public var yaml: [String] {
+  package var yaml: [String] {
     ["method: \(method)"]
       + options.sorted { $0.key < $1.key }.map { "\(Self.key($0.key)): \($0.value.text())" }
   }
 
   /// The case as arguments of the command line.
-  public var arguments: [String] {
+  package var arguments: [String] {
     ["--method", method]
       + options.sorted { $0.key < $1.key }.flatMap { name, value -> [String] in
         let option = "--" + Self.key(name).split(separator: "_").joined(separator: "-")

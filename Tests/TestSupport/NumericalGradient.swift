@@ -7,7 +7,7 @@
 ///   - point: where; restored after each evaluation.
 ///   - step: distance to either side.
 ///   - function: the scalar function.
-public func numericalGradient(
+package func numericalGradient(
   at point: [Double], step: Double = 1e-5, of function: ([Double]) -> Double
 ) -> [Double] {
   var point = point
@@ -24,7 +24,7 @@ public func numericalGradient(
 
 /// The gradient of `Σ dy ⊙ op(point)` by central differences: what the backward of `op` must give
 /// when the gradient of its output is `dy`.
-public func numericalGradient(
+package func numericalGradient(
   at point: [Double], times dy: [Double], step: Double = 1e-5, of op: ([Double]) -> [Double]
 ) -> [Double] {
   numericalGradient(at: point, step: step) { point in

@@ -2,27 +2,27 @@ import Foundation
 import Testing
 
 /// How a program that a test started came out.
-public struct ProcessResult: Sendable {
+package struct ProcessResult: Sendable {
   /// The exit status, or 128 + the signal that ended it.
-  public let status: Int32
+  package let status: Int32
   /// Everything that it wrote to standard output.
-  public let output: String
+  package let output: String
   /// Everything that it wrote to standard error.
-  public let errors: String
+  package let errors: String
   /// Whether it was killed because the time was up; `status` is then that of the killed process.
-  public let timedOut: Bool
+  package let timedOut: Bool
 
   /// The program, and the seconds that it was given.
   let limit: (program: String, seconds: Double)
 
   /// Lines of standard output, empty ones left out.
-  public var outputLines: [String] { output.split(separator: "\n").map(String.init) }
+  package var outputLines: [String] { output.split(separator: "\n").map(String.init) }
 
   /// The result of a program that came to its own end.
   ///
   /// - Throws: ``TimeoutError`` where it was killed instead. Its status must not be looked at then:
   ///   a program that answers SIGTERM with a promised status would seem to have chosen it.
-  public func requireFinished() throws -> ProcessResult {
+  package func requireFinished() throws -> ProcessResult {
     guard timedOut else { return self }
     throw TimeoutError(
       description: """
@@ -34,9 +34,9 @@ public struct ProcessResult: Sendable {
 }
 
 /// A program that a test started did not end in the time it was given.
-public struct TimeoutError: Error, CustomStringConvertible {
+package struct TimeoutError: Error, CustomStringConvertible {
   /// Which program, how long it ran, and the end of what it wrote.
-  public let description: String
+  package let description: String
 }
 
 /// Starts programs from tests: one alone, or several ranks under `mpirun`.
@@ -48,27 +48,27 @@ public struct TimeoutError: Error, CustomStringConvertible {
 ///
 /// The children do not inherit variables by which a launcher speaks to its processes (`OMPI_…`,
 /// `PMIX_…`, `PMI_…`, `SLURM_…`), so tests do the same in a batch job as on a desk.
-public enum ProcessRunner {
+package enum ProcessRunner {
   /// Where the build put its programs: the folder of the running test program.
-  public static var productsDirectory: URL {
+  package static var productsDirectory: URL {
     URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath().deletingLastPathComponent()
   }
 
   /// The built program named `name`.
-  public static func built(_ name: String) -> URL {
+  package static func built(_ name: String) -> URL {
     productsDirectory.appendingPathComponent(name)
   }
 
   /// The environment variable that multiplies the seconds which programs get, 1 by default.
-  public static let timeoutVariable = "TEST_TIMEOUT_SCALE"
+  package static let timeoutVariable = "TEST_TIMEOUT_SCALE"
 
   /// What ``timeoutVariable`` says.
-  public static var timeoutScale: Double {
+  package static var timeoutScale: Double {
     ProcessInfo.processInfo.environment[timeoutVariable].flatMap(Double.init) ?? 1
   }
 
   /// The environment variable that leaves out what starts ranks under `mpirun`.
-  public static let withoutRanksVariable = "TEST_WITHOUT_MPIRUN"
+  package static let withoutRanksVariable = "TEST_WITHOUT_MPIRUN"
 
   /// Runs a program to its end, or kills it when the time is up.
   ///
@@ -78,7 +78,7 @@ public enum ProcessRunner {
   /// - Parameter directory: where it runs; the test's own working directory by default.
   /// - Parameter timeoutSeconds: what it gets on an idle machine, multiplied by ``timeoutScale``.
   /// - Throws: when the program cannot be started; ``TimeoutError`` when it had to be killed.
-  public static func run(
+  package static func run(
     _ executable: URL, _ arguments: [String], environment: [String: String] = [:],
     input: String = "", directory: URL? = nil, timeoutSeconds: Double = 120
   ) throws -> ProcessResult {
@@ -91,7 +91,7 @@ public enum ProcessRunner {
   /// Starts a program and returns at once, for tests that send it a signal.
   ///
   /// The parameters are those of ``run(_:_:environment:input:directory:timeoutSeconds:)``.
-  public static func start(
+  package static func start(
     _ executable: URL, _ arguments: [String], environment: [String: String] = [:],
     input: String = "", directory: URL? = nil
   ) throws -> RunningProcess {
@@ -105,7 +105,7 @@ public enum ProcessRunner {
   /// Ranks may outnumber cores, and nothing is bound to a core. Jobs wait for each other, since
   /// waiting ranks poll and two jobs at once would take each other's cores. Where
   /// ``withoutRanksVariable`` is set, the test that asks is cancelled, which is reported.
-  public static func mpirun(
+  package static func mpirun(
     ranks: Int, _ executable: URL, _ arguments: [String], environment: [String: String] = [:],
     input: String = "", directory: URL? = nil, timeoutSeconds: Double = 180
   ) throws -> ProcessResult {
@@ -122,7 +122,7 @@ public enum ProcessRunner {
   }
 
   /// Starts a job and returns at once, for tests that look at its ranks while they run.
-  public static func startMPIRun(
+  package static func startMPIRun(
     ranks: Int, _ executable: URL, _ arguments: [String]
   ) throws -> RunningProcess {
     if ProcessInfo.processInfo.environment[withoutRanksVariable] != nil {
@@ -136,7 +136,7 @@ public enum ProcessRunner {
   /// The launcher of MPICH or one of its kin: what ``mpichVariable`` says, else Debian's.
   ///
   /// It is asked for under a name that Open MPI has not, since both call theirs `mpirun`.
-  public static let mpichLauncher: URL? = {
+  package static let mpichLauncher: URL? = {
     let given = ProcessInfo.processInfo.environment[mpichVariable].map { [$0] }
     return (given ?? ["/usr/bin/mpiexec.hydra", "/usr/bin/mpiexec.mpich"])
       .first { FileManager.default.isExecutableFile(atPath: $0) }
@@ -144,10 +144,10 @@ public enum ProcessRunner {
   }()
 
   /// The environment variable that names the launcher of an MPICH.
-  public static let mpichVariable = "TEST_MPICH_MPIEXEC"
+  package static let mpichVariable = "TEST_MPICH_MPIEXEC"
 
   /// Runs a program as `ranks` processes under MPICH's launcher; cancels the test where there is none.
-  public static func mpich(
+  package static func mpich(
     ranks: Int, _ executable: URL, _ arguments: [String], environment: [String: String] = [:]
   ) throws -> ProcessResult {
     guard let launcher = mpichLauncher else {
@@ -168,7 +168,7 @@ public enum ProcessRunner {
   }
 
   /// What Open MPI needs in a container: to run as root, and not to map other processes' memory.
-  public static let mpirunEnvironment = [
+  package static let mpirunEnvironment = [
     "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
     "OMPI_MCA_btl_vader_single_copy_mechanism": "none",
   ]

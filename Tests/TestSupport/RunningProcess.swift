@@ -11,18 +11,18 @@ import Foundation
 /// It is started with `posix_spawn` rather than Foundation's `Process`: a child inherits the signal
 /// mask of the thread that starts it, the threads that run tests block most signals, and a child
 /// that blocks SIGTERM cannot be asked to stop.
-public final class RunningProcess {
+package final class RunningProcess {
   /// The process, which leads a process group of its own.
-  public let identifier: pid_t
+  package let identifier: pid_t
   private let folder: URL
   private let program: String
   /// The status as `waitpid` gave it, once the program has ended.
   private var ended: Int32?
 
   /// Why a program could not be started.
-  public struct StartError: Error, CustomStringConvertible {
+  package struct StartError: Error, CustomStringConvertible {
     /// What was tried, and what the system said.
-    public let description: String
+    package let description: String
   }
 
   init(
@@ -86,18 +86,18 @@ public final class RunningProcess {
   }
 
   /// What the program wrote to standard output so far.
-  public var outputSoFar: String { Self.text(of: Self.output(in: folder)) }
+  package var outputSoFar: String { Self.text(of: Self.output(in: folder)) }
 
   /// What the program wrote to standard error so far.
-  public var errorsSoFar: String { Self.text(of: Self.errors(in: folder)) }
+  package var errorsSoFar: String { Self.text(of: Self.errors(in: folder)) }
 
   /// Sends a signal to the program; to `mpirun`, not to its ranks, where it is one.
-  public func send(signal: Int32) { kill(identifier, signal) }
+  package func send(signal: Int32) { kill(identifier, signal) }
 
   /// Waits until `condition` holds, the program ends or the time is up; says whether it holds.
   ///
   /// - Parameter timeoutSeconds: on an idle machine, multiplied by ``ProcessRunner/timeoutScale``.
-  public func waitUntil(timeoutSeconds: Double = 30, _ condition: (RunningProcess) -> Bool) -> Bool
+  package func waitUntil(timeoutSeconds: Double = 30, _ condition: (RunningProcess) -> Bool) -> Bool
   {
     let deadline = Date().addingTimeInterval(timeoutSeconds * ProcessRunner.timeoutScale)
     while !condition(self) {
@@ -110,7 +110,7 @@ public final class RunningProcess {
   /// Waits for the end of the program and kills it when the time is up, which the result says.
   ///
   /// - Parameter timeoutSeconds: on an idle machine, multiplied by ``ProcessRunner/timeoutScale``.
-  public func wait(timeoutSeconds: Double) throws -> ProcessResult {
+  package func wait(timeoutSeconds: Double) throws -> ProcessResult {
     let timedOut = !waitUntil(timeoutSeconds: timeoutSeconds) { $0.hasEnded }
     if timedOut {
       // mpirun passes SIGTERM on to its ranks, which are in process groups of their own.
@@ -129,7 +129,7 @@ public final class RunningProcess {
   }
 
   /// Whether the program has ended.
-  public var hasEnded: Bool {
+  package var hasEnded: Bool {
     if ended != nil { return true }
     var status: Int32 = 0
     if waitpid(identifier, &status, WNOHANG) == 0 { return false }

@@ -8,19 +8,19 @@ import Tensors
 /// ```
 ///
 /// Each call draws from a stream of its own, in the order of the calls.
-public final class SeededRandom {
+package final class SeededRandom {
   /// What everything follows from.
-  public let seed: UInt64
+  package let seed: UInt64
   private var stream: UInt64 = 0
 
   /// A source whose draws follow from `seed`; says so on standard output.
-  public init(_ seed: UInt64, function: String = #function) {
+  package init(_ seed: UInt64, function: String = #function) {
     self.seed = seed
     print("\(function): random inputs of seed \(seed)")
   }
 
   /// The next independent generator.
-  public func generator() -> CounterRandom {
+  package func generator() -> CounterRandom {
     stream += 1
     return CounterRandom(seed: seed, stream: stream)
   }
@@ -29,7 +29,7 @@ public final class SeededRandom {
   ///
   /// With a `rowStride` beyond `columns` the gaps hold NaN, so that a
   /// kernel that reads them is found out.
-  public func matrix(
+  package func matrix(
     _ rows: Int, _ columns: Int, rowStride: Int? = nil, standardDeviation: Double = 1
   ) -> TestMatrix {
     let matrix = TestMatrix(rows, columns, rowStride: rowStride)
@@ -38,7 +38,7 @@ public final class SeededRandom {
   }
 
   /// `count` whole numbers in `0 ..< bound`.
-  public func indices(_ count: Int, below bound: Int) -> IndexBuffer {
+  package func indices(_ count: Int, below bound: Int) -> IndexBuffer {
     let random = generator()
     return IndexBuffer(
       (0..<count).map { Int(random.integer(UInt64($0), below: UInt64(bound))) })
@@ -48,13 +48,12 @@ public final class SeededRandom {
 /// A matrix that owns its floats, for tests.
 ///
 /// Gaps between rows hold NaN. Give it a name: a temporary is freed as soon as its `view` was read.
-public final class TestMatrix {
+package final class TestMatrix {
   private let buffer: FloatBuffer
-  /// The matrix.
-  public let view: MatrixView
+  package let view: MatrixView
 
   /// A matrix filled with `value`.
-  public init(_ rows: Int, _ columns: Int, rowStride: Int? = nil, filled value: Float = 0) {
+  package init(_ rows: Int, _ columns: Int, rowStride: Int? = nil, filled value: Float = 0) {
     let stride = rowStride ?? columns
     buffer = FloatBuffer(count: max(rows * stride, 1))
     buffer.all.fill(.nan)
@@ -63,16 +62,16 @@ public final class TestMatrix {
   }
 
   /// The same floats in memory of its own.
-  public convenience init(copying other: MatrixView) {
+  package convenience init(copying other: MatrixView) {
     self.init(other.rows, other.columns)
     view.copy(from: other)
   }
 
   /// The elements as `Double`, row by row.
-  public var doubles: [Double] { view.elements.map(Double.init) }
+  package var doubles: [Double] { view.elements.map(Double.init) }
 
   /// Whether the gaps between rows are still as they were made.
-  public var gapsAreUntouched: Bool {
+  package var gapsAreUntouched: Bool {
     for row in 0..<max(view.rows - 1, 0) {
       for column in view.columns..<max(view.rowStride, view.columns) {
         if !view.base[row * view.rowStride + column].isNaN { return false }
@@ -82,5 +81,5 @@ public final class TestMatrix {
   }
 
   /// The bits of every element, to compare results that must be the same to the last one.
-  public var bits: [UInt32] { view.elements.map(\.bitPattern) }
+  package var bits: [UInt32] { view.elements.map(\.bitPattern) }
 }

@@ -6,12 +6,10 @@ import Foundation
 /// let directory = try TemporaryDirectory()
 /// let path = directory.path("data.h5")
 /// ```
-public final class TemporaryDirectory {
-  /// Its path.
-  public let path: String
+package final class TemporaryDirectory {
+  package let path: String
 
-  /// Makes an empty directory.
-  public init() throws {
+  package init() throws {
     let url = FileManager.default.temporaryDirectory
       .appendingPathComponent("swift-peft-train-test-\(UUID().uuidString)")
     try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true)
@@ -19,10 +17,10 @@ public final class TemporaryDirectory {
   }
 
   /// The path of `name` in it.
-  public func path(_ name: String) -> String { "\(path)/\(name)" }
+  package func path(_ name: String) -> String { "\(path)/\(name)" }
 
   /// The names in it, sorted, hidden ones included.
-  public var names: [String] {
+  package var names: [String] {
     ((try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []).sorted()
   }
 
@@ -30,17 +28,17 @@ public final class TemporaryDirectory {
 }
 
 /// The path of a file under Tests/Fixtures.
-public func fixturePath(_ name: String, file: String = #filePath) -> String {
+package func fixturePath(_ name: String, file: String = #filePath) -> String {
   URL(fileURLWithPath: file).deletingLastPathComponent().deletingLastPathComponent()
     .appendingPathComponent("Fixtures/\(name)").path
 }
 
 /// The bytes of a file.
-public func bytes(of path: String) throws -> [UInt8] {
+package func bytes(of path: String) throws -> [UInt8] {
   Array(try Data(contentsOf: URL(fileURLWithPath: path)))
 }
 
 /// Makes a file of these bytes.
-public func write(_ bytes: some Collection<UInt8>, to path: String) throws {
+package func write(_ bytes: some Collection<UInt8>, to path: String) throws {
   try Data(bytes).write(to: URL(fileURLWithPath: path))
 }

@@ -1,12 +1,12 @@
 import Foundation
 
 /// The processor time of the calling thread: what work takes, however many others share the machine.
-public struct ThreadClock {
+package struct ThreadClock {
   /// A clock of whichever thread reads it.
-  public init() {}
+  package init() {}
 
   /// Time since the thread began.
-  public var now: Duration {
+  package var now: Duration {
     var time = timespec()
     let status = clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
     precondition(status == 0, "no clock for the processor time of a thread")
@@ -14,7 +14,7 @@ public struct ThreadClock {
   }
 
   /// What the work takes; it must stay on its thread.
-  public func measure<Failure: Error>(
+  package func measure<Failure: Error>(
     _ work: () throws(Failure) -> Void
   ) throws(Failure) -> Duration {
     let start = now

@@ -5,11 +5,11 @@ import Tensors
 /// A sum of n products computed in f32, in any order, has an error of at most about n·ε·Σ|aᵢbᵢ|,
 /// and Σ|aᵢbᵢ| <= ‖a‖·‖b‖ (Higham, "Accuracy and Stability of Numerical Algorithms", §3.1). Rounding
 /// errors do not conspire: √n stands for n, with a factor for safety.
-public enum Tolerance {
+package enum Tolerance {
   /// Half the distance from 1 to the next f32.
-  public static let unitRoundoff = 0x1p-24
+  package static let unitRoundoff = 0x1p-24
   /// The same for bf16, of 8 significant bits.
-  public static let bfloat16Roundoff = 0x1p-8
+  package static let bfloat16Roundoff = 0x1p-8
 
   /// The allowed error of one element.
   ///
@@ -17,7 +17,7 @@ public enum Tolerance {
   ///   - terms: length of the sum.
   ///   - norms: product of the operands' norms along the sum (or of bounds on them).
   ///   - safety: room for what the sum is part of.
-  public static func sum(terms: Int, norms: Double, safety: Double = 8) -> Double {
+  package static func sum(terms: Int, norms: Double, safety: Double = 8) -> Double {
     safety * unitRoundoff * (Double(max(terms, 1)).squareRoot() * norms + 1e-30)
   }
 
@@ -32,12 +32,12 @@ public enum Tolerance {
   /// - Parameters:
   ///   - count: products on the longest way from the input to the result.
   ///   - safety: room for cancellation.
-  public static func bfloat16(productsInSuccession count: Int, safety: Double = 8) -> Double {
+  package static func bfloat16(productsInSuccession count: Int, safety: Double = 8) -> Double {
     safety * bfloat16Roundoff * Double(max(count, 1)).squareRoot()
   }
 
   /// The Euclidean norm.
-  public static func norm(_ values: some Sequence<Double>) -> Double {
+  package static func norm(_ values: some Sequence<Double>) -> Double {
     values.reduce(0) { $0 + $1 * $1 }.squareRoot()
   }
 }
@@ -45,7 +45,7 @@ public enum Tolerance {
 /// Where two lists of numbers differ most, or `nil` where none differs by more than allowed.
 ///
 /// - Parameter allowed: greatest absolute difference of one element. A NaN always differs.
-public func firstDifference(
+package func firstDifference(
   _ result: [Double], _ expected: [Double], allowed: Double
 ) -> String? {
   guard result.count == expected.count else {
@@ -65,14 +65,14 @@ public func firstDifference(
 }
 
 /// The same for a matrix against its reference, row by row.
-public func firstDifference(
+package func firstDifference(
   _ result: MatrixView, _ expected: [Double], allowed: Double
 ) -> String? {
   firstDifference(result.elements.map(Double.init), expected, allowed: allowed)
 }
 
 /// How far `result` lies from `expected`, relative to the norm of `expected`.
-public func relativeError(_ result: [Double], _ expected: [Double]) -> Double {
+package func relativeError(_ result: [Double], _ expected: [Double]) -> Double {
   precondition(result.count == expected.count, "\(result.count) numbers for \(expected.count)")
   let difference = Tolerance.norm(zip(result, expected).map { $0 - $1 })
   return difference / max(Tolerance.norm(expected), .leastNormalMagnitude)

@@ -1,5 +1,5 @@
 /// Why a measurement could not be made.
-public enum BenchmarkError: Error, CustomStringConvertible {
+package enum BenchmarkError: Error, CustomStringConvertible {
   /// A program that a measurement needs is not there.
   case missingProgram(path: String, remedy: String)
   /// A program ended with another status than 0; `tail` is the end of what it said.
@@ -10,7 +10,7 @@ public enum BenchmarkError: Error, CustomStringConvertible {
   case differentWork(ours: Double, peer: Double)
 
   /// What failed, and how to mend it.
-  public var description: String {
+  package var description: String {
     switch self {
     case .missingProgram(let path, let remedy): "there is no program at \(path). \(remedy)"
     case .programFailed(let command, let status, let tail):

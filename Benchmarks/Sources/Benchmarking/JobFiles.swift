@@ -7,16 +7,16 @@ import Tensors
 ///
 /// The numbers follow from a seed, so that every machine measures the same files. Speed does not
 /// depend on what the weights are, as long as they are of the usual size.
-public struct JobFiles: Sendable {
+package struct JobFiles: Sendable {
   /// A Hugging Face model directory: `config.json` and bf16 weights.
-  public let model: String
+  package let model: String
   /// An HDF5 dataset with the split `train`.
-  public let data: String
+  package let data: String
 
   /// Finds or makes the files of `job` in `directory`.
   ///
   /// - Throws: where a file cannot be written.
-  public init(_ job: Job, directory: String) throws {
+  package init(_ job: Job, directory: String) throws {
     model = "\(directory)/\(job.shape.name)"
     data = "\(directory)/job-\(job.name).h5"
     let files = FileManager.default

@@ -4,26 +4,26 @@ import JSON
 import Kernels
 
 /// The machine that is measured: what figures mean nothing without.
-public struct Machine: Sendable {
+package struct Machine: Sendable {
   /// The processor, as the kernel names it.
-  public let processor: String
+  package let processor: String
   /// Cores that this process may use.
-  public let coreCount: Int
+  package let coreCount: Int
   /// Main memory, in bytes.
-  public let memoryBytes: Int
+  package let memoryBytes: Int
   /// The instruction set that the kernels chose.
-  public let instructionSet: String
+  package let instructionSet: String
   /// Whether products of bf16 numbers are native here.
-  public let hasNativeBFloat16: Bool
+  package let hasNativeBFloat16: Bool
   /// What the figures depend on, by name.
-  public let versions: [String: String]
+  package let versions: [String: String]
 
   /// Looks.
   ///
   /// - Parameters:
   ///   - program: `swift-peft-train`, to ask its version.
   ///   - peerVersions: what the peer depends on, by name.
-  public init(program: String?, peerVersions: [String: String] = [:]) {
+  package init(program: String?, peerVersions: [String: String] = [:]) {
     let fields = Machine.fields(of: "/proc/cpuinfo")
     processor = fields["model name"] ?? fields["CPU part"] ?? "unknown processor"
     let memory = Machine.fields(of: "/proc/meminfo")["MemTotal"] ?? ""
@@ -43,7 +43,7 @@ public struct Machine: Sendable {
   }
 
   /// A few lines for the head of a report.
-  public var text: String {
+  package var text: String {
     let gigabytes = String(format: "%.0f", Double(memoryBytes) / 1e9)
     let bf16 = hasNativeBFloat16 ? "native bf16 products" : "no native bf16 products"
     let lines =
@@ -54,7 +54,7 @@ public struct Machine: Sendable {
   }
 
   /// The same for programs.
-  public var json: JSONValue {
+  package var json: JSONValue {
     [
       "processor": .string(processor), "cores": .int(coreCount), "memory_bytes": .int(memoryBytes),
       "instruction_set": .string(instructionSet), "native_bf16": .bool(hasNativeBFloat16),

@@ -1,19 +1,19 @@
 /// The settings with which each method is measured: those of its peer, so that both train the same.
-public enum MethodChoice {
+package enum MethodChoice {
   /// What `--method` takes, in the tables' order; `dora` is LoRA with `--use-dora`.
-  public static let names = [
+  package static let names = [
     "lora", "dora", "adalora", "miss", "ia3", "bottleneck", "prompt-tuning", "p-tuning",
     "prefix-tuning", "llama-adapter", "full",
   ]
 
   /// Tokens that the prompt methods and prefix tuning put in front.
-  public static let virtualTokens = 20
+  package static let virtualTokens = 20
 
   /// The blocks that LLaMA-Adapter adapts, counted from the top.
-  public static func adapterLayers(_ shape: ModelShape) -> Int { max(1, shape.blockCount - 2) }
+  package static func adapterLayers(_ shape: ModelShape) -> Int { max(1, shape.blockCount - 2) }
 
   /// The options of `swift-peft-train`.
-  public static func options(_ method: String, shape: ModelShape, r: Int = 16) -> [String] {
+  package static func options(_ method: String, shape: ModelShape, r: Int = 16) -> [String] {
     switch method {
     case "lora", "dora":
       ["--method", "lora", "--r", "\(r)", "--lora-alpha", "\(r)", "--target-modules", "all-linear"]

@@ -2,7 +2,7 @@ import Kernels
 import Tensors
 
 /// The arithmetic of the frozen base, by the name that `--precision` takes.
-public enum Precision: String, Sendable, CaseIterable {
+package enum Precision: String, Sendable, CaseIterable {
   /// Single precision.
   case f32
   /// Operands of frozen products in bf16.

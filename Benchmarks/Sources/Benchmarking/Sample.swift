@@ -6,26 +6,26 @@ import JSON
 /// let sample = Sample([1.02, 0.98, 1.00])
 /// print(sample.median, sample.spread)
 /// ```
-public struct Sample: Sendable {
+package struct Sample: Sendable {
   /// What was measured, in ascending order.
-  public let values: [Double]
+  package let values: [Double]
 
   /// Keeps the measurements; there is at least one.
-  public init(_ values: [Double]) {
+  package init(_ values: [Double]) {
     precondition(!values.isEmpty, "a sample without measurements")
     self.values = values.sorted()
   }
 
   /// The middle one, or the mean of the two in the middle.
-  public var median: Double { quantile(0.5) }
+  package var median: Double { quantile(0.5) }
 
   /// Half the distance of the quartiles, as a share of the median: what `±` stands for in tables.
-  public var spread: Double {
+  package var spread: Double {
     median == 0 ? 0 : (quantile(0.75) - quantile(0.25)) / (2 * abs(median))
   }
 
   /// The value below which a share of the measurements lies, between two of them in proportion.
-  public func quantile(_ share: Double) -> Double {
+  package func quantile(_ share: Double) -> Double {
     let place = share * Double(values.count - 1)
     let below = Int(place)
     let above = min(below + 1, values.count - 1)

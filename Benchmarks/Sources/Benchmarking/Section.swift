@@ -5,9 +5,9 @@ import Reporting
 /// A table of measurements, for readers and for programs.
 ///
 /// It knows columns and how their values are written, not what they mean.
-public struct Section: Sendable {
+package struct Section: Sendable {
   /// How a column's values are written.
-  public enum Style: Sendable {
+  package enum Style: Sendable {
     /// As it is.
     case text
     /// With so many digits behind the point.
@@ -23,16 +23,14 @@ public struct Section: Sendable {
   }
 
   /// What a column is called, and how its values are written.
-  public struct Column: Sendable {
+  package struct Column: Sendable {
     /// The key of its values.
-    public let key: String
-    /// Its head.
-    public let title: String
+    package let key: String
+    package let title: String
     /// How its values are written.
-    public let style: Style
+    package let style: Style
 
-    /// Names a column.
-    public init(_ key: String, _ title: String, _ style: Style = .text) {
+    package init(_ key: String, _ title: String, _ style: Style = .text) {
       self.key = key
       self.title = title
       self.style = style
@@ -42,30 +40,27 @@ public struct Section: Sendable {
   /// A row: values by the keys of columns.
   ///
   /// Other keys are for programs alone.
-  public typealias Row = [String: JSONValue]
+  package typealias Row = [String: JSONValue]
 
   /// The key of the section among others.
-  public let name: String
+  package let name: String
   /// A line above the table.
-  public let title: String
+  package let title: String
   /// The columns that readers see.
-  public let columns: [Column]
-  /// The measurements.
-  public private(set) var rows: [Row] = []
+  package let columns: [Column]
+  package private(set) var rows: [Row] = []
   /// Sentences below the table.
-  public var notes: [String] = []
+  package var notes: [String] = []
   /// What could not be measured, and why.
-  public private(set) var failures: [String] = []
+  package private(set) var failures: [String] = []
 
-  /// A table without rows.
-  public init(_ name: String, title: String, columns: [Column]) {
+  package init(_ name: String, title: String, columns: [Column]) {
     self.name = name
     self.title = title
     self.columns = columns
   }
 
-  /// Adds a row.
-  public mutating func append(_ row: Row) { rows.append(row) }
+  package mutating func append(_ row: Row) { rows.append(row) }
 
   /// Adds a row and gives it to `didMeasure` as a table of one row.
   mutating func append(_ row: Row, didMeasure: (Section) -> Void) {
@@ -90,10 +85,10 @@ public struct Section: Sendable {
   }
 
   /// The rows for programs.
-  public var json: JSONValue { .array(rows.map { .object($0) }) }
+  package var json: JSONValue { .array(rows.map { .object($0) }) }
 
   /// Title, table and notes.
-  public var text: String {
+  package var text: String {
     var table = ReportTable(
       columns: columns.map { column in
         if case .text = column.style { return .init(column.key, column.title) }
@@ -111,7 +106,7 @@ public struct Section: Sendable {
   }
 
   /// The rows alone, a line each, without heads or alignment: what is shown while rows are made.
-  public var rowText: String {
+  package var rowText: String {
     rows.map { row in
       columns.compactMap { column in
         guard let value = row[column.key], !value.isNull else { return nil }

@@ -3,13 +3,13 @@ import JSON
 import Tokenizers
 
 /// Encoding by one thread: its speed on a text, and that it stays linear where a word has no end.
-public enum TokenizerBenchmark {
+package enum TokenizerBenchmark {
   /// Measures.
   ///
   /// - Parameters:
   ///   - tokenizerPath: a `tokenizer.json`.
   ///   - textPath: some megabytes of text.
-  public static func run(
+  package static func run(
     tokenizerPath: String, textPath: String, isQuick: Bool
   ) throws -> [Section] {
     let tokenizer = try Tokenizer(contentsOf: tokenizerPath)

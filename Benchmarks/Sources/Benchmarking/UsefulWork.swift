@@ -4,16 +4,15 @@
 /// the lowest parameter that trains; the adapters forward and backward; attention on the causal
 /// half; the head on rows that count. Norms, activations, softmax and the optimiser are left out,
 /// and nothing that is computed again counts twice. So it is the same for every implementation.
-public struct UsefulWork: Sendable {
+package struct UsefulWork: Sendable {
   /// Products with frozen weights, the head's among them.
-  public private(set) var frozen = 0.0
+  package private(set) var frozen = 0.0
   /// Products with weights that train.
-  public private(set) var trained = 0.0
+  package private(set) var trained = 0.0
   /// Scores and their use.
-  public private(set) var attention = 0.0
+  package private(set) var attention = 0.0
 
-  /// All together.
-  public var total: Double { frozen + trained + attention }
+  package var total: Double { frozen + trained + attention }
 
   /// Counts what `job` needs for one step with some sequences.
   ///
@@ -24,7 +23,7 @@ public struct UsefulWork: Sendable {
   ///   - lengths: tokens of each sequence.
   ///   - method: a name as `--method` takes it, with the options of ``MethodChoice``.
   ///   - adapterRank: LoRA's `r`, on all linear layers.
-  public init(_ job: Job, lengths: [Int], method: String, adapterRank: Int = 16) {
+  package init(_ job: Job, lengths: [Int], method: String, adapterRank: Int = 16) {
     let shape = job.shape
     let virtual = ["prompt-tuning", "p-tuning"].contains(method) ? MethodChoice.virtualTokens : 0
     let prefix = method == "prefix-tuning" ? MethodChoice.virtualTokens : 0

@@ -13,6 +13,7 @@ extension DecoderFamily {
       positions: "transformer.wpe", finalNorm: "transformer.ln_f"),
     read: { (fields, c) throws(ModelError) in try c.readGPT2(fields) },
     block: { (builder, index) throws(ModelError) in try gpt2Block(&builder, index) },
+    storesInputMajor: true,
     // Older versions of transformers saved the causal masks along with the weights.
     savedBuffers: [".attn.bias", ".attn.masked_bias"])
 

@@ -2,7 +2,7 @@ import Kernels
 import Tensors
 
 /// What a linear hook is given with each call.
-public struct LinearPass {
+public struct LinearPass: HookPass {
   /// The projection, whose frozen product the hook may use.
   public let layer: LinearLayer
   /// What forward keeps for backward, [tokens, savedColumns].
@@ -15,22 +15,6 @@ public struct LinearPass {
   public let rowCount: Int
   /// The pass over the micro-batch.
   public let pass: Pass
-
-  /// Threads and kernels.
-  public var compute: Compute { pass.compute }
-  /// Whether dropout applies.
-  public var isTraining: Bool { pass.isTraining }
-
-  /// A part of the scratch without gaps between its rows, [tokens, columns].
-  ///
-  /// - Parameter after: columns of the parts before it.
-  /// - Parameter columns: columns of this part.
-  public func scratchPart(after: Int = 0, columns: Int) -> MatrixView {
-    let rows = rowCount
-    let flat = scratch.reshaped(rows: 1, columns: scratch.count)
-    return flat.columns((rows * after)..<(rows * (after + columns)))
-      .reshaped(rows: rows, columns: columns)
-  }
 }
 
 /// A change to one projection, on its input side, its output side, or both.

@@ -1,4 +1,3 @@
-import Kernels
 import Tensors
 
 /// The two halves of a block.
@@ -10,7 +9,7 @@ public enum Sublayer: Sendable, Hashable, CaseIterable {
 }
 
 /// What a sublayer hook is given with each call.
-public struct SublayerPass {
+public struct SublayerPass: HookPass {
   /// What forward keeps for backward, [tokens, savedColumns].
   public let saved: MatrixView
   /// Memory that is dead after the call, [tokens, scratchColumns].
@@ -20,21 +19,8 @@ public struct SublayerPass {
   /// The pass over the micro-batch.
   public let pass: Pass
 
-  /// Threads and kernels.
-  public var compute: Compute { pass.compute }
-  /// Whether dropout applies.
-  public var isTraining: Bool { pass.isTraining }
-
-  /// A part of the scratch without gaps between its rows, [tokens, columns].
-  ///
-  /// - Parameter after: columns of the parts before it.
-  /// - Parameter columns: columns of this part.
-  public func scratchPart(after: Int = 0, columns: Int) -> MatrixView {
-    let rows = pass.rowCount
-    let flat = scratch.reshaped(rows: 1, columns: scratch.count)
-    return flat.columns((rows * after)..<(rows * (after + columns)))
-      .reshaped(rows: rows, columns: columns)
-  }
+  /// Rows of this call: of the whole micro-batch.
+  public var rowCount: Int { pass.rowCount }
 }
 
 /// A change to what a sublayer gives, before the block adds it to the residual stream.

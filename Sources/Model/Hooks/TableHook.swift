@@ -1,29 +1,15 @@
-import Kernels
 import Tensors
 
 /// What a table hook is given with each call.
-public struct TablePass {
+public struct TablePass: HookPass {
   /// The token table, whose rows were looked up.
   public let table: Parameter
   /// Memory that is dead after the call, of `scratchColumns` floats a token.
-  let scratch: MatrixView
-  /// Tokens of this call.
-  public let tokenCount: Int
+  public let scratch: MatrixView
+  /// Rows of this call: tokens of one sequence.
+  public let rowCount: Int
   /// The pass over the micro-batch.
   public let pass: Pass
-
-  /// Threads and kernels.
-  public var compute: Compute { pass.compute }
-
-  /// A part of the scratch without gaps between its rows, [tokens, columns].
-  ///
-  /// - Parameter after: columns of the parts before it.
-  /// - Parameter columns: columns of this part.
-  public func scratchPart(after: Int = 0, columns: Int) -> MatrixView {
-    let flat = scratch.reshaped(rows: 1, columns: scratch.count)
-    return flat.columns((tokenCount * after)..<(tokenCount * (after + columns)))
-      .reshaped(rows: tokenCount, columns: columns)
-  }
 }
 
 /// A change to the token table as tokens look their rows up: `x[t] = row(tokens[t])`.

@@ -147,20 +147,19 @@ final class ExpertFeedForward: HalfBody {
       let first = rows.lowerBound
       Elementwise.gatherRows(dh, rows: tokens, into: e.output, on: compute)
       if expert.down.readsInput {
-        SwiGLU.forward(e.gate, up: e.up, into: e.inner, kind: activation, on: compute)
+        SwiGLU.forward(e.kept, into: e.inner, kind: activation, on: compute)
         Elementwise.scaleRows(e.inner, by: e.weights, into: e.inner, on: compute)
       }
       expert.down.backward(
         e.output, input: e.inner, into: e.dInner, adding: false, isNeeded: true, pass,
         savedFrom: first)
       if isRouted {
-        SwiGLU.forward(e.gate, up: e.up, into: e.inner, kind: activation, on: compute)
+        SwiGLU.forward(e.kept, into: e.inner, kind: activation, on: compute)
         Elementwise.rowDots(e.dInner, e.inner, into: a.dWeights.rows(rows), on: compute)
       }
       Elementwise.scaleRows(e.dInner, by: e.weights, into: e.dInner, on: compute)
       // Gate and up, read here for the last time, become their gradients.
-      SwiGLU.backward(
-        e.dInner, gate: e.gate, up: e.up, into: e.gate, e.up, kind: activation, on: compute)
+      SwiGLU.backward(e.dInner, e.kept, into: e.gate, e.up, kind: activation, on: compute)
       if expert.gate.readsInput || expert.up.readsInput {
         Elementwise.gatherRows(n, rows: tokens, into: e.input, on: compute)
       }
@@ -231,6 +230,8 @@ final class ExpertFeedForward: HalfBody {
     let gate, up: MatrixView  // [rows, intermediate]
     let input, output: MatrixView  // [rows, hidden], scratch
     let inner, dInner: MatrixView  // [rows, intermediate], scratch
+
+    var kept: SwiGLU.Kept { .exact(gate: gate, up: up) }
   }
 
   private func expertRows(_ a: Activations, _ rows: Range<Int>) -> ExpertRows {

@@ -62,12 +62,8 @@ final class GatedFeedForward: HalfBody {
     let a = activations(pass)
     first.forward(m, into: a.both ?? a.gate, pass)
     up?.forward(m, into: a.up, pass)
-    if let kept = a.kept {
-      SwiGLU.forward(
-        a.gate, up: a.up, into: a.inner, keeping: kept, kind: activation, on: pass.compute)
-    } else {
-      SwiGLU.forward(a.gate, up: a.up, into: a.inner, kind: activation, on: pass.compute)
-    }
+    SwiGLU.forward(
+      a.gate, up: a.up, into: a.inner, keeping: a.kept, kind: activation, on: pass.compute)
     output.forward(a.inner, into: h, pass)
   }
 
@@ -76,11 +72,7 @@ final class GatedFeedForward: HalfBody {
   ) {
     let (a, compute) = (activations(pass), pass.compute)
     if output.readsInput {
-      if let kept = a.kept {
-        SwiGLU.forward(kept, into: a.inner, kind: activation, on: compute)
-      } else {
-        SwiGLU.forward(a.gate, up: a.up, into: a.inner, kind: activation, on: compute)
-      }
+      SwiGLU.forward(a.kept, into: a.inner, kind: activation, on: compute)
     }
     if needs.isOutputReached {
       output.backward(
@@ -88,12 +80,7 @@ final class GatedFeedForward: HalfBody {
     }
     guard needs.isInnerNeeded else { return }
     // Gate and up, read here for the last time, become their gradients.
-    if let kept = a.kept {
-      SwiGLU.backward(a.dInner, kept, into: a.gate, a.up, kind: activation, on: compute)
-    } else {
-      SwiGLU.backward(
-        a.dInner, gate: a.gate, up: a.up, into: a.gate, a.up, kind: activation, on: compute)
-    }
+    SwiGLU.backward(a.dInner, a.kept, into: a.gate, a.up, kind: activation, on: compute)
     first.backward(
       a.both ?? a.gate, input: m, into: dm, adding: false, isNeeded: needs.isNormNeeded, pass)
     up?.backward(a.up, input: m, into: dm, adding: true, isNeeded: needs.isNormNeeded, pass)
@@ -101,9 +88,9 @@ final class GatedFeedForward: HalfBody {
 
   private struct Activations {
     let both: MatrixView?  // [tokens, 2 · intermediate] where one projection makes gate and up
-    let gate: MatrixView  // [tokens, intermediate]; in scratch where `kept` has it
-    let up: MatrixView  // [tokens, intermediate]; in scratch where `kept` has it
-    let kept: SwiGLU.Kept?  // gate and up rounded; nil where they are kept as they are
+    let gate: MatrixView  // [tokens, intermediate]; in scratch where it is kept rounded
+    let up: MatrixView  // [tokens, intermediate]; in scratch where it is kept rounded
+    let kept: SwiGLU.Kept
     let inner: MatrixView  // [tokens, intermediate], scratch
     let dInner: MatrixView  // [tokens, intermediate], scratch
   }
@@ -115,9 +102,10 @@ final class GatedFeedForward: HalfBody {
     )
     if let both = slots.both {
       let result = memory.workspace.view(both, rows: pass.rowCount)
+      let (gate, up) = (result.columns(0..<columns), result.columns(columns..<(2 * columns)))
       return Activations(
-        both: result, gate: result.columns(0..<columns),
-        up: result.columns(columns..<(2 * columns)), kept: nil, inner: inner, dInner: dInner)
+        both: result, gate: gate, up: up, kept: .exact(gate: gate, up: up), inner: inner,
+        dInner: dInner)
     }
     // Backward's gradient of the inner activation and that activation have no use yet while gate and
     // up are there, nor after their gradients are.
@@ -127,14 +115,13 @@ final class GatedFeedForward: HalfBody {
       gateScratch = both.columns(0..<columns)
       upScratch = both.columns(columns..<(2 * columns))
     }
-    let gate = slots.gate.view(memory, pass, scratch: gateScratch)
-    let up = slots.up.view(memory, pass, scratch: upScratch)
-    var kept: SwiGLU.Kept?
-    if let keptGate = gate.kept, let keptUp = up.kept {
-      kept = SwiGLU.Kept(gate: keptGate, up: keptUp)
-    }
-    return Activations(
-      both: both, gate: gate.exact, up: up.exact, kept: kept, inner: inner, dInner: dInner)
+    let (gate, keptGate) = slots.gate.view(memory, pass, scratch: gateScratch)
+    let (up, keptUp) = slots.up.view(memory, pass, scratch: upScratch)
+    let kept: SwiGLU.Kept =
+      if case (.rounded(let gate), .rounded(let up)) = (keptGate, keptUp) {
+        .rounded(gate: gate, up: up)
+      } else { .exact(gate: gate, up: up) }
+    return Activations(both: both, gate: gate, up: up, kept: kept, inner: inner, dInner: dInner)
   }
 }
 
@@ -170,11 +157,8 @@ final class PlainFeedForward: HalfBody {
   func forward(_ m: MatrixView, into h: MatrixView, _ pass: Pass) {
     let a = activations(pass)
     expand.forward(m, into: a.expanded, pass)
-    if let kept = a.kept {
-      Activation.forward(activation, a.expanded, into: a.inner, keeping: kept, on: pass.compute)
-    } else {
-      Activation.forward(activation, a.expanded, into: a.inner, on: pass.compute)
-    }
+    Activation.forward(
+      activation, a.expanded, into: a.inner, keeping: a.kept, on: pass.compute)
     output.forward(a.inner, into: h, pass)
   }
 
@@ -183,29 +167,21 @@ final class PlainFeedForward: HalfBody {
   ) {
     let (a, compute) = (activations(pass), pass.compute)
     if output.readsInput {
-      if let kept = a.kept {
-        Activation.forward(activation, kept, into: a.inner, on: compute)
-      } else {
-        Activation.forward(activation, a.expanded, into: a.inner, on: compute)
-      }
+      Activation.forward(activation, a.kept, into: a.inner, on: compute)
     }
     if needs.isOutputReached {
       output.backward(
         dh, input: a.inner, into: a.dInner, adding: false, isNeeded: needs.isInnerNeeded, pass)
     }
     guard needs.isInnerNeeded else { return }
-    if let kept = a.kept {
-      Activation.backward(activation, a.dInner, input: kept, into: a.dInner, on: compute)
-    } else {
-      Activation.backward(activation, a.dInner, input: a.expanded, into: a.dInner, on: compute)
-    }
+    Activation.backward(activation, a.dInner, input: a.kept, into: a.dInner, on: compute)
     expand.backward(
       a.dInner, input: m, into: dm, adding: false, isNeeded: needs.isNormNeeded, pass)
   }
 
   private struct Activations {
-    let expanded: MatrixView  // [tokens, intermediate]; in `inner` where `kept` has it
-    let kept: RoundedView?  // `expanded` rounded; nil where it is kept as it is
+    let expanded: MatrixView  // [tokens, intermediate]; in `inner` where it is kept rounded
+    let kept: Activation.Kept
     let inner: MatrixView  // [tokens, intermediate], scratch
     let dInner: MatrixView  // [tokens, intermediate], scratch
   }
@@ -214,9 +190,9 @@ final class PlainFeedForward: HalfBody {
     guard let slot, let memory else { preconditionFailure("no workspace was prepared") }
     let inner = memory.view(memory.scratch.inner, pass)
     // The function is computed in place where what goes in is kept rounded.
-    let expanded = slot.view(memory, pass, scratch: inner)
+    let (expanded, kept) = slot.view(memory, pass, scratch: inner)
     return Activations(
-      expanded: expanded.exact, kept: expanded.kept, inner: inner,
+      expanded: expanded, kept: kept, inner: inner,
       dInner: memory.view(memory.scratch.dInner, pass))
   }
 }
@@ -236,11 +212,14 @@ private struct InnerSlot {
       name, rows: rows, columns: isRounded ? RoundedView.floatColumns(columns) : columns)
   }
 
-  /// - Parameter scratch: [tokens, columns], where the numbers as they are go if kept rounded.
+  /// Where the numbers as they are go, and what is kept of them, [tokens, columns] each.
+  ///
+  /// - Parameter scratch: where they go if kept rounded.
   func view(
     _ memory: BlockMemory, _ pass: Pass, scratch: MatrixView
-  ) -> (exact: MatrixView, kept: RoundedView?) {
+  ) -> (MatrixView, Activation.Kept) {
     let view = memory.workspace.view(slot, rows: pass.rowCount)
-    return isRounded ? (scratch, RoundedView(view, columns: columns)) : (view, nil)
+    return isRounded
+      ? (scratch, .rounded(RoundedView(view, columns: columns))) : (view, .exact(view))
   }
 }

@@ -5,13 +5,13 @@ import Tensors
 ///
 /// It keeps two numbers a row from forward to backward: the mean (LayerNorm) and the inverse of the
 /// deviation.
-public final class NormLayer {
+package final class NormLayer {
   /// Module path.
-  public let path: String
+  package let path: String
   /// The factor, [1, n].
-  public let weight: Parameter
+  package let weight: Parameter
   /// LayerNorm's bias, [1, n].
-  public let bias: Parameter?
+  package let bias: Parameter?
   private let offset: Float
   private let epsilon: Float
 
@@ -30,7 +30,7 @@ public final class NormLayer {
   var size: Int { weight.shape[0] }
 
   /// Whether it trains.
-  public var trains: Bool { weight.isTrainable || (bias?.isTrainable ?? false) }
+  package var trains: Bool { weight.isTrainable || (bias?.isTrainable ?? false) }
 
   /// Columns of the statistics that forward keeps.
   static let statisticsColumns = 2

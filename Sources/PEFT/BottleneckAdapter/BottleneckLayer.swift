@@ -75,7 +75,7 @@ final class BottleneckLayer: SublayerHook {
     // f(u) is not needed any more; its memory takes du.
     let du = active
     Product.multiply(dr, by: tensors.upWeight.values, into: du, on: compute)
-    Activation.backward(activation, du, input: u, into: du, on: compute)
+    Activation.backward(activation, du, input: .exact(u), into: du, on: compute)
     RowBias.backward(du, scale: 1, addingTo: tensors.downBias.gradient, on: compute)
     Product.multiply(
       du, transposed: true, by: input, into: tensors.downWeight.gradient, adding: true,
@@ -93,20 +93,12 @@ final class BottleneckLayer: SublayerHook {
 
   private func saved(_ pass: SublayerPass) -> (input: MatrixView, u: MatrixView) {
     (
-      part(pass.saved, pass, after: 0, columns: hiddenSize),
-      part(pass.saved, pass, after: hiddenSize, columns: size)
+      pass.part(of: pass.saved, columns: hiddenSize),
+      pass.part(of: pass.saved, after: hiddenSize, columns: size)
     )
   }
 
   private func scratch(_ pass: SublayerPass) -> (active: MatrixView, r: MatrixView) {
     (pass.scratchPart(columns: size), pass.scratchPart(after: size, columns: hiddenSize))
-  }
-
-  private func part(_ all: MatrixView, _ pass: SublayerPass, after: Int, columns: Int)
-    -> MatrixView
-  {
-    let rows = pass.pass.rowCount
-    return all.reshaped(rows: 1, columns: all.count)
-      .columns((rows * after)..<(rows * (after + columns))).reshaped(rows: rows, columns: columns)
   }
 }

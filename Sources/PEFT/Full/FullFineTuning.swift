@@ -47,11 +47,9 @@ public final class FullFineTuning: PEFTMethod {
   public func attach(to decoder: Decoder, arena: ParameterArena) throws(PEFTError) {
     self.arena = arena
     for slot in slots {
-      do {
+      try asMethod(name) { () throws(ModelError) in
         try decoder.makeTrainable(
           parameter: slot.name, values: arena.values(slot), gradient: arena.gradients(slot))
-      } catch {
-        throw .unsupportedBase(method: name, reason: error.description)
       }
     }
   }

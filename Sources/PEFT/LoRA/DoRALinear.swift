@@ -192,12 +192,9 @@ final class DoRALinear: LinearHook {
 
   /// u [tokens, R] and z [tokens, out].
   private func saved(_ pass: LinearPass) -> (u: MatrixView, z: MatrixView) {
-    let rows = pass.rowCount
-    let flat = pass.saved.reshaped(rows: 1, columns: pass.saved.count)
-    let split = rows * rank
-    return (
-      flat.columns(0..<split).reshaped(rows: rows, columns: rank),
-      flat.columns(split..<flat.columns).reshaped(rows: rows, columns: outputSize)
+    (
+      pass.part(of: pass.saved, columns: rank),
+      pass.part(of: pass.saved, after: rank, columns: outputSize)
     )
   }
 

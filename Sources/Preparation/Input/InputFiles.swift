@@ -2,13 +2,13 @@ import Foundation
 import Glibc
 
 /// Files as they are named on a command line.
-public enum InputFiles {
+package enum InputFiles {
   /// The files that names stand for, in order; a name that holds `*`, `?` or `[` and is no file itself
   /// is a pattern, as a shell would take it, and its files come in the order of their bytes.
   ///
   /// The corresponding C function is `glob` (POSIX.1-2017).
   /// - Throws: `PreparationError.noMatch` where a pattern fits nothing.
-  public static func expanded(_ names: [String]) throws(PreparationError) -> [String] {
+  package static func expanded(_ names: [String]) throws(PreparationError) -> [String] {
     var files: [String] = []
     for name in names {
       let isPattern = name.contains { "*?[".contains($0) }

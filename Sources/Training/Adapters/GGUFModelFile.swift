@@ -49,7 +49,10 @@ public enum GGUFModelFile {
         throw PEFTError.cannotExport(format: "GGUF", what: "the tensor '\(name)'")
       }
       places.append(place)
-      let shape = isTransposed(name, tensor, architecture) ? tensor.shape.reversed() : tensor.shape
+      // What is [in, out] here, GGUF has the other way round.
+      let shape =
+        configuration.storesInputMajor(name, shape: tensor.shape)
+        ? tensor.shape.reversed() : tensor.shape
       let isWhole = (shape.last ?? 0) % wanted.elements == 0
       entries.append(
         GGUFWriter.Entry(
@@ -76,7 +79,7 @@ public enum GGUFModelFile {
           target.assign(
             (0..<columns).map { numbers[GGUFNames.huggingFaceRow($0, head: head)] })
         }
-      } else if isTransposed(name, tensor, architecture) {
+      } else if configuration.storesInputMajor(name, shape: tensor.shape) {
         try writer.write(place) { row, target in
           for index in 0..<rows { target[0, index] = values[index, row] }
         }
@@ -88,13 +91,6 @@ public enum GGUFModelFile {
       }
     }
     try writer.finish()
-  }
-
-  /// GPT-2's projections, which GGUF has the other way round.
-  private static func isTransposed(
-    _ name: String, _ tensor: any BaseTensor, _ architecture: String
-  ) -> Bool {
-    architecture == "gpt2" && tensor.shape.count == 2 && name.hasPrefix("transformer.h.")
   }
 
   /// What llama.cpp divides each frequency by, where that is Llama 3's stretching.

@@ -7,11 +7,11 @@ import Hashing
 ///
 /// The base and the definition of bf16 products are compared where the base is opened (`BaseModel`),
 /// the adapter and all that changes in every step (`ReplicatedState`).
-public enum RankAgreement {
+package enum RankAgreement {
   /// Throws on all ranks where they do not run the same program; called by all ranks.
   ///
   /// A build is known by a hash of the program's file.
-  public static func program(_ communicator: Communicator) throws(MPIError) {
+  package static func program(_ communicator: Communicator) throws(MPIError) {
     if communicator.worldSize == 1 { return }
     let build = XXH64.hash(file: "/proc/self/exe")
     try communicator.agree(
@@ -23,7 +23,7 @@ public enum RankAgreement {
 
   /// Throws on all ranks where their datasets differ in any token, mask or offset; called by all
   /// ranks.
-  public static func dataset(
+  package static func dataset(
     _ dataset: TokenDataset, _ communicator: Communicator
   ) throws(MPIError) {
     if communicator.worldSize == 1 { return }

@@ -12,13 +12,13 @@ import Tokenizers
 /// lays the file out in its own way, and truncation settings are in it): where the tokens are the
 /// same, that is a warning; where they are not, or the number of ids is neither the model's nor its
 /// tokenizer's, the ids mean other words, and the run is refused.
-public enum TokenizerAgreement {
+package enum TokenizerAgreement {
   /// What to warn of, if anything.
   ///
   /// Datasets without a hash and models without a tokenizer are taken as they are.
   ///
   /// - Throws: `TrainingError.otherTokenizer`.
-  public static func warning(
+  package static func warning(
     dataset: TokenDataset, modelDirectory: String, modelVocabularySize: Int
   ) throws -> String? {
     if GGUFFile.isOne(modelDirectory) {

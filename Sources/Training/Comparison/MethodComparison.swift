@@ -141,8 +141,8 @@ public final class MethodComparison {
     if outcome.status == .stoppedOnRequest { throw StoppedOnRequest() }
     row.peakMemoryBytes = Int(try communicator.allReduce(Int64(peakMemoryBytes()), .maximum))
     row.secondsPerStep = MethodFigures.median(ofSteps: outcome.stepSeconds)
-    if let exam = try exam(run.dataset.validation, run.decoder) {
-      let result = try exam.take(
+    if let evaluation = try exactMatch(run.dataset.validation, run.decoder) {
+      let result = try evaluation.run(
         run.decoder, compute: run.compute, communicator: communicator)
       row.score = MethodFigures.Score(correct: result.correct, count: result.count)
       logger.info("\(row.method): \(result.sentence)")
@@ -160,14 +160,16 @@ public final class MethodComparison {
     }
   }
 
-  /// The questions of a split; nil where it asks none.
-  private func exam(_ split: TokenSplit?, _ decoder: Decoder) throws -> AnswerExam? {
+  /// The exact-match evaluation on a split; nil where it has no prompts.
+  private func exactMatch(
+    _ split: TokenSplit?, _ decoder: Decoder
+  ) throws -> ExactMatchEvaluation? {
     guard let split, settings.maximumQuestions > 0 else { return nil }
-    let exam = try communicator.together {
-      try AnswerExam(
+    let evaluation = try communicator.together {
+      try ExactMatchEvaluation(
         split, endTokens: try EndTokens.of(decoder), limit: settings.maximumQuestions)
     }
-    return exam.questions.isEmpty ? nil : exam
+    return evaluation.examples.isEmpty ? nil : evaluation
   }
 
   /// Loss and score of the base without an adapter, and what the runs have in common.
@@ -238,8 +240,8 @@ public final class MethodComparison {
       compute: compute)
     comparison.baseLoss = figures.loss.isFinite ? figures.loss : nil
     logger.info("the base alone: eval loss \(String(format: "%.4f", figures.loss))")
-    guard let exam = try exam(split, decoder) else { return }
-    let result = try exam.take(decoder, compute: compute, communicator: communicator)
+    guard let evaluation = try exactMatch(split, decoder) else { return }
+    let result = try evaluation.run(decoder, compute: compute, communicator: communicator)
     comparison.baseScore = MethodFigures.Score(correct: result.correct, count: result.count)
     logger.info("the base alone: \(result.sentence)")
   }

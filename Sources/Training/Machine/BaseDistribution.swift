@@ -11,7 +11,7 @@ public enum BaseDistribution: String, Sendable, CaseIterable {
   case auto
   /// Every node reads it.
   case read
-  /// One node in ``BaseFiles/nodesPerReader`` reads it and sends it to the others.
+  /// One node in `BaseFiles.nodesPerReader` reads it and sends it to the others.
   case broadcast
 }
 
@@ -19,17 +19,17 @@ public enum BaseDistribution: String, Sendable, CaseIterable {
 ///
 /// What was sent lies in memory that the ranks of a node share, and is read, checked and hashed as the
 /// files are; so ranks that have received other bytes than were read are found (`BaseModel`).
-public struct BaseFiles {
+package struct BaseFiles {
   /// Nodes that one reads for: few enough readers for a disk that all share, enough of them that
   /// messages go a few hops.
-  public static let nodesPerReader = 32
+  package static let nodesPerReader = 32
   /// Bases of fewer bytes are read without measuring which way is faster.
   static let fewestBytes = 32 << 20
 
   /// Where the bytes come from.
-  public private(set) var map = FileMap.disk
+  package private(set) var map = FileMap.disk
   /// What was done, for the log; nil where there was no choice.
-  public private(set) var sentence: String?
+  package private(set) var sentence: String?
   /// The projections that are sent one by one, when they are asked for; nil where all bytes are there.
   private(set) var arriving: ArrivingTensors?
 
@@ -38,7 +38,7 @@ public struct BaseFiles {
   /// - Parameter isQuantized: whether projections will be quantised: each is then sent when it is next, so
   ///   that no node ever holds all of them as they are stored.
   /// - Throws: on all ranks, where a node that must read cannot, or one that receives has no room.
-  public init(
+  package init(
     _ model: String, _ choice: BaseDistribution, _ communicator: Communicator,
     isQuantized: Bool = false
   ) throws {

@@ -8,16 +8,16 @@ import Kernels
 /// let share = try ProcessorShare(communicator: communicator)
 /// let compute = try share.compute(threads: nil, binds: true).compute
 /// ```
-public struct ProcessorShare: Sendable {
+package struct ProcessorShare: Sendable {
   /// Threads that a rank may have: more than any node has processors.
-  public static let mostThreads = 1024
+  package static let mostThreads = 1024
 
   /// Physical cores that the ranks of this node may use, all of them together.
-  public let nodeCores: Int
+  package let nodeCores: Int
   /// Ranks on this node.
-  public let localSize: Int
+  package let localSize: Int
   /// Threads for this rank when nobody says how many.
-  public let threads: Int
+  package let threads: Int
   let cores: CoreShare
   /// Logical processors that each rank of the node is allowed.
   private let masks: [Set<Int>]
@@ -29,7 +29,7 @@ public struct ProcessorShare: Sendable {
   ///
   /// A launcher may give each rank cores of its own or all ranks the same ones; a batch system or a
   /// container may limit both.
-  public init(communicator: Communicator) throws(MPIError) {
+  package init(communicator: Communicator) throws(MPIError) {
     let node = communicator.processorName
     let list = ProcessorList.text(ProcessorLimits.allowedAtStart)
     var masks: [Set<Int>] = []
@@ -70,7 +70,7 @@ public struct ProcessorShare: Sendable {
   /// - Returns: the threads, and whether they are bound.
   /// - Throws: `UnavailableInstructionSet` where the processor lacks it, `ConfigurationError` where
   ///   the system does not let this process start so many threads.
-  public func compute(
+  package func compute(
     threads: Int?, instructionSet: InstructionSetChoice = .auto, binds: Bool
   ) throws -> (compute: Compute, isBound: Bool) {
     let count = threads ?? self.threads
@@ -100,7 +100,7 @@ public struct ProcessorShare: Sendable {
   /// What is wrong with `threads` threads a rank on this node, as a sentence; nil when nothing is.
   ///
   /// - Parameter threads: what was asked for; nil where the default is taken.
-  public func warning(threads asked: Int?) -> String? {
+  package func warning(threads asked: Int?) -> String? {
     let threads = asked ?? self.threads
     let remedy =
       "Start them with 'mpirun --bind-to none', 'mpirun --map-by slot:PE=N' for N cores each, or "

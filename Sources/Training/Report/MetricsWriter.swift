@@ -6,12 +6,12 @@ import JSON
 /// curves for TensorBoard.
 ///
 /// Rank 0 alone has one. It knows lines, not what is worth writing.
-public final class MetricsWriter {
+package final class MetricsWriter {
   /// A line: members in the order in which they are written.
-  public typealias Line = KeyValuePairs<String, JSONValue>
+  package typealias Line = KeyValuePairs<String, JSONValue>
 
   /// The file.
-  public let path: String
+  package let path: String
   private let file: LineFile
   private let events: EventWriter?
 
@@ -24,7 +24,7 @@ public final class MetricsWriter {
   ///   - repeatsEvaluation: whether that step is evaluated again, so that its line is dropped, too.
   ///   - eventDirectory: where the event file goes; nil makes none.
   /// - Throws: `FileError`, also where what is to be kept cannot be read.
-  public init(
+  package init(
     path: String, resumingAfter lastStep: Int?,
     repeatingEvaluation repeatsEvaluation: Bool = false, eventDirectory: String? = nil
   ) throws(FileError) {
@@ -48,7 +48,7 @@ public final class MetricsWriter {
   /// - Parameter line: the event.
   /// - Parameter more: members behind the line's own, by name.
   /// - Throws: `FileError.cannotWrite`; the file then ends in the line before.
-  public func write(_ line: Line, and more: [String: JSONValue] = [:]) throws(FileError) {
+  package func write(_ line: Line, and more: [String: JSONValue] = [:]) throws(FileError) {
     try file.append(MetricsWriter.text(line, and: more))
     try events?.write(line)
   }
@@ -56,10 +56,10 @@ public final class MetricsWriter {
   /// Makes sure that all lines are on disk, for a checkpoint that comes after them.
   ///
   /// - Throws: `FileError.cannotWrite`.
-  public func synchronize() throws(FileError) { try file.synchronize() }
+  package func synchronize() throws(FileError) { try file.synchronize() }
 
   /// A line as text.
-  public static func text(_ line: Line, and more: [String: JSONValue] = [:]) -> String {
+  package static func text(_ line: Line, and more: [String: JSONValue] = [:]) -> String {
     let all = Array(line) + more.sorted { $0.key < $1.key }
     let members = all.map { key, value in "\"\(key)\": \(value.text())" }
     return "{\(members.joined(separator: ", "))}"

@@ -76,7 +76,7 @@ extension RunDisplay {
 /// ```swift
 /// run.display = PeriodicLine(every: .seconds(60)) { print($0.line) }
 /// ```
-public final class PeriodicLine: RunDisplay {
+package final class PeriodicLine: RunDisplay {
   private let interval: Duration
   private let lastSaid: () -> ContinuousClock.Instant
   private let say: (RunStatus) -> Void
@@ -88,7 +88,7 @@ public final class PeriodicLine: RunDisplay {
   ///   - interval: how long nothing is said before it says something.
   ///   - lastSaid: when somebody else said something; by default nobody does.
   ///   - say: says it.
-  public init(
+  package init(
     every interval: Duration,
     lastSaid: @escaping () -> ContinuousClock.Instant = { .now - .seconds(1 << 30) },
     _ say: @escaping (_ status: RunStatus) -> Void
@@ -98,12 +98,12 @@ public final class PeriodicLine: RunDisplay {
   }
 
   /// Whether neither this display nor anybody else has said anything for so long, or will now.
-  public func isDue(logs: Bool) -> Bool {
+  package func isDue(logs: Bool) -> Bool {
     !logs && ContinuousClock.now - max(last, lastSaid()) >= interval
   }
 
   /// Says it.
-  public func show(_ status: RunStatus) {
+  package func show(_ status: RunStatus) {
     last = .now
     say(status)
   }

@@ -7,7 +7,7 @@ import Tensors
 /// Whoever decodes blocks while packing panels pays for it once a product: the more tokens a product
 /// has, the less it shows. Everything else of a step is the same for both, so that a step's ratio lies
 /// between that of its products and 1.
-public enum BaseBenchmark {
+package enum BaseBenchmark {
   /// Measures every format on the seven layers of a block of jobs A and B, forward and backward.
   ///
   /// - Parameters:
@@ -16,7 +16,7 @@ public enum BaseBenchmark {
   ///   - threads: that work together.
   ///   - isQuick: fewer turns.
   ///   - didMeasure: gets each row as it is made, as a table of one row.
-  public static func run(
+  package static func run(
     tokens: [Int], precisions: [Precision], threads: Int, isQuick: Bool,
     didMeasure: (Section) -> Void = { _ in }
   ) -> [Section] {

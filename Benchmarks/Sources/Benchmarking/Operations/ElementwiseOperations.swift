@@ -108,10 +108,11 @@ final class ActivationOperation: Operation {
     switch (isGated, isForward) {
     case (true, true): SwiGLU.forward(x.view, up: up.view, into: y.view, on: compute)
     case (true, false):
-      SwiGLU.backward(dy.view, gate: x.view, up: up.view, into: y.view, dUp.view, on: compute)
+      SwiGLU.backward(
+        dy.view, .exact(gate: x.view, up: up.view), into: y.view, dUp.view, on: compute)
     case (false, true): Activation.forward(.geluTanh, x.view, into: y.view, on: compute)
     case (false, false):
-      Activation.backward(.geluTanh, dy.view, input: x.view, into: y.view, on: compute)
+      Activation.backward(.geluTanh, dy.view, input: .exact(x.view), into: y.view, on: compute)
     }
   }
 

@@ -2,7 +2,7 @@ import JSON
 import Kernels
 
 /// Each operation against its bound, both measured by turns in one process.
-public enum OperationBenchmark {
+package enum OperationBenchmark {
   private static let columns: [Section.Column] = [
     .init("operation", "operation"), .init("size", "size"), .init("precision", "precision"),
     .init("kernels", "kernels"), .init("seconds", "ms", .milliseconds),
@@ -16,7 +16,7 @@ public enum OperationBenchmark {
   ///   - threads: that work together.
   ///   - isQuick: shorter and fewer measurements.
   ///   - didMeasure: gets each row as it is made, as a table of one row.
-  public static func run(
+  package static func run(
     threads: Int, isQuick: Bool, didMeasure: (Section) -> Void = { _ in }
   ) -> [Section] {
     [Job.a, Job.b].map { job in
@@ -74,7 +74,7 @@ public enum OperationBenchmark {
   /// instruction set that runs here; and their bits on one thread with those on three.
   ///
   /// - Returns: a table, and what is wrong, a line each.
-  public static func check() -> (section: Section, failures: [String]) {
+  package static func check() -> (section: Section, failures: [String]) {
     var section = Section(
       "check", title: "Operations against arithmetic in Double, one number at a time",
       columns: [

@@ -9,9 +9,9 @@ import Tensors
 /// let peak = Peak(threads: 2, leastSeconds: 0.1)
 /// let bound = peak.operationsPerSecond(job, rows: 512, precision: .f32)
 /// ```
-public final class Peak {
+package final class Peak {
   /// The threads that work.
-  public let compute: Compute
+  package let compute: Compute
   private let leastSeconds: Double
   private var products: [ProductShape: Double] = [:]
   private var registers: [Precision: Double] = [:]
@@ -20,7 +20,7 @@ public final class Peak {
   /// - Parameters:
   ///   - leastSeconds: how long each measurement lasts.
   ///   - instructionSet: whose registers; one of those that the processor has.
-  public init(threads: Int, leastSeconds: Double, instructionSet: InstructionSet = .best) {
+  package init(threads: Int, leastSeconds: Double, instructionSet: InstructionSet = .best) {
     compute = Self.compute(threads: threads, instructionSet: instructionSet)
     self.leastSeconds = leastSeconds
   }
@@ -38,7 +38,7 @@ public final class Peak {
   /// instructions that a precision has here: what no program can exceed.
   ///
   /// Where the processor does not multiply bf16 natively, f32 is the bound of bf16 too.
-  public func registerOperationsPerSecond(_ precision: Precision) -> Double {
+  package func registerOperationsPerSecond(_ precision: Precision) -> Double {
     if let known = registers[precision] { return known }
     let rate = ProductPeak.measure(precision.arithmetic, seconds: leastSeconds, on: compute)
     registers[precision] = rate
@@ -58,7 +58,7 @@ public final class Peak {
   /// backward, each as often as a step runs it.
   ///
   /// - Parameter rows: tokens of a product, which are those of a micro-batch.
-  public func operationsPerSecond(_ job: Job, rows: Int) -> Double {
+  package func operationsPerSecond(_ job: Job, rows: Int) -> Double {
     var (operations, seconds) = (0.0, 0.0)
     func add(_ input: Int, _ output: Int, share: Double) {
       for shape in [

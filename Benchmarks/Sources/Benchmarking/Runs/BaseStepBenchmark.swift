@@ -3,7 +3,7 @@ import JSON
 /// Whole steps of the program from a quantised base against the same steps from bf16, by turns.
 ///
 /// ``BaseBenchmark`` has what a product loses; a step has much besides that is the same for both.
-public enum BaseStepBenchmark {
+package enum BaseStepBenchmark {
   private static let columns: [Section.Column] = [
     .init("job", "job"), .init("base", "base"), .init("precision", "precision"),
     .init("setting", "ranks x threads"),
@@ -16,7 +16,7 @@ public enum BaseStepBenchmark {
   /// Jobs with LoRA from each base.
   ///
   /// - Parameter bases: what `--quantize-base` takes, or paths of GGUF files of the job's model.
-  public static func run(
+  package static func run(
     _ jobs: [Job], bases: [String], precisions: [Precision], at workplace: Workplace
   ) throws -> Section {
     var section = Section(

@@ -4,20 +4,20 @@ import JSON
 /// Models of random weights in the shapes of families: `peers/family_models.py` under some Python.
 ///
 /// Transformers makes them, so that nothing of ours says what a family is.
-public struct FamilyModels: Sendable {
+package struct FamilyModels: Sendable {
   private let python: String
   private let script: String
 
   /// - Parameters:
   ///   - python: an interpreter with the packages of `peers/requirements.txt`.
   ///   - script: `family_models.py`.
-  public init(python: String, script: String) {
+  package init(python: String, script: String) {
     self.python = python
     self.script = script
   }
 
   /// The families whose shapes the script has.
-  public func names() throws -> [String] {
+  package func names() throws -> [String] {
     try answer(["--list"])["families"]?.array?.compactMap(\.string) ?? []
   }
 

@@ -1,9 +1,9 @@
 import JSON
 
 /// The program against Hugging Face PEFT on the same files, by turns.
-public enum PeerBenchmark {
+package enum PeerBenchmark {
   /// Jobs with LoRA in each precision.
-  public static func jobs(
+  package static func jobs(
     _ jobs: [Job], precisions: [Precision], against peer: PeerProgram, at workplace: Workplace
   ) throws -> Section {
     var section = section("peers", "Against Hugging Face PEFT, by turns")
@@ -18,7 +18,7 @@ public enum PeerBenchmark {
   }
 
   /// Methods on job A.
-  public static func methods(
+  package static func methods(
     _ methods: [String], precisions: [Precision], against peer: PeerProgram,
     at workplace: Workplace
   ) throws -> Section {
@@ -38,7 +38,7 @@ public enum PeerBenchmark {
   /// - Parameters:
   ///   - names: as ``FamilyModels/names()`` has them.
   ///   - blocks: of each model.
-  public static func families(
+  package static func families(
     _ names: [String], blocks: Int, madeBy models: FamilyModels, against peer: PeerProgram,
     at workplace: Workplace
   ) throws -> Section {

@@ -2,7 +2,7 @@ import Foundation
 import JSON
 
 /// Hugging Face PEFT on a job: `peers/peft_peer.py` under some Python.
-public struct PeerProgram: Sendable {
+package struct PeerProgram: Sendable {
   /// Processes and threads of each.
   struct Layout: Sendable, Hashable {
     let processes: Int
@@ -18,13 +18,13 @@ public struct PeerProgram: Sendable {
   private let script: String
 
   /// Methods that PEFT has; `full` is plain transformers.
-  public static let methods = MethodChoice.names.filter { $0 != "bottleneck" }
+  package static let methods = MethodChoice.names.filter { $0 != "bottleneck" }
 
   /// - Parameters:
   ///   - python: an interpreter with the packages of `peers/requirements.txt`.
   ///   - script: `peft_peer.py`.
   /// - Throws: where one of them is not there.
-  public init(python: String, script: String) throws {
+  package init(python: String, script: String) throws {
     guard FileManager.default.fileExists(atPath: script) else {
       throw BenchmarkError.missingProgram(
         path: script, remedy: "Run from the repository's root, or give another with --script.")
@@ -49,7 +49,7 @@ public struct PeerProgram: Sendable {
   }
 
   /// The packages' versions, by name.
-  public func versions() throws -> [String: String] {
+  package func versions() throws -> [String: String] {
     let output = try Subprocess(command: [python, script, "--versions"]).run()
     let value = try JSONValue(parsing: Data(output.text.utf8))
     return (value.object ?? [:]).compactMapValues(\.string)

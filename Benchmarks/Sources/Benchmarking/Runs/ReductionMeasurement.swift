@@ -4,12 +4,12 @@ import JSON
 import Tensors
 
 /// One step's reduction, exact and plain, as the ranks of a job see it.
-public struct ReductionMeasurement: Sendable {
+package struct ReductionMeasurement: Sendable {
   /// The rounding of the rank's micro-batch, of which job A gives each one, and the sum over the ranks.
-  public let exactSeconds: Double
+  package let exactSeconds: Double
   /// `MPI_Allreduce` of the same gradients in f32; a plain trainer has summed its micro-batches in
   /// backward, at no cost of its own.
-  public let plainSeconds: Double
+  package let plainSeconds: Double
 
   /// Measures on every rank of `communicator`, by turns, with a job's adapter; slowest rank,
   /// medians.
@@ -18,7 +18,7 @@ public struct ReductionMeasurement: Sendable {
   ///   - job: whose adapter, LoRA's.
   ///   - repeats: how often each is measured.
   /// - Throws: where MPI fails.
-  public init(communicator: Communicator, job: Job, repeats: Int) throws {
+  package init(communicator: Communicator, job: Job, repeats: Int) throws {
     let arena = ReductionMeasurement.adapterArena(job.shape, r: 16)
     let reducer = GradientReducer(arena: arena, communicator: communicator, microBatches: 1)
     let gradients = OwnedMatrix(
@@ -60,7 +60,7 @@ public struct ReductionMeasurement: Sendable {
   }
 
   /// For the program that started the ranks.
-  public var json: JSONValue {
+  package var json: JSONValue {
     ["exact_seconds": .double(exactSeconds), "plain_seconds": .double(plainSeconds)]
   }
 

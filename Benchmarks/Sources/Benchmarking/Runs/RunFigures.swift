@@ -1,45 +1,42 @@
 import JSON
 
 /// What one run of one program on a job came to.
-public struct RunFigures: Sendable {
+package struct RunFigures: Sendable {
   /// Tokens of each timed step; padding is none.
-  public let stepTokens: [Int]
+  package let stepTokens: [Int]
   /// Seconds of each timed step.
-  public let stepSeconds: [Double]
+  package let stepSeconds: [Double]
   /// Useful floating-point operations of each timed step as the program itself counts them; empty
   /// where it does not.
-  public let stepOperations: [Double]
+  package let stepOperations: [Double]
   /// The first step's loss, before anything was learnt.
-  public let firstLoss: Double
+  package let firstLoss: Double
   /// The largest process's peak of resident memory, the base's mapped pages among it.
-  public let peakMemoryBytes: Int
+  package let peakMemoryBytes: Int
   /// Parameters that train.
-  public let trainableParameters: Int
+  package let trainableParameters: Int
 
   /// Tokens a second: the median of the timed steps.
-  public var tokensPerSecond: Double {
+  package var tokensPerSecond: Double {
     Sample(zip(stepTokens, stepSeconds).map { Double($0) / $1 }).median
   }
 
   /// Seconds of a step: the median.
-  public var secondsPerStep: Double { Sample(stepSeconds).median }
+  package var secondsPerStep: Double { Sample(stepSeconds).median }
 }
 
 /// What is run: a job by a method in a precision.
-public struct Task: Sendable {
+package struct Task: Sendable {
   /// The model's shape and the sequences.
-  public let job: Job
-  /// Its files.
-  public let files: JobFiles
+  package let job: Job
+  package let files: JobFiles
   /// A name of ``MethodChoice``.
-  public let method: String
-  /// The arithmetic.
-  public let precision: Precision
+  package let method: String
+  package let precision: Precision
   /// What the base is quantised to as it is read, or a GGUF file in its place; nil for neither.
-  public var base: String?
+  package var base: String?
 
-  /// A task.
-  public init(_ job: Job, files: JobFiles, method: String, precision: Precision) {
+  package init(_ job: Job, files: JobFiles, method: String, precision: Precision) {
     self.job = job
     self.files = files
     self.method = method
@@ -55,24 +52,22 @@ public struct Task: Sendable {
   }
 
   /// In a few words.
-  public var text: String {
+  package var text: String {
     "job \(job.name), \(method), \(precision.rawValue)" + (base.map { ", \($0)" } ?? "")
   }
 }
 
 /// Steps of a run: the first ones warm caches and pages and are not timed.
-public struct StepCounts: Sendable {
+package struct StepCounts: Sendable {
   /// Before those that are timed.
-  public let warmUp: Int
+  package let warmUp: Int
   /// Timed ones.
-  public let timed: Int
+  package let timed: Int
 
-  /// Counts.
-  public init(warmUp: Int, timed: Int) {
+  package init(warmUp: Int, timed: Int) {
     self.warmUp = warmUp
     self.timed = timed
   }
 
-  /// All.
-  public var total: Int { warmUp + timed }
+  package var total: Int { warmUp + timed }
 }

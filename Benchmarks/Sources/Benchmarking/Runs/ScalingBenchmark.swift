@@ -2,12 +2,12 @@ import DataParallel
 import JSON
 
 /// What ranks gain, what their agreement costs, and how long a start takes.
-public enum ScalingBenchmark {
+package enum ScalingBenchmark {
   /// Job A on 1, 2 and 4 ranks of one thread, the same micro-batches dealt to more of them.
   ///
   /// A rank that has no core of its own cannot gain; perfect is therefore the smaller of ranks and
   /// cores.
-  public static func ranks(precisions: [Precision], at workplace: Workplace) throws -> Section {
+  package static func ranks(precisions: [Precision], at workplace: Workplace) throws -> Section {
     var section = Section(
       "scaling",
       title:
@@ -68,7 +68,7 @@ public enum ScalingBenchmark {
   /// The exact reduction against a plain one in f32, as a share of a step of job A.
   ///
   /// - Parameter rankCommand: this program with the arguments that make it ``ReductionMeasurement``.
-  public static func reduction(
+  package static func reduction(
     rankCommand: [String], at workplace: Workplace
   ) throws -> Section {
     var section = Section(
@@ -108,7 +108,7 @@ public enum ScalingBenchmark {
   }
 
   /// From the start of the program to job B's first step, its files in the page cache.
-  public static func start(precisions: [Precision], at workplace: Workplace) throws -> Section {
+  package static func start(precisions: [Precision], at workplace: Workplace) throws -> Section {
     var section = Section(
       "start",
       title:

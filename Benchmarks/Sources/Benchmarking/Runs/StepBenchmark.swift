@@ -2,7 +2,7 @@ import JSON
 import Kernels
 
 /// Whole steps of the program against the arithmetic that they cannot do without.
-public enum StepBenchmark {
+package enum StepBenchmark {
   /// The columns of its tables.
   private static let columns: [Section.Column] = [
     .init("job", "job"), .init("method", "method"), .init("precision", "precision"),
@@ -16,7 +16,7 @@ public enum StepBenchmark {
   ]
 
   /// Jobs with LoRA in each precision.
-  public static func jobs(
+  package static func jobs(
     _ jobs: [Job], precisions: [Precision], at workplace: Workplace
   ) throws -> Section {
     var section = Section(
@@ -34,7 +34,7 @@ public enum StepBenchmark {
   }
 
   /// Every method on job A, each in the layout that is best for LoRA.
-  public static func methods(
+  package static func methods(
     _ methods: [String], precisions: [Precision], at workplace: Workplace
   ) throws -> Section {
     var section = Section(

@@ -5,14 +5,14 @@ import JSON
 ///
 /// So that what is measured is what users get, start, files and metrics included; the figures are
 /// those that the program itself writes to `metrics.jsonl`.
-public struct TrainerProgram: Sendable {
+package struct TrainerProgram: Sendable {
   /// The program's file.
-  public let path: String
+  package let path: String
   /// Where runs write; emptied after each.
-  public let directory: String
+  package let directory: String
 
   /// - Throws: where there is no program.
-  public init(path: String, directory: String) throws {
+  package init(path: String, directory: String) throws {
     guard FileManager.default.isExecutableFile(atPath: path) else {
       throw BenchmarkError.missingProgram(
         path: path,
@@ -24,7 +24,7 @@ public struct TrainerProgram: Sendable {
   }
 
   /// The program beside this one, where the build puts both.
-  public static var defaultPath: String {
+  package static var defaultPath: String {
     URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath().deletingLastPathComponent()
       .appendingPathComponent("swift-peft-train").path
   }
@@ -37,7 +37,7 @@ public struct TrainerProgram: Sendable {
   }
 
   /// Trains some steps.
-  public func run(_ task: Task, _ setting: Setting, _ steps: StepCounts) throws -> RunFigures {
+  package func run(_ task: Task, _ setting: Setting, _ steps: StepCounts) throws -> RunFigures {
     let trace = try trace(task, setting, steps: steps.total)
     let lines = trace.metrics.filter { $0["event"]?.string == "step" }
     let run = trace.metrics.first { $0["event"]?.string == "run" }
@@ -68,7 +68,7 @@ public struct TrainerProgram: Sendable {
   }
 
   /// Seconds from the start of the program, or of `mpirun`, to its first step.
-  public func secondsToFirstStep(_ task: Task, _ setting: Setting) throws -> Double {
+  package func secondsToFirstStep(_ task: Task, _ setting: Setting) throws -> Double {
     guard let seconds = try trace(task, setting, steps: 1).secondsToFirstStep else {
       throw BenchmarkError.unreadable(what: "metrics of \(task.text)", reason: "no line came")
     }

@@ -1,22 +1,22 @@
 import Foundation
 
 /// What all measurements of whole programs share: the program, where files lie, how long to measure.
-public struct Workplace: Sendable {
+package struct Workplace: Sendable {
   /// The program that is measured.
-  public let program: TrainerProgram
+  package let program: TrainerProgram
   /// Where models and datasets are made, and runs write.
-  public let directory: String
+  package let directory: String
   /// Cores to use.
-  public let cores: Int
+  package let cores: Int
   /// How often each measurement is repeated, by turns with what it is compared with.
-  public let repeats: Int
+  package let repeats: Int
   /// Shorter runs.
-  public let isQuick: Bool
+  package let isQuick: Bool
   /// A tiny model stands for those of all jobs: to see that everything works, in seconds.
-  public let isTiny: Bool
+  package let isTiny: Bool
 
   /// - Throws: where there is no program, or the directory cannot be made.
-  public init(
+  package init(
     programPath: String, directory: String, cores: Int, repeats: Int, isQuick: Bool,
     isTiny: Bool = false
   ) throws {
@@ -30,7 +30,7 @@ public struct Workplace: Sendable {
   }
 
   /// Where files are made when nobody says where: they are found again by the next run.
-  public static var defaultDirectory: String {
+  package static var defaultDirectory: String {
     NSTemporaryDirectory() + "/swift-peft-train-benchmarks"
   }
 
@@ -52,7 +52,7 @@ public struct Workplace: Sendable {
   var peakSeconds: Double { isQuick ? 0.05 : 0.3 }
 
   /// A job's task, its files made where they are not there.
-  public func task(_ job: Job, method: String, precision: Precision) throws -> Task {
+  package func task(_ job: Job, method: String, precision: Precision) throws -> Task {
     Task(
       job, files: try JobFiles(job, directory: directory), method: method, precision: precision)
   }

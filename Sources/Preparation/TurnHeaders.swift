@@ -9,7 +9,7 @@ import Templates
 /// an earlier turn, with and without reasoning, behind a tool's result; the header is as much of the
 /// prompt as the turn repeats. A turn then begins with the longest header that it has. Where a
 /// template does not ask, the header is what stands between a turn's beginning and its content.
-struct AnswerHeaders: Sendable {
+struct TurnHeaders: Sendable {
   /// Headers in UTF-8, none of them empty.
   let headers: [[UInt8]]
   /// What becomes of a message without content.
@@ -164,7 +164,8 @@ struct AnswerHeaders: Sendable {
 
     /// What the template makes of the messages, tracing them; nil where it refuses.
     func rendering(_ messages: [JSONNode], asks: Bool = false) -> Rendering? {
-      try? template.render(text.variables(messages, asksForAnswer: asks), tracing: "messages")
+      try? template.render(
+        text.variables(messages, addsGenerationPrompt: asks), tracing: "messages")
     }
 
     /// The text that asks for an answer; nil where asking adds nothing.
@@ -181,7 +182,7 @@ struct AnswerHeaders: Sendable {
     func turn(_ messages: [JSONNode], _ index: Int) -> Turn? {
       guard let rendering = rendering(messages) else { return nil }
       let bytes = Array(rendering.text.utf8)
-      let mark = Array(AnswerHeaders.word.utf8)
+      let mark = Array(TurnHeaders.word.utf8)
       var range = 0..<bytes.count
       if let pieces = rendering.itemRanges[index], let first = pieces.first, let last = pieces.last
       {
@@ -191,7 +192,7 @@ struct AnswerHeaders: Sendable {
       {
         range = before.count..<bytes.count
       }
-      guard let place = AnswerHeaders.find(mark, in: bytes, range) else { return nil }
+      guard let place = TurnHeaders.find(mark, in: bytes, range) else { return nil }
       return Turn(
         text: bytes, start: range.lowerBound, head: Array(bytes[range.lowerBound..<place]))
     }

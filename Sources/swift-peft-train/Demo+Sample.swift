@@ -2,10 +2,10 @@ import Foundation
 import Tokenizers
 import Training
 
-extension AnswerExam {
-  /// Prints the first question with all its answers.
+extension ExactMatchEvaluation {
+  /// Prints the first prompt with all its completions.
   func show(before: Result, after: Result, model: String) throws {
-    guard let question = questions.first else { return }
+    guard let example = examples.first else { return }
     let tokenizer = try Tokenizer(directory: model)
     func text(_ tokens: [Int]) -> String {
       tokenizer.decode(tokens.map { UInt32($0) }).trimmingCharacters(in: .whitespacesAndNewlines)
@@ -14,10 +14,10 @@ extension AnswerExam {
       """
 
       One of them:
-      \(text(question.prompt))
+      \(text(example.prompt))
         before:   \(text(before.sample))
         after:    \(text(after.sample))
-        expected: \(text(question.answer))
+        expected: \(text(example.completion))
 
       """)
   }

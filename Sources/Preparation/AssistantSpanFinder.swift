@@ -8,19 +8,19 @@ import Templates
 /// header, and up to its end token: the line break that some templates put behind it is not the model's
 /// to write. Where no loop stood at the message, the texts of the conversation up to it and with it are
 /// compared, which only works where the one begins the other.
-struct AnswerFinder: Sendable {
+struct AssistantSpanFinder: Sendable {
   private let text: ModelText
   private let template: Template
-  private let headers: AnswerHeaders
+  private let headers: TurnHeaders
   /// Tokens with which a turn may end, in UTF-8.
   private let closers: [[UInt8]]
 
-  /// What was found.
-  struct Answers {
+  /// The text of a conversation, and where the assistant speaks in it.
+  struct Spans {
     var text: String
-    /// The answers, as ranges of UTF-8 bytes.
+    /// Ranges of UTF-8 bytes.
     var ranges: [Range<Int>]
-    /// Answers that do not end with a stop token.
+    /// Spans that do not end with a stop token.
     var unclosedCount = 0
   }
 
@@ -28,50 +28,50 @@ struct AnswerFinder: Sendable {
     guard let template = text.template else { return nil }
     self.text = text
     self.template = template
-    headers = AnswerHeaders(text, template)
+    headers = TurnHeaders(text, template)
     closers = text.tokenizer.addedTokens
       .filter { $0.isSpecial || text.stopTokens.contains($0.id) }.map { Array($0.content.utf8) }
   }
 
-  func answers(
+  func spans(
     _ messages: [JSONNode], tools: JSONNode, documents: JSONNode, from first: Int
-  ) throws(RowProblem) -> Answers {
+  ) throws(RowProblem) -> Spans {
     let messages = messages.map { headers.nulls.resolved($0) }
     let rendering = try render(messages, tools, documents, tracing: true)
     let bytes = Array(rendering.text.utf8)
-    var answers = Answers(text: rendering.text, ranges: [])
+    var spans = Spans(text: rendering.text, ranges: [])
     if template.marksGeneration {
       let start = first > 0 ? rendering.itemRanges[first]?.first?.lowerBound ?? 0 : 0
-      answers.ranges = rendering.generationRanges.filter { $0.lowerBound >= start }
+      spans.ranges = rendering.generationRanges.filter { $0.lowerBound >= start }
     } else {
       for (index, message) in messages.enumerated()
       where index >= first && message["role"]?.string == "assistant" {
         if let pieces = rendering.itemRanges[index], let start = pieces.first, let end = pieces.last
         {
           let whole = start.lowerBound..<end.upperBound
-          answers.ranges.append(headers.removed(from: whole, bytes))
+          spans.ranges.append(headers.removed(from: whole, bytes))
         } else {
-          answers.ranges.append(
+          spans.ranges.append(
             try compared(bytes, messages, index, tools: tools, documents: documents))
         }
       }
     }
-    for index in answers.ranges.indices {
-      let (range, isClosed) = closed(answers.ranges[index], bytes)
-      if !template.marksGeneration { answers.ranges[index] = range }
-      if !isClosed { answers.unclosedCount += 1 }
+    for index in spans.ranges.indices {
+      let (range, isClosed) = closed(spans.ranges[index], bytes)
+      if !template.marksGeneration { spans.ranges[index] = range }
+      if !isClosed { spans.unclosedCount += 1 }
     }
-    return answers
+    return spans
   }
 
   private func render(
-    _ messages: [JSONNode], _ tools: JSONNode, _ documents: JSONNode, asksForAnswer: Bool = false,
-    tracing: Bool = false
+    _ messages: [JSONNode], _ tools: JSONNode, _ documents: JSONNode,
+    addsGenerationPrompt: Bool = false, tracing: Bool = false
   ) throws(RowProblem) -> Rendering {
     do throws(TemplateError) {
       return try template.render(
         text.variables(
-          messages, tools: tools, documents: documents, asksForAnswer: asksForAnswer),
+          messages, tools: tools, documents: documents, addsGenerationPrompt: addsGenerationPrompt),
         tracing: tracing ? "messages" : nil)
     } catch { throw .template(error.description) }
   }
@@ -86,7 +86,7 @@ struct AnswerFinder: Sendable {
     else { throw .answerNotFound(message: index + 1) }
     let end = after.text.utf8.count
     // What asks for the answer ends where the answer begins, unless the turn lacks a part of it.
-    if let asking = try? render(earlier, tools, documents, asksForAnswer: true),
+    if let asking = try? render(earlier, tools, documents, addsGenerationPrompt: true),
       bytes.starts(with: asking.text.utf8), asking.text.utf8.count <= end
     {
       return asking.text.utf8.count..<end
@@ -100,7 +100,7 @@ struct AnswerFinder: Sendable {
   /// The range up to its end token, and whether there is one that stops generation.
   private func closed(_ range: Range<Int>, _ bytes: [UInt8]) -> (Range<Int>, isClosed: Bool) {
     var end = range.upperBound
-    while end > range.lowerBound, AnswerHeaders.isBlank(bytes[end - 1]) { end -= 1 }
+    while end > range.lowerBound, TurnHeaders.isBlank(bytes[end - 1]) { end -= 1 }
     let content = bytes[range.lowerBound..<end]
     let closer = closers.filter { content.count >= $0.count && content.suffix($0.count) == $0[...] }
       .max { $0.count < $1.count }

@@ -38,7 +38,10 @@ extension RunPlan {
       ("a rank computes", rateText(operationsPerSecond, unit: "FLOP/s")),
       ("time a step", Figure.duration(seconds: secondsPerStep)),
       ("  passes of a rank", Figure.duration(seconds: balancedSeconds)),
-      ("  waiting for the slowest", Figure.duration(seconds: stepSeconds.passes - balancedSeconds)),
+      (
+        "  waiting for the slowest",
+        job.ranks > 1 ? Figure.duration(seconds: waitingSeconds) : "none"
+      ),
       ("  update", Figure.duration(seconds: stepSeconds.update)),
       (
         "  allreduce of \(Figure.bytes(reducedBytes))",
@@ -89,7 +92,7 @@ extension RunPlan {
       "flops_per_second_of_a_rank": .double(operationsPerSecond),
       "seconds_per_step": .double(secondsPerStep),
       "seconds_of_passes": .double(stepSeconds.passes),
-      "seconds_of_waiting": .double(stepSeconds.passes - balancedSeconds),
+      "seconds_of_waiting": .double(waitingSeconds),
       "spread": .double(spread),
       "seconds_of_update": .double(stepSeconds.update),
       "seconds_of_communication": .double(stepSeconds.communication),

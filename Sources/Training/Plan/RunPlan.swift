@@ -74,6 +74,8 @@ public struct RunPlan {
   public let stepSeconds: (passes: Double, update: Double, communication: Double)
   /// What the passes would take if all ranks were busy all the time.
   public let balancedSeconds: Double
+  /// Seconds of a mean step in which a rank waits for the slowest; 0 on one rank.
+  public var waitingSeconds: Double { stepSeconds.passes - balancedSeconds }
   /// Times on other numbers of ranks, where they were asked for.
   public private(set) var scaling: [ScalingRow] = []
   /// Bytes of activations if they are computed again in backward; nil where they are already.
@@ -159,8 +161,12 @@ public struct RunPlan {
     let communication = AllreduceModel(
       ranks: job.ranks, ranksPerNode: job.ranksPerNode, network: job.network
     ).step(gradients: tensors.reduce(0) { $0 + $1.count }, tensors: tensors.count)
-    stepSeconds = (slowest / count / operationsPerSecond, update, communication)
     balancedSeconds = operationsPerStep / Double(job.ranks) / operationsPerSecond
+    // Times that are drawn may have a mean a little under what they vary around.
+    let passes =
+      job.ranks > 1
+      ? max(slowest / count / operationsPerSecond, balancedSeconds) : balancedSeconds
+    stepSeconds = (passes, update, communication)
     if scales { scaling = scalingRows(trainer, tensors: tensors) }
   }
 

@@ -25,8 +25,6 @@ for network in 100GbE 10GbE IB; do
         adalora) options=(--target-modules all-linear --total-step 1000 --tinit 10 --tfinal 10) ;;
         p-tuning | prefix-tuning | prompt-tuning) options=(--num-virtual-tokens 20) ;;
         llama-adapter) options=(--adapter-len 10 --adapter-layers 20) ;;
-        # Values, gradients and moments of 8 billion weights take 128 GB before anything else.
-        full) [ "$model" != 8B ] || continue ;;
       esac
       plan "$model" "$method" "$network" "${options[@]}"
     done

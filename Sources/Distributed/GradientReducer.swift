@@ -169,6 +169,18 @@ public final class GradientReducer {
       + 2 * (tensors.count + Self.extraCount) * MemoryLayout<Int32>.stride
   }
 
+  /// Bytes that one holds which is made for an arena and so many micro-batches a step.
+  public static func byteCount(of arena: ParameterArena, microBatches: Int) -> Int {
+    let reduced = arena.slots.filter(\.role.isReduced)
+    let count = reduced.reduce(0) { $0 + $1.count }
+    let kept =
+      microBatches > KeptGradients.mostMicroBatches
+      ? SliceSums.byteCount(count: count)
+      : KeptGradients.byteCount(microBatches: microBatches, floatCount: arena.floatCount)
+    return kept + min(count, pieceCount) * MemoryLayout<Int64>.stride
+      + 2 * (reduced.count + extraCount) * MemoryLayout<Int32>.stride
+  }
+
   /// Adds the arena's gradients, all of those of one micro-batch.
   ///
   /// The caller clears them before the next one, and leaves them alone after the last one until

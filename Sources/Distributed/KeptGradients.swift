@@ -23,6 +23,11 @@ final class KeptGradients {
   /// Bytes held.
   var byteCount: Int { copies.count * MemoryLayout<Float>.stride }
 
+  /// Bytes that are held of so many micro-batches a step.
+  static func byteCount(microBatches: Int, floatCount: Int) -> Int {
+    max(microBatches - 1, 0) * floatCount * MemoryLayout<Float>.stride
+  }
+
   /// Takes the gradients of a step's micro-batch `number`, from 1.
   func keep(_ gradients: MatrixView, number: Int) {
     precondition(

@@ -1,3 +1,5 @@
+import Tensors
+
 /// The gradients of this rank's micro-batches of a step, kept until the grid is known: as the sums
 /// of their slices.
 ///
@@ -11,14 +13,17 @@ final class SliceSums {
   /// Allocates the slices of `count` parameters, all zero.
   init(count: Int) {
     self.count = count
-    unsafe base = .allocate(capacity: max(4 * count, 1))
-    unsafe base.initialize(repeating: 0, count: max(4 * count, 1))
+    unsafe base = ZeroedMemory.allocate(byteCount: Self.byteCount(count: count))
+      .bindMemory(to: Int32.self, capacity: max(4 * count, 1))
   }
 
-  deinit { unsafe base.deallocate() }
+  deinit { unsafe ZeroedMemory.giveBack(base) }
 
   /// Bytes held.
-  var byteCount: Int { 4 * count * MemoryLayout<Int32>.stride }
+  var byteCount: Int { Self.byteCount(count: count) }
+
+  /// Bytes of the slices of `count` parameters.
+  static func byteCount(count: Int) -> Int { 4 * count * MemoryLayout<Int32>.stride }
 
   /// Adds the slices of a tensor's gradients, where those of the exponents before lie `rise` places
   /// higher.

@@ -187,6 +187,13 @@ public final class Compute {
     roundedInput.reserve(rows: rows, columns: columns)
   }
 
+  /// Bytes that there will be once room is reserved for these operands.
+  public func byteCount(reserving operands: [(rows: Int, columns: Int)]) -> Int {
+    let floats = operands.map { roundedInput.floatCount(rows: $0.rows, columns: $0.columns) }
+    let room = (floats.max() ?? 0) * MemoryLayout<Float>.stride
+    return byteCount + max(room - roundedInput.byteCount, 0)
+  }
+
   /// Bytes of the threads' memory, and of the left operand that they share.
   public var byteCount: Int {
     scratch.count * MemoryLayout<Float>.stride + roundedInput.byteCount

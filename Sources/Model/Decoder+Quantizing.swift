@@ -34,6 +34,15 @@ extension Decoder {
       places.append((parameter, byteCount))
       byteCount += WeightQuantization.byteCount(weight, as: format)
     }
+    if isPlanned {
+      for (parameter, _) in places {
+        let size = WeightQuantization.byteCount(parameter.matrix, as: format)
+        parameter.planQuantized(
+          format == .nf4 ? .codes(name: "NF4") : .blocks(.q8_0), byteCount: size)
+      }
+      quantization = format
+      return
+    }
     let bytes = try members.allocateOnNode(byteCount: byteCount)
     let (rank, size) = (members.localRank, members.localSize)
     // What is stored once may be read as several.

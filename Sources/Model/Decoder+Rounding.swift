@@ -20,7 +20,8 @@ extension Decoder {
   public var residentBaseBytes: Int {
     parameters.reduce(0) { sum, parameter in
       let isTable = parameter === parts.embedding || parameter === parts.positions
-      return sum + (parameter.rounded == nil || isTable ? parameter.storedBytes : 0)
+      let isRounded = parameter.rounded != nil || parameter.willBeRounded
+      return sum + (!isRounded || isTable ? parameter.storedBytes : 0)
     }
   }
 
@@ -53,6 +54,7 @@ extension Decoder {
     var seen: Set<ObjectIdentifier> = []
     for parameter in (products.filter { !$0.isExact } + [head]).map(\.weight)
     where !parameter.isTrainable && parameter.rounded == nil
+      && !parameter.storedFormat.isQuantized
       && WeightRounding.isUseful(for: parameter.matrix)
       && seen.insert(ObjectIdentifier(parameter)).inserted
     {
@@ -61,6 +63,10 @@ extension Decoder {
       byteCount += (2 * parameter.matrix.count + 63) & ~63
     }
     guard byteCount > 0 else { return 0 }
+    if isPlanned {
+      for (parameter, _) in places { parameter.willBeRounded = true }
+      return byteCount
+    }
     let bytes = try members.allocateOnNode(byteCount: byteCount)
     for (parameter, offset) in places {
       let count = parameter.matrix.storedRows

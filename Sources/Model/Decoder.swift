@@ -81,6 +81,13 @@ public final class Decoder {
   /// Whether backward goes on below the blocks.
   private(set) var embeddingTrains = false
   var memory: DecoderMemory?
+  /// Whether memory is only planned: nothing large is allocated or read, and no pass computed.
+  ///
+  /// Set before anything is quantised, rounded, attached or prepared.
+  public var isPlanned = false
+  /// Called before memory for passes is allocated, with what was reserved and the bytes of it that are
+  /// there already; it throws where there cannot be so much.
+  public var checkRoom: ((_ plan: WorkspacePlan, _ held: Int) throws(ModelError) -> Void)?
   private var owners: [AnyObject] = []
 
   init(
@@ -234,10 +241,14 @@ public final class Decoder {
   ///   - maximumLength: tokens of the longest sequence, cached ones included; as many as the
   /// largest
   ///     micro-batch has where it is not given.
+  ///   - isPlanned: whether only what would be reserved is wanted; a pass needs another call.
   /// - Returns: what was reserved, for the log.
+  /// - Throws: `ModelError` where there are fewer positions, or ``checkRoom`` says that there cannot be so
+  ///   much memory.
   @discardableResult
   public func prepare(
-    for mode: DecoderMode, maximumTokens: Int, maximumSequences: Int, maximumLength: Int? = nil
+    for mode: DecoderMode, maximumTokens: Int, maximumSequences: Int, maximumLength: Int? = nil,
+    isPlanned: Bool = false
   ) throws(ModelError) -> WorkspacePlan {
     let rows = maximumTokens + maximumSequences * virtualTokenCount
     let positions = (maximumLength ?? maximumTokens) + virtualTokenCount + positionOffset
@@ -246,10 +257,9 @@ public final class Decoder {
     }
     findWhatTrains()
     var plan = WorkspacePlan()
-    let memory = DecoderMemory(
+    memory = try DecoderMemory(
       &plan, self, mode: mode, rows: rows, targets: maximumTokens, positions: positions,
-      renewing: self.memory?.workspace)
-    self.memory = memory
+      renewing: memory?.workspace, isPlanned: isPlanned || self.isPlanned)
     return plan
   }
 

@@ -19,8 +19,8 @@ struct DecoderMemory {
 
   init(
     _ plan: inout WorkspacePlan, _ decoder: Decoder, mode: DecoderMode, rows: Int, targets: Int,
-    positions: Int, renewing former: Workspace?
-  ) {
+    positions: Int, renewing former: Workspace?, isPlanned: Bool
+  ) throws(ModelError) {
     self.mode = mode
     let c = decoder.configuration
     let blocks = decoder.parts.blocks
@@ -70,8 +70,14 @@ struct DecoderMemory {
     }
     for block in blocks.dropFirst(sharing) { Self.reserve(block, &plan, rows: rows, mode) }
 
-    former?.renew(plan)
-    workspace = former ?? Workspace(plan)
+    if isPlanned {
+      workspace = Workspace(plan, isPlanned: true)
+    } else {
+      let former = former.flatMap { $0.isPlanned ? nil : $0 }
+      try decoder.checkRoom?(plan, former?.byteCount ?? 0)
+      former?.renew(plan)
+      workspace = former ?? Workspace(plan)
+    }
     hookScratch = HookScratch(workspace: workspace, slot: hookSlot)
     decoder.head.use(HookScratch(workspace: workspace, slot: headSlot))
     var tables: [RotaryScheme: RotaryPositions] = [:]

@@ -34,11 +34,14 @@ public enum ModelError: ClassifiedError {
   case notQuantizable(name: String, reason: String)
   /// A sequence does not fit into the model's positions.
   case tooManyPositions(needed: Int, available: Int, what: String)
+  /// A pass needs more memory than there can be.
+  case memoryShortage(MemoryShortage)
 
   /// All but sites and positions are the fault of files.
   public var errorClass: ErrorClass {
     switch self {
     case .unknownSite, .tooManyPositions, .quantizedParameter, .notQuantizable: .usage
+    case .memoryShortage(let shortage): shortage.errorClass
     default: .input
     }
   }
@@ -50,6 +53,7 @@ public enum ModelError: ClassifiedError {
       "Cannot read \(path): \(reason). Give a Hugging Face model directory with config.json and "
         + "model.safetensors."
     case .unreadableWeights(let error): error.description
+    case .memoryShortage(let shortage): shortage.description
     case .malformedConfiguration(let path, let reason):
       "\(path) is not valid JSON: \(reason). Fetch the file again."
     case .unsupportedModelType(let found, let path):

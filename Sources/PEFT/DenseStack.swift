@@ -56,7 +56,7 @@ final class DenseStack {
     }
     self.inner = inner
     self.active = active
-    workspace = Workspace(plan)
+    workspace = Workspace(plan, isPlanned: arena.isPlanned)
   }
 
   /// Draws each layer as PyTorch does: weights and biases U(±1/√in).

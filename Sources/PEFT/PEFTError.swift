@@ -29,6 +29,8 @@ public enum PEFTError: ClassifiedError {
   case cannotExport(format: String, what: String)
   /// The adapter cannot be folded into the base.
   case cannotMerge(method: String, reason: String)
+  /// What trains needs more memory than there can be.
+  case memoryShortage(MemoryShortage)
 
   /// Configurations are the user's, tensors are files'.
   public var errorClass: ErrorClass {
@@ -42,6 +44,7 @@ public enum PEFTError: ClassifiedError {
   /// What, where, expected and found, how to mend.
   public var description: String {
     switch self {
+    case .memoryShortage(let shortage): shortage.description
     case .unknownMethod(let name, let known):
       "There is no method '\(name)'. Methods are \(known.joined(separator: ", "))."
     case .unsupportedField(let name, let value, let expected, let source):

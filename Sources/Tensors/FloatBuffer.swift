@@ -16,33 +16,32 @@
 /// The memory is freed when the owner goes; views of it must not outlive it. Large buffers start on
 /// a 2 MiB boundary and ask for huge pages, small ones on a cache line. It does not grow: what a
 /// step needs is known before the first one.
+///
+/// One that is only planned has a size and no memory: views of it may be made, not read or written.
 public struct FloatBuffer: ~Copyable {
   /// Number of floats.
   public let count: Int
   /// First float.
   public let base: UnsafeMutablePointer<Float>
+  /// Whether it has no memory.
+  public var isPlanned: Bool { base >= UnsafeMutablePointer.unmapped }
 
   /// Allocates `count` floats, all zero.
-  public init(count: Int) {
+  ///
+  /// Ends the program where the system has no memory for them.
+  ///
+  /// - Parameter isPlanned: whether only their number is wanted, and nothing is allocated.
+  public init(count: Int, isPlanned: Bool = false) {
     precondition(count >= 0, "a buffer of \(count) floats")
     self.count = count
-    let hugePage = 2 << 20
-    let bytes = max(count * MemoryLayout<Float>.stride, 64)
-    let alignment = bytes >= 2 * hugePage ? hugePage : 64
-    var memory: UnsafeMutableRawPointer?
-    let status = posix_memalign(&memory, alignment, bytes)
-    guard status == 0, let memory else {
-      preconditionFailure("out of memory: \(bytes) bytes were asked for")
-    }
-    #if os(Linux)
-      // Must come before the first touch: a page that exists keeps its size.
-      if alignment == hugePage { _ = madvise(memory, bytes, MADV_HUGEPAGE) }
-    #endif
-    memset(memory, 0, bytes)
-    base = memory.bindMemory(to: Float.self, capacity: max(count, 16))
+    base =
+      isPlanned
+      ? .unmapped
+      : ZeroedMemory.allocate(byteCount: count * MemoryLayout<Float>.stride)
+        .bindMemory(to: Float.self, capacity: max(count, 16))
   }
 
-  deinit { free(base) }
+  deinit { if !isPlanned { free(base) } }
 
   /// The floats from `offset` on as a matrix, row-major and without gaps.
   public func view(offset: Int = 0, rows: Int, columns: Int) -> MatrixView {
@@ -54,4 +53,16 @@ public struct FloatBuffer: ~Copyable {
 
   /// The whole buffer as one row.
   public var all: MatrixView { view(rows: 1, columns: count) }
+}
+
+extension UnsafeMutablePointer<Float> {
+  /// Where what is only planned seems to lie.
+  ///
+  /// No system maps addresses of more than 52 bits, so that whoever reads there is found out.
+  static var unmapped: UnsafeMutablePointer<Float> {
+    guard let address = UnsafeMutablePointer(bitPattern: 1 << 54) else {
+      preconditionFailure("addresses of fewer than 64 bits")
+    }
+    return address
+  }
 }

@@ -32,6 +32,9 @@ public struct MatrixView {
   /// Number of elements.
   public var count: Int { rows * columns }
 
+  /// Whether it has no memory: a view of what is only planned.
+  public var isPlanned: Bool { base >= UnsafeMutablePointer.unmapped }
+
   /// Whether the rows lie end to end.
   public var isContiguous: Bool { rowStride == columns || rows <= 1 }
 

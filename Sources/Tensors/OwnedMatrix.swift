@@ -12,8 +12,10 @@ public final class OwnedMatrix {
   public let view: MatrixView
 
   /// A matrix [rows, columns] of zeros.
-  public init(rows: Int, columns: Int) {
-    buffer = FloatBuffer(count: rows * columns)
+  ///
+  /// - Parameter isPlanned: whether it only counts, and has no memory.
+  public init(rows: Int, columns: Int, isPlanned: Bool = false) {
+    buffer = FloatBuffer(count: rows * columns, isPlanned: isPlanned)
     view = buffer.view(rows: rows, columns: columns)
   }
 

@@ -97,14 +97,20 @@ public final class ParameterArena {
   private let fixedBuffer: FloatBuffer
   private let indexByName: [String: Int]
 
+  /// Whether it has sizes and no memory: then nothing may be read or written.
+  public let isPlanned: Bool
+
   /// Allocates what `plan` declared, all zero.
-  public init(_ plan: ParameterArenaPlan) {
+  ///
+  /// - Parameter isPlanned: whether only its sizes are wanted, and nothing is allocated.
+  public init(_ plan: ParameterArenaPlan, isPlanned: Bool = false) {
     slots = plan.slots
+    self.isPlanned = isPlanned
     floatCount = plan.floatCount
-    valueBuffer = FloatBuffer(count: plan.floatCount)
-    gradientBuffer = FloatBuffer(count: plan.floatCount)
+    valueBuffer = FloatBuffer(count: plan.floatCount, isPlanned: isPlanned)
+    gradientBuffer = FloatBuffer(count: plan.floatCount, isPlanned: isPlanned)
     fixedFloatCount = plan.fixedFloatCount
-    fixedBuffer = FloatBuffer(count: plan.fixedFloatCount)
+    fixedBuffer = FloatBuffer(count: plan.fixedFloatCount, isPlanned: isPlanned)
     indexByName = Dictionary(uniqueKeysWithValues: plan.slots.map { ($0.name, $0.index) })
   }
 

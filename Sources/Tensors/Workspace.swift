@@ -63,7 +63,14 @@ public final class Workspace {
   private var buffer: FloatBuffer
 
   /// Allocates what `plan` reserved.
-  public init(_ plan: WorkspacePlan) { buffer = FloatBuffer(count: plan.count) }
+  ///
+  /// - Parameter isPlanned: whether only its size is wanted: its views have no memory then.
+  public init(_ plan: WorkspacePlan, isPlanned: Bool = false) {
+    buffer = FloatBuffer(count: plan.count, isPlanned: isPlanned)
+  }
+
+  /// Whether it has no memory.
+  public var isPlanned: Bool { buffer.isPlanned }
 
   /// Serves another plan from now on, all zero; slots and views of the former one are void.
   ///

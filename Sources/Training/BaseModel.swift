@@ -26,14 +26,16 @@ public enum BaseModel {
   ///   - needsDigest: whether the base's fingerprint will be asked for.
   ///   - scans: whether every byte is read. A plan needs shapes, and the pages that passes touch.
   ///   - arriving: what of the files comes from other nodes when it is asked for.
+  ///   - isPlanned: whether only shapes are wanted: nothing large is allocated then.
   /// - Throws: on all ranks, `MPIError.rankFailed` where any cannot read it, `MPIError.ranksDiffer`
   ///   with the first tensor that is not the same everywhere, and `UnlikeBFloat16Products`.
   public static func open(
     _ directory: String, precision: PrecisionChoice, communicator: Communicator,
     on compute: Compute, files: FileMap = .disk, needsDigest: Bool = false,
     scans: Bool = true, quantization: BaseQuantization? = nil, sharers: BaseSharers? = nil,
-    arriving: ArrivingTensors? = nil
+    arriving: ArrivingTensors? = nil, isPlanned: Bool = false
   ) throws -> Decoder {
+    let room = try MemoryRoom(communicator)
     func read(_ arithmetic: Arithmetic) throws -> Decoder {
       try communicator.together {
         try Decoder(
@@ -51,6 +53,8 @@ public enum BaseModel {
       // Files are mapped, so reading them again costs nothing but the headers.
       if try communicator.allReduce(wanted, .minimum) == 1 { decoder = try read(.bfloat16) }
     }
+    decoder.isPlanned = isPlanned
+    room.guardPasses(of: decoder)
     try communicator.requireOneBFloat16(decoder, on: compute)
     var scan =
       scans || communicator.worldSize > 1

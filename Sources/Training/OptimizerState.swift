@@ -45,8 +45,8 @@ public final class OptimizerState {
     optimized = arena.slots.filter(\.role.isOptimized)
     rateFactors = optimized.map(rateFactor)
     let count = rule.kind == .adamw ? arena.floatCount : 0
-    firstMoments = FloatBuffer(count: count)
-    secondMoments = FloatBuffer(count: count)
+    firstMoments = FloatBuffer(count: count, isPlanned: arena.isPlanned)
+    secondMoments = FloatBuffer(count: count, isPlanned: arena.isPlanned)
   }
 
   /// Bytes of both moments.

@@ -44,6 +44,8 @@ public final class Trainer {
   /// Tokens of the longest example.
   let maximumLength: Int
   package let memoryPlan: MemoryPlan
+  /// Bytes of what sums gradients, or would.
+  let reducerBytes: Int
   let profile: RunProfile?
   /// The best evaluation, of earlier starts too.
   var best: BestSoFar
@@ -272,22 +274,32 @@ public final class Trainer {
     // Before the workspace is there, which takes the memory that measuring gives back.
     throughput = Throughput(peak: try run.measurePeak())
     arithmetic = decoder.usefulArithmetic
+    queue = try MicroBatchQueue(
+      run.schedule, of: run.dataset.train, arithmetic: arithmetic, communicator: run.communicator)
+    let arena = run.attached.arena
+    let operands = decoder.largestOperands(maximumTokens: tokens, maximumSequences: sequences)
+    let threadBytes = run.compute.byteCount(reserving: operands)
+    let sumBytes = GradientReducer.byteCount(of: arena, microBatches: queue.mostMicroBatches)
+    reducerBytes = sumBytes
     let answers = try run.communicator.together { try run.samples?.byteCount(decoder) }
     let plan = try run.communicator.together {
-      try decoder.prepare(
+      if !run.isPlanned {
+        try run.checkRoom(
+          room, reducerBytes: sumBytes, threadBytes: threadBytes, answers: answers)
+      }
+      return try decoder.prepare(
         for: .training(recomputesActivations: configuration.recomputesActivations),
         maximumTokens: tokens, maximumSequences: sequences, maximumLength: room.longest)
     }
-    for operand in decoder.largestOperands(maximumTokens: tokens, maximumSequences: sequences) {
+    for operand in operands where !run.isPlanned {
       run.compute.reserve(operandRows: operand.rows, columns: operand.columns)
     }
     batch = decoder.makeBatch(maximumTokens: tokens, maximumSequences: sequences)
     examples = ExampleBuffer(tokenCapacity: tokens, sequenceCapacity: sequences)
-    queue = try MicroBatchQueue(
-      run.schedule, of: run.dataset.train, arithmetic: arithmetic, communicator: run.communicator)
+    // One that is never used keeps nothing.
     reducer = GradientReducer(
-      arena: run.attached.arena, communicator: run.communicator,
-      microBatches: queue.mostMicroBatches)
+      arena: arena, communicator: run.communicator,
+      microBatches: run.isPlanned ? 1 : queue.mostMicroBatches)
     state = ReplicatedState(
       arena: run.attached.arena, optimizer: run.optimizer, method: run.attached.method,
       communicator: run.communicator, compute: run.compute)
@@ -296,7 +308,8 @@ public final class Trainer {
     baseGuard = BaseGuard(
       run.decoder, sharers: run.sharers, communicator: run.communicator, compute: run.compute)
     memoryPlan = MemoryPlan(
-      run, workspaceBytes: plan.byteCount, reducerBytes: reducer.byteCount,
+      run, workspaceBytes: plan.byteCount, reducerBytes: reducerBytes,
+      keptBytes: reducer.byteCount, threadBytes: threadBytes,
       answers: answers.map { max($0.workspace - plan.byteCount, 0) + $0.besides } ?? 0)
     metrics = try run.communicator.together {
       try run.output.map { output in

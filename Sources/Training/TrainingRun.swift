@@ -63,6 +63,10 @@ public final class TrainingRun {
   let instructionSets: [String]
   /// Bytes of weights that the ranks of a node rounded to bf16 together.
   let roundedBytes: Int
+  /// What memory this node has at most.
+  let room: MemoryRoom
+  /// Whether it is only planned: it has sizes and no memory, and no step can be made.
+  public var isPlanned: Bool { decoder.isPlanned }
   /// What the process held before it opened anything, in bytes.
   let memoryAtStart = residentMemoryBytes()
 
@@ -76,13 +80,16 @@ public final class TrainingRun {
   ///   - data: dataset file.
   ///   - writes: whether there is an output directory; without one nothing is kept.
   ///   - scansBase: whether every byte of the base is read and checked first.
+  ///   - isPlanned: whether only sizes are wanted: nothing large is allocated, and nothing can be trained.
   /// - Throws: the error of the lowest rank that failed, on all ranks.
   public init(
     _ configuration: RunConfiguration, model: String, data: String, communicator: Communicator,
-    logger: Logger, writes: Bool = true, scansBase: Bool = true
+    logger: Logger, writes: Bool = true, scansBase: Bool = true, isPlanned: Bool = false
   ) throws {
     self.configuration = configuration
     self.communicator = communicator
+    let room = try MemoryRoom(communicator)
+    self.room = room
     self.logger = logger
     basePath = model
     try communicator.agreeOnConfiguration(configuration.shared.mapValues { $0.text() })
@@ -113,19 +120,21 @@ public final class TrainingRun {
       configuration.baseCopies, processors: share.processors, communicator)
     // Quantised projections are copies themselves.
     let map =
-      try configuration.baseQuantization == nil ? sharers.copy(files.map, of: model) : files.map
+      try configuration.baseQuantization == nil && !isPlanned
+      ? sharers.copy(files.map, of: model) : files.map
     let decoder = try BaseModel.open(
       model, precision: configuration.precision, communicator: communicator, on: compute,
       files: map, needsDigest: true, scans: scansBase,
-      quantization: configuration.baseQuantization, sharers: sharers, arriving: files.arriving)
+      quantization: configuration.baseQuantization, sharers: sharers, arriving: files.arriving,
+      isPlanned: isPlanned)
     self.decoder = decoder
     if let sentence = files.sentence { logger.info("\(sentence)") }
     try communicator.agreeToGoOn()
     attached = try communicator.together {
       try AttachedMethod(
         AdapterSource(configuration).tokenizingPrompt(model: configuration.tokenizer ?? model),
-        decoder: decoder,
-        seed: configuration.seed)
+        decoder: decoder, seed: configuration.seed, room: room,
+        momentCount: configuration.optimizer == .adamw ? 2 : 0)
     }
     roundedBytes = try decoder.roundFrozenWeights(among: sharers, on: compute)
     dataset = try communicator.together { try Self.dataset(data, configuration, decoder) }
@@ -147,7 +156,8 @@ public final class TrainingRun {
       rule: configuration.rule, arena: attached.arena,
       rateFactor: method.learningRateFactor(of:))
     resolved = configuration.resolved(
-      method: attached.method, precision: decoder.precisionName, model: model, data: data)
+      method: attached.method, hasValues: !isPlanned, precision: decoder.precisionName,
+      model: model, data: data)
     // Files of settings, an adapter's for one, may be others on other nodes.
     var fields = resolved["adapter_config"]?.object ?? [:]
     // The base's path is no part of it: its bytes were compared.
@@ -291,8 +301,10 @@ extension RunConfiguration {
   ///
   /// Where the run writes, from where it goes on, and what is profiled is left out: a run from this
   /// configuration is a new one. Paths are absolute, so that it may start anywhere.
+  ///
+  /// - Parameter hasValues: whether the method's tensors are there, without which it exports nothing.
   func resolved(
-    method: any PEFTMethod, precision: String, model: String, data: String
+    method: any PEFTMethod, hasValues: Bool, precision: String, model: String, data: String
   ) -> [String: JSONValue] {
     var values: [String: JSONValue] = [:]
     for option in RunOption.all {
@@ -314,7 +326,8 @@ extension RunConfiguration {
     if let peftConfiguration { values["peft_config"] = absolute(peftConfiguration) }
     values["method"] = .string(method.name)
     values["precision"] = .string(precision)
-    values["adapter_config"] = method.export(baseName: model)?.configuration
+    values["adapter_config"] =
+      hasValues ? method.export(baseName: model)?.configuration : nil
     return values
   }
 }

@@ -14,7 +14,9 @@ struct PlanCommand: ParsableCommand {
       Takes the options of train, or its YAML file, and writes nothing. Memory is what the run would \
       reserve. Times follow from some of the run's own micro-batches, which are computed here for a few \
       seconds on --threads threads, and from a model of the allreduce: start it on a node like those of \
-      the job, as one process. --slurm prints the lines of a batch script.
+      the job, as one process. With --flops nothing is computed and nothing large allocated, and where \
+      this machine has no memory for a rank there are no times without it (null with --json). --slurm \
+      prints the lines of a batch script.
       """)
 
   @Option(help: ArgumentHelp("ranks of the job (default: 1)", valueName: "N")) var ranks: Int?
@@ -78,22 +80,39 @@ struct PlanCommand: ParsableCommand {
       settings.remove("resume")
       let isDemo = settings["model"] == nil && settings["data"] == nil
       let configuration = try RunConfiguration(isDemo ? Demo.settings(settings) : settings)
-      let run = try TrainingRun(
-        configuration, model: try configuration.model ?? Demo.locate().basePath,
-        data: try configuration.data ?? Demo.locate().dataPath, communicator: communicator,
-        logger: quiet, writes: false, scansBase: false)
-      let cores = max(1, ProcessInfo.processInfo.activeProcessorCount / run.compute.threadCount)
-      let ranks = self.ranks ?? 1
-      let job = RunPlan.Job(
-        ranks: ranks, ranksPerNode: ranksPerNode ?? min(ranks, cores),
-        network: network.flatMap { NetworkModel.named($0) } ?? NetworkModel.all[0],
-        operationsPerSecond: flops.map { $0 * 1e9 }, spread: spread,
-        nodeMemory: nodeMemory.map { Int($0 * 1_073_741_824) }
-          ?? Int(ProcessInfo.processInfo.physicalMemory))
-      let plan = try RunPlan(try Trainer(run), job: job, scales: scalingTable)
-      print(json ? plan.value.text() : slurm ? plan.slurm : plan.text)
-      if slurm { for problem in plan.problems { logger.warning("\(problem)") } }
+      // Nothing of one is left when the next is made, which measures what this process holds.
+      func plan(isPlanned: Bool, _ logger: Logger) throws -> RunPlan {
+        let run = try TrainingRun(
+          configuration, model: try configuration.model ?? Demo.locate().basePath,
+          data: try configuration.data ?? Demo.locate().dataPath, communicator: communicator,
+          logger: logger, writes: false, scansBase: false, isPlanned: isPlanned)
+        return try RunPlan(try Trainer(run), job: job(run), scales: scalingTable)
+      }
+      // Sizes first, of which nothing is allocated: what is measured must fit here.
+      var silent = quiet
+      silent.logLevel = .critical
+      var made = try plan(isPlanned: true, flops == nil ? silent : quiet)
+      if flops == nil {
+        if let shortage = made.shortageHere {
+          logger.warning("nothing is measured. \(shortage) For times give --flops.")
+        } else {
+          made = try plan(isPlanned: false, quiet)
+        }
+      }
+      print(json ? made.value.text() : slurm ? made.slurm : made.text)
+      if slurm { for problem in made.problems { logger.warning("\(problem)") } }
     }
+  }
+
+  private func job(_ run: TrainingRun) -> RunPlan.Job {
+    let cores = max(1, ProcessInfo.processInfo.activeProcessorCount / run.compute.threadCount)
+    let ranks = self.ranks ?? 1
+    return RunPlan.Job(
+      ranks: ranks, ranksPerNode: ranksPerNode ?? min(ranks, cores),
+      network: network.flatMap { NetworkModel.named($0) } ?? NetworkModel.all[0],
+      operationsPerSecond: flops.map { $0 * 1e9 }, spread: spread,
+      nodeMemory: nodeMemory.map { Int($0 * 1_073_741_824) }
+        ?? Int(ProcessInfo.processInfo.physicalMemory))
   }
 }
 

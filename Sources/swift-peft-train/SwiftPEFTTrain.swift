@@ -47,5 +47,7 @@ struct SwiftPEFTTrain: ParsableCommand {
 
 extension ParsableCommand {
   /// Whether the command stops at a good place when it is asked to, and goes on from there later.
-  fileprivate static var goesOnLater: Bool { takesTrainOptions }
+  ///
+  /// A plan has nothing to go on with.
+  fileprivate static var goesOnLater: Bool { takesTrainOptions && self != PlanCommand.self }
 }

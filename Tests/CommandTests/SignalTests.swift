@@ -195,6 +195,19 @@ struct SignalTests {
       ], output: "rows.h5")
   }
 
+  @Test("plan, which has nothing to go on with, ends by the signal")
+  func plan() throws {
+    for milliseconds in [20, 60, 150] {
+      let process = try ProcessRunner.start(
+        Workbench.program, ["plan", "--model", bench.model, "--data", bench.data])
+      usleep(useconds_t(1000 * milliseconds))
+      process.send(signal: SIGTERM)
+      let result = try process.wait(timeoutSeconds: 30).requireFinished()
+      // It may have ended before.
+      #expect([128 + SIGTERM, 0].contains(result.status), "\(result.status) \(result.errors)")
+    }
+  }
+
   @Test("merge and export end by the signal and leave nothing")
   func merge() throws {
     let run = try bench.run(options("run", ["--max-steps", "2"]))

@@ -9,10 +9,14 @@ import math
 import os
 import sys
 
-METHODS = ["lora", "adalora", "ia3", "bottleneck", "prompt-tuning", "prefix-tuning", "p-tuning", "llama-adapter", "full"]
+METHODS = [
+    "lora", "adalora", "miss", "ia3", "bottleneck", "prompt-tuning", "prefix-tuning", "p-tuning", "llama-adapter", "full",
+]
 MODELS = ["135M", "1.1B", "8B"]
 # Okabe and Ito's colours, told apart by most eyes, and lines that differ besides.
-COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#7a5c99", "#2e8b8b", "#888888"]
+COLOURS = [
+    "#0072b2", "#d55e00", "#8c6d31", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#7a5c99", "#2e8b8b", "#888888",
+]
 STYLE = """<style>
 text { font: 12px system-ui, sans-serif; fill: #222 } .title { font-weight: 600; font-size: 13px }
 .axis { stroke: #777 } .grid { stroke: #ddd } .aim { stroke: #b00; stroke-dasharray: 2 4 }

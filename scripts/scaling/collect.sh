@@ -18,15 +18,13 @@ plan() { # plan MODEL METHOD NETWORK OPTIONS…
 }
 for network in 100GbE 10GbE IB; do
   for model in 135M 1.1B 8B; do
-    for method in lora adalora ia3 bottleneck prompt-tuning prefix-tuning p-tuning llama-adapter full; do
+    for method in lora adalora miss ia3 bottleneck prompt-tuning prefix-tuning p-tuning llama-adapter full; do
       options=()
       case $method in
-        lora) options=(--r 16 --target-modules all-linear) ;;
+        lora | miss) options=(--r 16 --target-modules all-linear) ;;
         adalora) options=(--target-modules all-linear --total-step 1000 --tinit 10 --tfinal 10) ;;
         p-tuning | prefix-tuning | prompt-tuning) options=(--num-virtual-tokens 20) ;;
         llama-adapter) options=(--adapter-len 10 --adapter-layers 20) ;;
-        # Values, gradients and moments of 8 billion weights take 128 GB before anything else.
-        full) [ "$model" != 8B ] || continue ;;
       esac
       plan "$model" "$method" "$network" "${options[@]}"
     done

@@ -38,8 +38,13 @@ final class RoundedInput {
 
   /// Makes room for a matrix, unless there is.
   func reserve(rows: Int, columns: Int) {
-    let floats = rows * RoundedInput.stride(columns) * elementBytes / 4
+    let floats = floatCount(rows: rows, columns: columns)
     if storage.count < floats { storage = FloatBuffer(count: floats) }
+  }
+
+  /// Floats that a matrix takes the room of.
+  func floatCount(rows: Int, columns: Int) -> Int {
+    rows * RoundedInput.stride(columns) * elementBytes / 4
   }
 
   private static func stride(_ columns: Int) -> Int { ((columns + 1) & ~1) + gap }

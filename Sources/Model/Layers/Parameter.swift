@@ -24,6 +24,8 @@ public final class Parameter {
   public private(set) var matrix: WeightMatrix
   /// The values rounded to bf16, in memory that the node shares; nil where products read `matrix`.
   var rounded: WeightMatrix?
+  /// Whether a run would round it that this one only plans.
+  var willBeRounded = false
   /// What products with the parameter read.
   public var operand: WeightMatrix { rounded ?? matrix }
   /// The values of a vector, [1, n]; nil for a matrix.
@@ -80,6 +82,12 @@ public final class Parameter {
     rounded = nil
   }
 
+  /// Counts as a quantised copy would, and goes on reading what is stored.
+  func planQuantized(_ format: WeightFormat, byteCount: Int) {
+    storedFormat = format
+    storedBytes = byteCount
+  }
+
   /// Takes a quantised copy in the place of what is stored.
   func keepQuantized(_ matrix: WeightMatrix, byteCount: Int) {
     self.matrix = matrix
@@ -87,12 +95,15 @@ public final class Parameter {
     storedBytes = byteCount
   }
 
-  /// Lets the parameter live in the arena from now on; its present values are copied there.
+  /// Lets the parameter live in the arena from now on; its present values are copied there, where the
+  /// arena has memory.
   func makeTrainable(values: MatrixView, gradient: MatrixView) {
     if let vector {
-      values.copy(from: vector.reshaped(rows: values.rows, columns: values.columns))
+      if !values.isPlanned {
+        values.copy(from: vector.reshaped(rows: values.rows, columns: values.columns))
+      }
       self.vector = values.reshaped(rows: 1, columns: values.count)
-    } else {
+    } else if !values.isPlanned {
       matrix.copyFloats(into: values, as: layout)
     }
     matrix = WeightMatrix(values, layout: layout)

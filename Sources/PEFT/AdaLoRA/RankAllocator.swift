@@ -46,8 +46,10 @@ final class RankAllocator {
     initialBudget = triplets.count * configuration.initialRank
     targetBudget = triplets.count * configuration.targetRank
     budget = initialBudget
-    importance = OwnedMatrix(rows: 1, columns: arena.floatCount)
-    uncertainty = OwnedMatrix(rows: 1, columns: arena.floatCount)
+    importance = OwnedMatrix(
+      rows: 1, columns: arena.floatCount, isPlanned: arena.isPlanned)
+    uncertainty = OwnedMatrix(
+      rows: 1, columns: arena.floatCount, isPlanned: arena.isPlanned)
     scores = OwnedMatrix(rows: 1, columns: initialBudget)
     ordered = OwnedMatrix(rows: 1, columns: initialBudget)
     kept = Array(repeating: true, count: initialBudget)

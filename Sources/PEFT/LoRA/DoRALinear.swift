@@ -35,13 +35,17 @@ final class DoRAMagnitude {
     self.weight = weight
     self.path = path
     let (rank, out) = (tensors.a.values.rows, weight.outputSize)
-    weightSquares = MagnitudeScaling.squaredNorms(of: weight, on: Compute(threads: 1))
+    let isPlanned = tensors.a.values.isPlanned
+    weightSquares =
+      isPlanned
+      ? Array(repeating: 0, count: out)
+      : MagnitudeScaling.squaredNorms(of: weight, on: Compute(threads: 1))
     factorBuffer = OwnedMatrix(rows: 1, columns: out)
     inverseBuffer = OwnedMatrix(rows: 1, columns: out)
     sums = OwnedMatrix(rows: 1, columns: out)
-    weightProduct = OwnedMatrix(rows: rank, columns: out)
+    weightProduct = OwnedMatrix(rows: rank, columns: out, isPlanned: isPlanned)
     gram = OwnedMatrix(rows: rank, columns: rank)
-    gramProduct = OwnedMatrix(rows: out, columns: rank)
+    gramProduct = OwnedMatrix(rows: out, columns: rank, isPlanned: isPlanned)
   }
 
   /// Takes the norms of a weight whose values have changed.

@@ -84,9 +84,10 @@ final class ExpertLoRALinear: LinearHook {
     let gradient: OwnedMatrix
 
     /// - Parameter count: numbers of the largest B_e.
-    init(count: Int) {
-      values = OwnedMatrix(rows: 1, columns: count)
-      gradient = OwnedMatrix(rows: 1, columns: count)
+    /// - Parameter isPlanned: whether it only counts.
+    init(count: Int, isPlanned: Bool) {
+      values = OwnedMatrix(rows: 1, columns: count, isPlanned: isPlanned)
+      gradient = OwnedMatrix(rows: 1, columns: count, isPlanned: isPlanned)
     }
 
     var byteCount: Int { values.byteCount + gradient.byteCount }
@@ -180,7 +181,8 @@ extension LoRA {
     _ sites: [StackedSite], to hooks: inout HookSet, arena: ParameterArena
   ) -> ExpertLoRALinear.Scratch {
     let scratch = ExpertLoRALinear.Scratch(
-      count: sites.flatMap { site in site.layers.map { $0.outputs.count * site.rank } }.max() ?? 0)
+      count: sites.flatMap { site in site.layers.map { $0.outputs.count * site.rank } }.max() ?? 0,
+      isPlanned: arena.isPlanned)
     for site in sites {
       let (a, b) = (TrainedMatrix(site.a, in: arena), TrainedMatrix(site.b, in: arena))
       for part in site.layers {

@@ -17,7 +17,10 @@ struct TiedFactors {
   ///   - headA, headB: the head's, [R, hidden] and [vocabulary, R].
   init(a: MatrixView, b: MatrixView, headA: MatrixView, headB: MatrixView) {
     pairs = [(a, headB), (b, headA)]
-    before = pairs.map { OwnedMatrix(rows: $0.table.rows, columns: $0.table.columns) }
+    before = pairs.map {
+      OwnedMatrix(
+        rows: $0.table.rows, columns: $0.table.columns, isPlanned: $0.table.isPlanned)
+    }
   }
 
   /// Bytes of the values before the next update.

@@ -8,9 +8,10 @@ final class BatMemory {
   private let change: OwnedMatrix
 
   /// - Parameter count: elements of the largest weight.
-  init(_ count: Int) {
-    weight = OwnedMatrix(rows: 1, columns: count)
-    change = OwnedMatrix(rows: 1, columns: count)
+  /// - Parameter isPlanned: whether it only counts.
+  init(_ count: Int, isPlanned: Bool) {
+    weight = OwnedMatrix(rows: 1, columns: count, isPlanned: isPlanned)
+    change = OwnedMatrix(rows: 1, columns: count, isPlanned: isPlanned)
   }
 
   /// Bytes of both.

@@ -74,7 +74,9 @@ public final class MiSS: PEFTMethod {
   public func attach(to decoder: Decoder, arena: ParameterArena) throws(PEFTError) {
     self.arena = arena
     if configuration.variant == .bat {
-      memory = BatMemory(sites.map { $0.layer.inputSize * $0.layer.outputSize }.max() ?? 0)
+      memory = BatMemory(
+        sites.map { $0.layer.inputSize * $0.layer.outputSize }.max() ?? 0,
+        isPlanned: arena.isPlanned)
     }
     var hooks = HookSet()
     for (layer, slot) in sites {

@@ -109,7 +109,7 @@ final class BidirectionalLSTM {
     dCell = plan.reserve("dCell", rows: 1, columns: h)
     dHidden = plan.reserve("dHidden", rows: 1, columns: h)
     self.layers = layers
-    workspace = Workspace(plan)
+    workspace = Workspace(plan, isPlanned: arena.isPlanned)
   }
 
   /// Bytes of gates, states and their gradients.

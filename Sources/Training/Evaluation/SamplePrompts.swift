@@ -70,11 +70,12 @@ struct SamplePrompts {
 
   /// Bytes that answering takes of the decoder's workspace, and besides.
   ///
-  /// The decoder is prepared for inference and must be prepared again to train on.
+  /// Nothing is allocated; the decoder must be prepared before the next pass.
   func byteCount(_ decoder: Decoder) throws(ModelError) -> (workspace: Int, besides: Int) {
     let length = longest(decoder)
     let plan = try decoder.prepare(
-      for: .inference, maximumTokens: length, maximumSequences: 1, maximumLength: length)
+      for: .inference, maximumTokens: length, maximumSequences: 1, maximumLength: length,
+      isPlanned: true)
     return (plan.byteCount, TextGenerator.byteCount(decoder, maximumLength: length))
   }
 

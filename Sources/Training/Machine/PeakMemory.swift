@@ -7,14 +7,6 @@ func peakMemoryBytes() -> Int { memoryBytes("VmHWM") }
 /// The memory that this process has now, in bytes.
 func residentMemoryBytes() -> Int { memoryBytes("VmRSS") }
 
-/// The memory that processes of this machine, or of this container, have together, in bytes.
-func machineMemoryBytes() -> Int {
-  let physical = Int(clamping: ProcessInfo.processInfo.physicalMemory)
-  let limit = try? String(contentsOfFile: "/sys/fs/cgroup/memory.max", encoding: .utf8)
-  // "max" where the container has no limit of its own.
-  return min(physical, limit.flatMap { Int($0.filter(\.isNumber)) } ?? .max)
-}
-
 /// This process's memory by where its pages come from.
 struct ResidentMemory {
   /// Pages of files.
@@ -30,7 +22,8 @@ struct ResidentMemory {
   }
 }
 
-private func memoryBytes(_ field: String) -> Int {
+/// A figure of `/proc/self/status`, in bytes; 0 where the kernel does not tell.
+func memoryBytes(_ field: String) -> Int {
   let status = (try? String(contentsOfFile: "/proc/self/status", encoding: .utf8)) ?? ""
   for line in status.split(separator: "\n") where line.hasPrefix(field + ":") {
     let digits = line.filter(\.isNumber)

@@ -29,10 +29,18 @@ package struct MemoryPlan {
   /// What a run takes that has allocated all that its steps need.
   ///
   /// What a run reserves is known. What the process takes besides is measured, as what is resident
-  /// less that: in a run that begins, and better where steps have been computed.
+  /// less that: in a run that begins, and better where steps have been computed. Of a run that is only
+  /// planned nothing but what sums gradients and the threads is there.
   ///
-  /// - Parameter answers: what answering sample prompts takes besides.
-  init(_ run: TrainingRun, workspaceBytes: Int, reducerBytes: Int, answers: Int) {
+  /// - Parameters:
+  ///   - reducerBytes: of what sums gradients.
+  ///   - keptBytes: of it, what is there.
+  ///   - threadBytes: of the threads, with the operand that they share.
+  ///   - answers: what answering sample prompts takes besides.
+  init(
+    _ run: TrainingRun, workspaceBytes: Int, reducerBytes: Int, keptBytes: Int, threadBytes: Int,
+    answers: Int
+  ) {
     let decoder = run.decoder
     base = decoder.residentBaseBytes
     rounded = run.roundedBytes
@@ -40,11 +48,14 @@ package struct MemoryPlan {
     training =
       run.attached.arena.byteCount + run.attached.method.byteCount + run.optimizer.byteCount
       + reducerBytes
-    threads = run.compute.byteCount
+    threads = threadBytes
+    let present =
+      run.isPlanned
+      ? keptBytes + run.compute.byteCount : workspace + training + threads
     self.answers = answers
     if let resident = ResidentMemory.ofThisProcess, let held = BaseMemory.resident(decoder) {
       libraries = max(resident.files - held.files, 0)
-      program = max(resident.others - held.others - workspace - training - threads, 0)
+      program = max(resident.others - held.others - present, 0)
     } else {
       (program, libraries) = (run.memoryAtStart, 0)
     }

@@ -6,7 +6,7 @@ extension RunPlan {
   /// The plan for readers.
   public var text: String {
     let ranks = min(job.ranksPerNode, job.ranks)
-    let rows: [(String, String)] = [
+    var rows: [(String, String)] = [
       (
         "method",
         "\(method), \(Figure.grouped(parameters.trainable)) of \(Figure.grouped(parameters.total)) parameters train"
@@ -35,10 +35,32 @@ extension RunPlan {
       ("", ""),
       ("tokens a step", Figure.grouped(Int(tokensPerStep))),
       ("arithmetic a step", rateText(operationsPerStep, unit: "FLOP")),
+    ]
+    if isTimed {
+      rows += times
+    } else {
+      rows.append(("times", "not measured here: --flops says what a rank computes"))
+    }
+    rows.append(
+      ("a checkpoint", Figure.bytes(checkpointBytes)))
+    let width = rows.map(\.0.count).max() ?? 0
+    var lines = rows.map { name, value in
+      name.isEmpty ? "" : name + String(repeating: " ", count: width - name.count) + "  " + value
+    }
+    if !scaling.isEmpty { lines += ["", scalingText] }
+    for problem in problems { lines += ["", problem] }
+    return lines.joined(separator: "\n")
+  }
+
+  private var times: [(String, String)] {
+    [
       ("a rank computes", rateText(operationsPerSecond, unit: "FLOP/s")),
       ("time a step", Figure.duration(seconds: secondsPerStep)),
       ("  passes of a rank", Figure.duration(seconds: balancedSeconds)),
-      ("  waiting for the slowest", Figure.duration(seconds: stepSeconds.passes - balancedSeconds)),
+      (
+        "  waiting for the slowest",
+        job.ranks > 1 ? Figure.duration(seconds: waitingSeconds) : "none"
+      ),
       ("  update", Figure.duration(seconds: stepSeconds.update)),
       (
         "  allreduce of \(Figure.bytes(reducedBytes))",
@@ -52,15 +74,7 @@ extension RunPlan {
         secondsPerStep > 0 ? Figure.significant(tokensPerStep / secondsPerStep, digits: 3) : "–"
       ),
       ("in all", "\(Figure.grouped(steps)) steps, \(Figure.duration(seconds: totalSeconds))"),
-      ("a checkpoint", Figure.bytes(checkpointBytes)),
     ]
-    let width = rows.map(\.0.count).max() ?? 0
-    var lines = rows.map { name, value in
-      name.isEmpty ? "" : name + String(repeating: " ", count: width - name.count) + "  " + value
-    }
-    if !scaling.isEmpty { lines += ["", scalingText] }
-    for problem in problems { lines += ["", problem] }
-    return lines.joined(separator: "\n")
   }
 
   private func rateText(_ value: Double, unit: String) -> String {
@@ -71,7 +85,10 @@ extension RunPlan {
   }
 
   /// The plan for programs.
+  ///
+  /// Times are null where there are none.
   public var value: JSONValue {
+    func time(_ value: Double) -> JSONValue { isTimed ? .double(value) : .null }
     var value: [String: JSONValue] = [
       "method": .string(method), "trainable_parameters": .int(parameters.trainable),
       "total_parameters": .int(parameters.total), "ranks": .int(job.ranks),
@@ -86,14 +103,12 @@ extension RunPlan {
       "fits": .bool(problems.isEmpty), "problems": .array(problems.map { .string($0) }),
       "steps": .int(steps), "tokens_per_step": .double(tokensPerStep),
       "flops_per_step": .double(operationsPerStep),
-      "flops_per_second_of_a_rank": .double(operationsPerSecond),
-      "seconds_per_step": .double(secondsPerStep),
-      "seconds_of_passes": .double(stepSeconds.passes),
-      "seconds_of_waiting": .double(stepSeconds.passes - balancedSeconds),
-      "spread": .double(spread),
-      "seconds_of_update": .double(stepSeconds.update),
-      "seconds_of_communication": .double(stepSeconds.communication),
-      "seconds": .double(totalSeconds), "efficiency": .double(efficiency),
+      "flops_per_second_of_a_rank": time(operationsPerSecond),
+      "seconds_per_step": time(secondsPerStep), "seconds_of_passes": time(stepSeconds.passes),
+      "seconds_of_waiting": time(waitingSeconds), "spread": time(spread),
+      "seconds_of_update": time(stepSeconds.update),
+      "seconds_of_communication": time(stepSeconds.communication),
+      "seconds": time(totalSeconds), "efficiency": time(efficiency),
       "allreduce_bytes": .int(reducedBytes), "checkpoint_bytes": .int(checkpointBytes),
       "network": .string(job.network.name),
     ]
@@ -101,19 +116,20 @@ extension RunPlan {
     return .object(value)
   }
 
-  /// The lines that a Slurm script needs for this job, with some room in memory and time.
+  /// The lines that a Slurm script needs for this job, with some room in memory and time; without a time
+  /// where there is none.
   public var slurm: String {
     // A tenth for what is not planned; at least a quarter of an hour for start-up and checkpoints.
     let memory = Int((Double(nodeBytes) * 1.1 / 1_048_576).rounded(.up)) + 256
     let minutes = Int((totalSeconds * 1.2 / 60).rounded(.up)) + 15
     let time = String(format: "%d:%02d:00", minutes / 60, minutes % 60)
-    return """
+    let lines = """
       #SBATCH --nodes=\(job.nodes)
       #SBATCH --ntasks=\(job.ranks)
       #SBATCH --ntasks-per-node=\(min(job.ranksPerNode, job.ranks))
       #SBATCH --cpus-per-task=\(threads)
       #SBATCH --mem=\(memory)M
-      #SBATCH --time=\(time)
       """
+    return isTimed ? lines + "\n#SBATCH --time=\(time)" : lines
   }
 }

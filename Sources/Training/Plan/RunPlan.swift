@@ -1,7 +1,10 @@
 import DataParallel
 import Datasets
+import Diagnostics
 import Foundation
 import Model
+import PEFT
+import Reporting
 
 /// Memory, arithmetic, communication and time of a run, before it is submitted.
 ///
@@ -10,8 +13,9 @@ import Model
 /// print(plan.text)
 /// ```
 ///
-/// Memory is what the run itself reserves. Times follow from how long some of its micro-batches take
-/// here, on as many threads as a rank will have.
+/// Memory is what the run itself would reserve. Times follow from how long some of its micro-batches take
+/// here, on as many threads as a rank will have, or from a speed that is given: then, and of a run that
+/// is only planned, nothing large is allocated. Without either there are no times.
 public struct RunPlan {
   /// Where the run is to be.
   public struct Job: Sendable {
@@ -66,6 +70,8 @@ public struct RunPlan {
   public let reducedBytes: Int
   /// Bytes of a checkpoint.
   public let checkpointBytes: Int
+  /// Whether there are times: without a speed, given or measured, they are all 0.
+  public let isTimed: Bool
   /// Useful operations a second of a rank.
   public let operationsPerSecond: Double
   /// Standard deviation of a micro-batch's time over what its arithmetic says.
@@ -74,10 +80,11 @@ public struct RunPlan {
   public let stepSeconds: (passes: Double, update: Double, communication: Double)
   /// What the passes would take if all ranks were busy all the time.
   public let balancedSeconds: Double
+  /// Seconds of a mean step in which a rank waits for the slowest; 0 on one rank.
+  public var waitingSeconds: Double { stepSeconds.passes - balancedSeconds }
   /// Times on other numbers of ranks, where they were asked for.
   public private(set) var scaling: [ScalingRow] = []
-  /// Bytes of activations if they are computed again in backward; nil where they are already.
-  let recomputedBytes: Int?
+  private let ways: MemoryWays
 
   /// Bytes of a rank that no other rank of its node shares.
   public var ownBytes: Int { memory.own }
@@ -120,27 +127,36 @@ public struct RunPlan {
     // Values and two moments in f32.
     checkpointBytes =
       arena.slots.reduce(0) { $0 + $1.shape.reduce(1, *) } * 4 + run.optimizer.byteCount
-    let measured = try job.operationsPerSecond == nil ? trainer.measurePasses(seconds: 8) : nil
+    let measures = job.operationsPerSecond == nil && !run.isPlanned
+    let measured = try measures ? trainer.measurePasses(seconds: 8) : nil
+    isTimed = measured != nil || job.operationsPerSecond != nil
     let operationsPerSecond = job.operationsPerSecond ?? measured?.operationsPerSecond ?? 0
     let spread = job.spread ?? measured?.spread ?? Job.usualSpread
     (self.operationsPerSecond, self.spread) = (operationsPerSecond, spread)
     // Now that steps were computed, what the process takes is known best.
-    var memory = MemoryPlan(
-      run, workspaceBytes: trainer.memoryPlan.workspace, reducerBytes: trainer.reducer.byteCount,
-      answers: trainer.memoryPlan.answers)
+    var memory =
+      run.isPlanned
+      ? trainer.memoryPlan
+      : MemoryPlan(
+        run, workspaceBytes: trainer.memoryPlan.workspace, reducerBytes: trainer.reducerBytes,
+        keptBytes: trainer.reducerBytes, threadBytes: run.compute.byteCount,
+        answers: trainer.memoryPlan.answers)
     // Sums of gradients depend on how many micro-batches a rank is dealt.
-    let reducer = GradientReducer(
-      arena: arena, communicator: run.communicator,
+    let reducerBytes = GradientReducer.byteCount(
+      of: arena,
       microBatches: MicroBatchDealer(worldSize: job.ranks)
         .mostMicroBatches(of: run.schedule.mostMicroBatches))
-    memory.training += reducer.byteCount - trainer.reducer.byteCount
+    memory.training += reducerBytes - trainer.reducerBytes
     if job.ranks > 1 { memory.program += Self.libraryBytes }
     self.memory = memory
     let local = min(job.ranks, job.ranksPerNode)
     baseCopies =
       run.configuration.baseCopies == .numa
       ? max(1, min(local, MemoryDomains().processors.count)) : 1
-    recomputedBytes = trainer.recomputedWorkspaceBytes
+    ways = MemoryWays(
+      own: memory.own, workspace: memory.workspace, recomputed: trainer.recomputedWorkspaceBytes,
+      training: memory.training, trainsAll: run.attached.method is FullFineTuning, ranks: local,
+      isQuantizable: run.isQuantizable)
 
     // Some steps, spread over the run.
     var simulation = StepSimulation(
@@ -155,39 +171,44 @@ public struct RunPlan {
     }
     tokensPerStep = Double(tokens) / count
     operationsPerStep = operations / count
+    guard isTimed else {
+      (balancedSeconds, stepSeconds) = (0, (0, 0, 0))
+      return
+    }
     let update = measured?.updateSeconds ?? Double(memory.training) * Self.updateSecondsPerByte
     let communication = AllreduceModel(
       ranks: job.ranks, ranksPerNode: job.ranksPerNode, network: job.network
     ).step(gradients: tensors.reduce(0) { $0 + $1.count }, tensors: tensors.count)
-    stepSeconds = (slowest / count / operationsPerSecond, update, communication)
     balancedSeconds = operationsPerStep / Double(job.ranks) / operationsPerSecond
+    // Times that are drawn may have a mean a little under what they vary around.
+    let passes =
+      job.ranks > 1
+      ? max(slowest / count / operationsPerSecond, balancedSeconds) : balancedSeconds
+    stepSeconds = (passes, update, communication)
     if scales { scaling = scalingRows(trainer, tensors: tensors) }
   }
 
   /// Of the adapter's values, gradients and moments, each of which an update reads or writes about twice.
   private static let updateSecondsPerByte = 2 / 8e9
 
+  /// Why a rank of this run could not compute here, with the memory that is free now; nil where it could.
+  public var shortageHere: MemoryShortage? {
+    var room = MemoryRoom()
+    room.countFreeMemory()
+    return room.shortage(of: [
+      MemoryPart("activations", memory.workspace),
+      MemoryPart("adapter, optimiser and reduction", memory.training),
+      MemoryPart("threads", memory.threads),
+      MemoryPart("answers to sample prompts", memory.answers),
+    ])
+  }
+
   /// What does not fit, and what would make it fit; empty where all is well.
   public var problems: [String] {
     guard nodeBytes > job.nodeMemory else { return [] }
-    var ways: [String] = []
-    func needs(_ own: Int, _ ranks: Int) -> Bool { sharedBytes + ranks * own <= job.nodeMemory }
-    if let recomputedBytes {
-      let own = ownBytes - memory.workspace + recomputedBytes
-      if needs(own, min(job.ranksPerNode, job.ranks)) {
-        ways.append(
-          "--gradient-checkpointing (\(megabytes(own)) a rank in place of \(megabytes(ownBytes)))")
-      }
-    }
-    if let ranks = (1..<max(job.ranksPerNode, 1)).last(where: { needs(ownBytes, $0) }) {
-      ways.append("at most \(ranks) rank\(ranks == 1 ? "" : "s") a node, each of more threads")
-    }
-    if ways.isEmpty {
-      ways.append(
-        "a smaller --micro-batch-size (or --micro-batch-tokens) or --max-length, or a smaller base")
-    }
+    let ways = self.ways.list { own, ranks in sharedBytes + ranks * own <= job.nodeMemory }
     return [
-      "A node needs \(megabytes(nodeBytes)) and has \(megabytes(job.nodeMemory)). What would fit: \(ways.joined(separator: "; "))."
+      "A node needs \(Figure.bytes(nodeBytes)) and has \(Figure.bytes(job.nodeMemory)). What would fit: \(ways.joined(separator: "; "))."
     ]
   }
 }

@@ -80,9 +80,7 @@ extension Trainer {
   /// Bytes of activations if they were computed again in backward; nil where they are.
   var recomputedWorkspaceBytes: Int? {
     guard !run.configuration.recomputesActivations else { return nil }
-    return try? run.decoder.prepare(
-      for: .training(recomputesActivations: true), maximumTokens: batch.maximumTokens,
-      maximumSequences: batch.maximumSequences, maximumLength: maximumLength
-    ).byteCount
+    let batches = MicroBatchRoom(run.configuration, run.dataset)
+    return try? run.workspacePlan(batches, recomputing: true).byteCount
   }
 }

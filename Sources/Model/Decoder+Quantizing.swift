@@ -8,8 +8,12 @@ extension Decoder {
   /// Before hooks are attached; called by all members, each of which quantises its share. Rows are read,
   /// quantised and let go one by one: a weight never exists in f32 as a whole.
   ///
-  /// - Parameter willRead: called by all members before a stored tensor is read, by its name. Where it is
-  ///   given tensors come one by one, and what was received from another node is given up at once.
+  /// - Parameters:
+  ///   - format: what the projections are kept as.
+  ///   - members: the processes of the node that share the base.
+  ///   - compute: this member's threads.
+  ///   - willRead: called by all members before a stored tensor is read, by its name. Where it is given
+  ///     tensors come one by one, and what was received from another node is given up at once.
   /// - Throws: `ModelError.notQuantizable` where a projection is stored quantised already or its rows are
   ///   no whole blocks; what `members` throws.
   public func quantizeProjections(

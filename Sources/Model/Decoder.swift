@@ -236,10 +236,10 @@ public final class Decoder {
   /// What an earlier call allocated serves again, and is void.
   ///
   /// - Parameters:
+  ///   - mode: training, or forward alone.
   ///   - maximumTokens: real tokens of the largest micro-batch.
   ///   - maximumSequences: sequences of the largest micro-batch.
-  ///   - maximumLength: tokens of the longest sequence, cached ones included; as many as the
-  /// largest
+  ///   - maximumLength: tokens of the longest sequence, cached ones included; as many as the largest
   ///     micro-batch has where it is not given.
   ///   - isPlanned: whether only what would be reserved is wanted; a pass needs another call.
   /// - Returns: what was reserved, for the log.

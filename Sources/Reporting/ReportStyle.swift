@@ -75,7 +75,14 @@ enum ReportStyle {
         .chart { overflow-x: auto; }
         .chart svg { width: 820px; max-width: none; }
       }
-      @media print { main { max-width: none; } section { break-inside: avoid; } tbody tr:hover { background: none; } }
+      @media print {
+        main { max-width: none; }
+        section, dl div, tr, pre { break-inside: avoid; }
+        section:has(dl, table) { break-inside: auto; }
+        h2 { break-after: avoid; }
+        pre { white-space: pre-wrap; overflow-wrap: anywhere; }
+        tbody tr:hover { background: none; }
+      }
 
       """
   }

@@ -123,8 +123,11 @@ public final class SharedBytes {
   /// Makes a file of zeros whose room is certain, in memory (`/dev/shm`) where there is enough,
   /// else in the directory for temporary files.
   ///
-  /// - Parameter reserved: the bytes for which there must be room now; all of them if not given. For others
-  ///   ``reserve(_:)`` makes it.
+  /// - Parameters:
+  ///   - byteCount: size of the file.
+  ///   - reserved: the bytes for which there must be room now; all of them if not given. For others
+  ///     ``reserve(_:)`` makes it.
+  ///   - directories: where it may lie, in the order in which they are tried.
   /// - Returns: its path; it is to be removed as soon as all processes have it open.
   public static func makeFile(
     byteCount: Int, reserved: [Range<Int>]? = nil,

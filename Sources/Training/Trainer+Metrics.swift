@@ -24,22 +24,39 @@ extension Trainer {
         : "one rank reduces nothing; each of several would hand over \(grouped(handed)) bytes a step"
     )
     let counts = run.attached.parameterCounts(run.decoder)
-    try writeOnAllRanks([
-      "event": "run", "world_size": .int(run.communicator.worldSize),
-      "nodes": .int(run.communicator.nodeCount), "method": .string(run.attached.method.name),
-      "trainable_parameters": .int(counts.trainable), "total_parameters": .int(counts.total),
-      "total_steps": .int(learningRates.totalSteps),
-      "resumed_from_step": .int(run.start.completedSteps),
-      "seed": .int(Int(run.configuration.seed)),
-      "precision": .string(run.decoder.precisionName), "threads": .int(run.compute.threadCount),
-      "instruction_set": .string(run.compute.instructionSet.rawValue),
-      "workspace_bytes": .int(workspaceBytes), "planned_memory_bytes": .int(memoryPlan.total),
-      "peak_flops_per_second": .double(throughput.peak),
-      "versions": [
-        "swift-peft-train": .string(ProgramVersion.text),
-        "mpi": run.communicator.library.map { .string($0) } ?? .null,
-      ],
-    ])
+    try writeOnAllRanks(
+      [
+        "event": "run", "world_size": .int(run.communicator.worldSize),
+        "nodes": .int(run.communicator.nodeCount), "method": .string(run.attached.method.name),
+        "trainable_parameters": .int(counts.trainable), "total_parameters": .int(counts.total),
+        "total_steps": .int(learningRates.totalSteps),
+        "resumed_from_step": .int(run.start.completedSteps),
+        "seed": .int(Int(run.configuration.seed)),
+        "precision": .string(run.decoder.precisionName), "threads": .int(run.compute.threadCount),
+        "instruction_set": .string(run.compute.instructionSet.rawValue),
+        "workspace_bytes": .int(workspaceBytes), "planned_memory_bytes": .int(memoryPlan.total),
+        "peak_flops_per_second": .double(throughput.peak),
+        "versions": [
+          "swift-peft-train": .string(ProgramVersion.text),
+          "mpi": run.communicator.library.map { .string($0) } ?? .null,
+        ],
+      ], and: startFacts)
+  }
+
+  /// What the report of a run says of its data and its method.
+  private var startFacts: [String: JSONValue] {
+    var facts: [String: JSONValue] = [
+      "merges": .bool(run.attached.method.mergeRefusal == nil)
+    ]
+    for (name, split) in [
+      ("train", Optional(run.dataset.train)), ("validation", run.dataset.validation),
+    ] {
+      guard let split else { continue }
+      facts["\(name)_examples"] = .int(split.exampleCount)
+      facts["\(name)_tokens"] = .int(split.tokenCount)
+      facts["\(name)_counted_tokens"] = .int(split.countedTokenCount)
+    }
+    return facts
   }
 
   /// One step's line, in the metrics and in the log.

@@ -172,7 +172,8 @@ extension Trainer {
             origin: AdapterOrigin(
               baseFingerprint: run.decoder.fingerprint,
               datasetFingerprint: run.dataset.fingerprint, data: run.resolved["data"]?.string,
-              step: exportedStep))
+              step: exportedStep),
+            training: AdapterTraining(settings: run.resolved, step: exportedStep, best: best))
         }
       } else {
         try ModelDirectory.publish(path, base: run.decoder, method: run.attached.method)

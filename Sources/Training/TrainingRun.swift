@@ -76,8 +76,11 @@ public final class TrainingRun {
   /// Opens everything.
   ///
   /// - Parameters:
-  ///   - model: base model directory.
+  ///   - configuration: the settings, resolved; all ranks must have the same.
+  ///   - model: base model directory or GGUF file.
   ///   - data: dataset file.
+  ///   - communicator: of all ranks.
+  ///   - logger: where the run says what it does.
   ///   - writes: whether there is an output directory; without one nothing is kept.
   ///   - scansBase: whether every byte of the base is read and checked first.
   ///   - isPlanned: whether only sizes are wanted: nothing large is allocated, and nothing can be trained.

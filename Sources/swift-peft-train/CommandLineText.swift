@@ -111,7 +111,8 @@ enum CommandLineText {
     if let command, text == "Unexpected argument '\(command)'" {
       let names = SwiftPEFTTrain.configuration.subcommands.map { $0._commandName }
       let suggestion = nearestName(to: command, among: names).map { "Did you mean '\($0)'? " } ?? ""
-      return "'\(command)' is no command. \(suggestion)There are \(names.joined(separator: ", "))."
+      return "'\(command)' is no command. \(suggestion)There are "
+        + "\(names.joined(separator: ", ")); without any it trains on the demo."
     }
     guard [nil, "train"].contains(command), text.hasPrefix(prefix),
       let end = text.dropFirst(prefix.count).firstIndex(of: "'")

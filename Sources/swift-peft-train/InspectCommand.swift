@@ -9,8 +9,7 @@ struct InspectCommand: ParsableCommand {
     commandName: "inspect",
     abstract: "Say what a file or directory is, and whether it is sound.",
     discussion: """
-      Knows model, adapter and output directories, safetensors, HDF5 datasets and checkpoints,
-      tokenizer.json, and the token files of llm.c, Megatron, Cerebras and NVIDIA. Everything is read and checked; a damaged one ends with status 65. --verify reads all bytes of the base and the dataset, too, that an adapter, a checkpoint or a run was trained on, and says whether they are still the same.
+      Knows model, adapter and output directories, safetensors, HDF5 datasets and checkpoints, tokenizer.json, and the token files of llm.c, Megatron, Cerebras and NVIDIA. Everything is read and checked; a damaged one ends with status 65. --verify reads all bytes of the base and the dataset, too, that an adapter, a checkpoint or a run was trained on, and says whether they are still the same.
       """)
 
   @Argument(help: ArgumentHelp("file or directory", valueName: "PATH")) var path: String

@@ -8,7 +8,7 @@ import Training
 struct PrepareCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "prepare",
-    abstract: "Text or JSONL to a tokenised HDF5 dataset.",
+    abstract: "Rows of text to a tokenised HDF5 dataset.",
     discussion: """
       Rows are taken by their keys: {"text"}, {"prompt", "completion"}, {"messages"}, Alpaca's \
       {"instruction", "input", "output"}, ShareGPT's {"conversations"}, or ready-made {"input_ids", \
@@ -51,12 +51,19 @@ struct PrepareCommand: ParsableCommand {
   @Option(help: ArgumentHelp("the end-of-text token, where none is configured", valueName: "TEXT"))
   var eosToken: String?
   @Option(help: ArgumentHelp("most tokens of an example", valueName: "N")) var maxLength: Int?
-  @Option(help: "What becomes of longer ones (default: drop)") var excessLength: ExcessLength?
+  @Option(help: ArgumentHelp("What becomes of longer ones (default: drop)", valueName: "WORD"))
+  var excessLength: ExcessLength?
   @Flag(help: "Leave exact duplicates out") var deduplicate = false
-  @Option(help: "Whether a broken row ends the work (stop) or is left out (skip)")
+  @Option(
+    help: ArgumentHelp(
+      "Whether a broken row ends the work (stop) or is left out (skip)", valueName: "WORD"))
   var onError: OnError = .stop
-  @Option(help: "Which program wrote the input, where it holds token ids") var from: ImportFormat?
-  @Option(help: "What a document of plain text is") var documents: DocumentUnit = .file
+  @Option(
+    help: ArgumentHelp(
+      "Which program wrote the input, where it holds token ids", valueName: "PROGRAM"))
+  var from: ImportFormat?
+  @Option(help: ArgumentHelp("What a document of plain text is", valueName: "WORD"))
+  var documents: DocumentUnit = .file
   @Option(help: ArgumentHelp("print N examples token by token", valueName: "N")) var show = 0
   @Option(help: ArgumentHelp("the choice of validation rows follows from it", valueName: "N"))
   var seed: UInt64 = 42

@@ -8,7 +8,10 @@ import Training
 /// and for YAML. A test holds the two lists against each other. The fields of methods are not here:
 /// the methods declare them. Help shows what everybody needs; `TrainHelp` has all.
 struct TrainOptions: ParsableArguments {
-  @Option(help: "YAML file of settings; the command line wins over it") var config: String?
+  @Option(
+    help: ArgumentHelp(
+      "YAML file of settings; the command line wins over it", valueName: "FILE"))
+  var config: String?
   @Option(help: RunOption.argumentHelp("model")) var model: String?
   @Option(help: RunOption.argumentHelp("data")) var data: String?
   @Option(help: RunOption.argumentHelp("output_dir")) var outputDir: String?

@@ -52,6 +52,7 @@ struct WrongInputTests {
     try expect(64, ["--warmup-ratio", "'-.5'"], train("--warmup-ratio", "-.5"))
     try expect(
       64, ["'evalute' is no command", "'evaluate'"], ["evalute", "--model", bench.model])
+    try expect(64, ["'demo' is no command", "without any it trains on the demo"], ["demo"])
     try expect(64, ["--data"], ["evaluate", "--model", bench.model])
   }
 

@@ -154,4 +154,32 @@ struct MergeCheckTests {
       #expect(card.contains(expected) && !card.contains(unexpected), "\(name): \(card)")
     }
   }
+
+  @Test("The front of a card is YAML whatever the base is called")
+  func cardNames() throws {
+    let (_, attached) = try adapted("lora-llama", base: "llama")
+    for base in ["HuggingFaceTB/SmolLM2-135M", "/models/a: \"b\" #c", "- x", "{y}", "/ünï/'z'"] {
+      let export = try #require(attached.method.export(baseName: base))
+      let path = directory.path("named")
+      try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+      try AdapterDirectory(path: path).write(export, base: base)
+      let card = try String(contentsOfFile: path + "/README.md", encoding: .utf8)
+      let parts = card.components(separatedBy: "---\n")
+      try #require(parts.count >= 3 && parts[0].isEmpty)
+      let lines = parts[1].split(separator: "\n")
+      try #require(lines.count == 7, "\(lines)")
+      // What JSON reads as this text YAML reads as this text.
+      for (line, key, expected) in [
+        (lines[0], "base_model: ", base), (lines[4], "- ", "base_model:adapter:\(base)"),
+      ] {
+        #expect(line.hasPrefix(key), "\(line)")
+        let value = try JSONValue(parsing: Data(line.dropFirst(key.count).utf8))
+        #expect(value.string == expected, "\(line)")
+      }
+      #expect(
+        lines[1...3] == ["library_name: peft", "pipeline_tag: text-generation", "tags:"]
+          && lines[5...] == ["- lora", "- transformers"])
+      #expect(card.contains("Before it is published") == base.hasPrefix("/"))
+    }
+  }
 }

@@ -1,5 +1,6 @@
 import Foundation
 import Reporting
+import TestSupport
 import Testing
 import Training
 
@@ -57,6 +58,54 @@ import Training
     #expect(report(String(first)).html.contains("not at its end"))
     #expect(report("").html.contains("not at its end"))
     #expect(report(String(first)).plainText.count > 1)
+  }
+
+  /// A run that was started once, whose lines say what earlier releases did not.
+  static let whole = """
+    {"event": "run", "world_size": 2, "method": "lora", "total_steps": 4, "merges": true, "train_examples": 1200, "train_tokens": 60000, "train_counted_tokens": 15000, "validation_examples": 8, "validation_tokens": 400, "validation_counted_tokens": 100}
+    {"event": "step", "step": 4, "loss": 2.0}
+    {"event": "eval", "step": 2, "eval_loss": 3.5, "eval_seconds": 6}
+    {"event": "eval", "step": 4, "eval_loss": 2.25, "eval_seconds": 4}
+    {"event": "end", "status": "completed", "step": 4, "seconds": 100, "saving_seconds": 5, "verifying_seconds": 1}
+    """
+
+  @Test("The page says what the run trained on, and where its time went")
+  func dataAndTime() {
+    let html = report(Self.whole).html
+    for text in [
+      "1 200 examples, 60 000 tokens, 15 000 of them count in the loss (25 %)",
+      "8 examples, 400 tokens, 100 of them count in the loss (25 %)",
+      "Evaluations</dt><dd>10", "Checkpoints</dt><dd>5", "(84 %)",
+    ] {
+      #expect(html.contains(text), "\(text)")
+    }
+    // Of several starts the last one's time says nothing of the others' evaluations.
+    #expect(!report().html.contains("Checkpoints</dt>") && !report().html.contains("<h2>Data"))
+  }
+
+  @Test("Only what can be done with an adapter is shown")
+  func usage() throws {
+    let directory = try TemporaryDirectory()
+    try FileManager.default.createDirectory(
+      atPath: directory.path("adapter"), withIntermediateDirectories: true)
+    func page(_ metrics: String, _ settings: String) -> String {
+      RunReport(
+        RunHistory(metrics: metrics), directory: directory.path, configuration: settings
+      ).html
+    }
+    let lora = page(Self.whole, "method: lora\n")
+    for text in ["--to gguf", "train merge", "from peft"] {
+      #expect(lora.contains(text), "\(text)")
+    }
+    for settings in ["use_dora: true", "bias: \"all\"", "modules_to_save: [\"lm_head\"]"] {
+      #expect(!page(Self.whole, settings).contains("--to gguf"), "\(settings)")
+    }
+    let prompt = page(
+      Self.whole.replacing("\"lora\"", with: "\"prompt-tuning\"").replacing(
+        "\"merges\": true", with: "\"merges\": false"), "")
+    #expect(
+      !prompt.contains("--to gguf") && !prompt.contains("train merge")
+        && prompt.contains("from peft"))
   }
 
   @Test("In the terminal, figures stand above the curve")

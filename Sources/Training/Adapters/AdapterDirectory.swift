@@ -85,8 +85,12 @@ public struct AdapterDirectory: Sendable {
   ///   - export: configuration and tensors.
   ///   - base: the name or path that the adapter names as its base.
   ///   - origin: what it was trained on, where that is known.
+  ///   - training: how, for its model card.
   /// - Throws: `SafetensorsError` or `FileError`.
-  public func write(_ export: AdapterExport, base: String, origin: AdapterOrigin? = nil) throws {
+  public func write(
+    _ export: AdapterExport, base: String, origin: AdapterOrigin? = nil,
+    training: AdapterTraining? = nil
+  ) throws {
     let entries = export.tensors.map {
       SafetensorsWriter.Entry($0.name, .float32, shape: $0.shape)
     }
@@ -100,63 +104,12 @@ public struct AdapterDirectory: Sendable {
     }
     try writer.finish()
     try write(export.configuration.text(indentation: 2), to: "adapter_config.json")
-    try write(AdapterDirectory.readme(export, base: base), to: "README.md")
+    try write(ModelCard(export: export, base: base, training: training).text, to: "README.md")
     try origin?.write(to: path)
   }
 
   private func write(_ text: String, to name: String) throws(FileError) {
     try PendingFile.write(text, to: "\(path)/\(name)")
-  }
-
-  private static func readme(_ export: AdapterExport, base: String) -> String {
-    let peftType = export.configuration["peft_type"]?.string
-    let type = peftType ?? "bottleneck"
-    let count = export.tensors.reduce(0) { $0 + $1.count }
-    let notes = export.notes.map { "- \($0)\n" }.joined()
-    return """
-      ---
-      base_model: \(base)
-      library_name: \(peftType == nil ? "adapter-transformers" : "peft")
-      tags:
-      - \(type.lowercased())
-      ---
-
-      # Adapter (\(type))
-
-      \(grouped(count)) parameters in \(export.tensors.count) tensors, trained with swift-peft-train
-      \(ProgramVersion.text) on the base `\(base)`.
-
-      \(use(export, base: base))
-      \(notes.isEmpty ? "" : "\n" + notes)
-      """
-  }
-
-  /// How the adapter is used: in its own library, or where that has no such adapter, with this
-  /// program.
-  private static func use(_ export: AdapterExport, base: String) -> String {
-    if !export.notes.isEmpty {
-      return """
-            swift-peft-train generate --model \(base) --adapter adapter --prompt …
-        """
-    }
-    if export.configuration["peft_type"] == nil {
-      return """
-            import adapters
-            from transformers import AutoModelForCausalLM
-
-            model = AutoModelForCausalLM.from_pretrained("\(base)")
-            adapters.init(model)
-            name = model.load_adapter("adapter", use_safetensors=True)
-            model.set_active_adapters(name)
-        """
-    }
-    return """
-          from peft import PeftModel
-          from transformers import AutoModelForCausalLM
-
-          base = AutoModelForCausalLM.from_pretrained("\(base)")
-          model = PeftModel.from_pretrained(base, "adapter")
-      """
   }
 
   /// Writes an adapter as llama.cpp loads it: `adapter.gguf` in a new directory.
@@ -207,7 +160,7 @@ public struct AdapterDirectory: Sendable {
     let export = try checkpointExport(checkpoint)
     try AdapterDirectory(path: pending.partialPath).write(
       export, base: export.configuration["base_model_name_or_path"]?.string ?? "base",
-      origin: AdapterOrigin(checkpoint))
+      origin: AdapterOrigin(checkpoint), training: AdapterTraining(checkpoint))
     try pending.publish()
   }
 }

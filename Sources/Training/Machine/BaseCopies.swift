@@ -30,7 +30,10 @@ public struct BaseSharers: NodeMembers {
 
   /// Called by all ranks.
   ///
-  /// - Parameter processors: those that this rank computes on.
+  /// - Parameters:
+  ///   - copies: one a node, or one a NUMA domain.
+  ///   - processors: those that this rank computes on.
+  ///   - communicator: of all ranks.
   public init(
     _ copies: BaseCopies, processors: Set<Int>, _ communicator: Communicator
   ) throws(MPIError) {

@@ -35,8 +35,12 @@ package struct BaseFiles {
 
   /// Brings the files of `model` to all nodes; called by all ranks.
   ///
-  /// - Parameter isQuantized: whether projections will be quantised: each is then sent when it is next, so
-  ///   that no node ever holds all of them as they are stored.
+  /// - Parameters:
+  ///   - model: model directory or GGUF file.
+  ///   - choice: whether nodes read, receive, or do what is faster.
+  ///   - communicator: of all ranks.
+  ///   - isQuantized: whether projections will be quantised: each is then sent when it is next, so that no
+  ///     node ever holds all of them as they are stored.
   /// - Throws: on all ranks, where a node that must read cannot, or one that receives has no room.
   package init(
     _ model: String, _ choice: BaseDistribution, _ communicator: Communicator,

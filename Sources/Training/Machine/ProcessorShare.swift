@@ -99,7 +99,7 @@ package struct ProcessorShare: Sendable {
 
   /// What is wrong with `threads` threads a rank on this node, as a sentence; nil when nothing is.
   ///
-  /// - Parameter threads: what was asked for; nil where the default is taken.
+  /// - Parameter asked: threads that were asked for; nil where the default is taken.
   package func warning(threads asked: Int?) -> String? {
     let threads = asked ?? self.threads
     let remedy =

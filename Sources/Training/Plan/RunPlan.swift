@@ -112,6 +112,7 @@ public struct RunPlan {
   ///
   /// - Parameters:
   ///   - trainer: of one process, of a run that writes nothing.
+  ///   - job: the ranks and nodes that are planned for.
   ///   - scales: whether other numbers of ranks, up to the job's, are planned too.
   public init(_ trainer: Trainer, job: Job, scales: Bool = false) throws {
     let run = trainer.run

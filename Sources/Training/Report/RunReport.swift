@@ -9,8 +9,8 @@ import Reporting
 /// let html = RunReport(history, directory: "runs/lora").html
 /// ```
 public struct RunReport {
-  private let history: RunHistory
-  private let directory: String
+  let history: RunHistory
+  let directory: String
   /// The lines of `config.yaml`.
   private let settings: [(name: String, value: String)]
 
@@ -30,9 +30,9 @@ public struct RunReport {
     }
   }
 
-  private func setting(_ name: String) -> String? { settings.first { $0.name == name }?.value }
-  private var method: String { history.run["method"]?.string ?? setting("method") ?? "?" }
-  private var base: String { setting("model") ?? "the demo's base" }
+  func setting(_ name: String) -> String? { settings.first { $0.name == name }?.value }
+  var method: String { history.run["method"]?.string ?? setting("method") ?? "?" }
+  var base: String { setting("model") ?? "the demo's base" }
   private var baseName: String { URL(fileURLWithPath: base).lastPathComponent }
 
   // MARK: Figures
@@ -185,6 +185,10 @@ public struct RunReport {
     if FileManager.default.fileExists(atPath: directory + "/adapter") {
       page.add("How to use it", usage)
     }
+    if !data.isEmpty { page.add("Data", ReportPage.list(data)) }
+    if !times.isEmpty {
+      page.add("Time", ReportPage.list(times), note: "Of rank 0, which is in step with the others.")
+    }
     page.add("Configuration", ReportPage.list(settings))
     page.add("Environment", ReportPage.list(environment))
     return page.html
@@ -230,28 +234,6 @@ public struct RunReport {
       ])
     }
     return table
-  }
-
-  private var usage: String {
-    if method == "full" {
-      return ReportPage.code("swift-peft-train generate --model \(directory)/adapter --prompt '…'")
-    }
-    var text = ReportPage.code(
-      """
-      swift-peft-train generate --model \(base) --adapter \(directory)/adapter --prompt '…'
-      swift-peft-train merge --model \(base) --adapter \(directory)/adapter --output-dir merged
-      """)
-    if method != "bottleneck" {
-      text += ReportPage.code(
-        """
-        from peft import PeftModel
-        from transformers import AutoModelForCausalLM
-
-        base = AutoModelForCausalLM.from_pretrained("\(base)")
-        model = PeftModel.from_pretrained(base, "\(directory)/adapter")
-        """)
-    }
-    return text
   }
 
   private var environment: [(name: String, value: String)] {

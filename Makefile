@@ -75,7 +75,7 @@ torture: setup
 # which to change next. A file that is not survived is kept as .build/fuzz/lost-….
 fuzz: setup
 	$(SWIFT) build -c release --scratch-path .build-fuzz --product mutation-probe $(CHECKS) \
-	  -Xswiftc -DFUZZER -Xswiftc -sanitize=fuzzer
+	  -Xswiftc -DFUZZER -Xswiftc -sanitize=fuzzer -Xswiftc -use-ld=lld
 	$(SWIFT) build -c release --build-tests $(CHECKS)
 	TORTURE=$(N) TORTURE_STATE=$(CURDIR)/.build/fuzz \
 	  GUIDED_PROBE=$(CURDIR)/.build-fuzz/release/mutation-probe \

@@ -178,7 +178,8 @@ let package = Package(
       name: "mutation-probe",
       dependencies: [
         "CFuzzer", "Checkpointing", "Datasets", "GGUF", "Generation", "JSON", "Kernels", "Model",
-        "Mutating", "PEFT", "Preparation", "Safetensors", "Templates", "Tensors", "Tokenizers", "Training",
+        "Mutating", "PEFT", "Preparation", "Safetensors", "Templates", "Tensors", "Tokenizers",
+        "Training",
       ],
       path: "Tests/MutationProbe"),
     // What the tests of DataParallel start under mpirun.

@@ -82,7 +82,7 @@ def chart(directory, output, network, kind, lowest, title):
         dash = ["", "7 3", "2 3", "9 3 2 3"][index % 4]
         parts.append(f'<path class="line" stroke="{COLOURS[index]}" stroke-dasharray="{dash}" d="M{x} {y - 4}h28"/>')
         parts.append(f'<text x="{x + 34}" y="{y}">{method}</text>')
-    size = (max(WIDTH * len(models), 960), HEIGHT + 44)
+    size = (max(WIDTH * len(models), 960) + 14, HEIGHT + 44)
     with open(f"{output}/{kind}-scaling.svg", "w") as file:
         file.write(f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {size[0]} {size[1]}" role="img">\n'
                    f"<title>{title} by ranks, modelled</title>\n{STYLE}\n"

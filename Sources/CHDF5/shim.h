@@ -101,6 +101,23 @@ static inline haddr_t chdf5_object_address(hid_t object) {
 #endif
 }
 
+// The same of a member of a group that is not opened for it; unknown where the library is older than 1.10.3.
+static inline haddr_t chdf5_member_address(hid_t group, const char *name) {
+#if H5_VERSION_GE(1, 12, 0)
+  H5O_info2_t info;
+  haddr_t address;
+  if (H5Oget_info_by_name3(group, name, &info, H5O_INFO_BASIC, H5P_DEFAULT) < 0) return HADDR_UNDEF;
+  return H5VLnative_token_to_addr(group, info.token, &address) < 0 ? HADDR_UNDEF : address;
+#elif H5_VERSION_GE(1, 10, 3)
+  H5O_info_t info;
+  return H5Oget_info_by_name2(group, name, &info, H5O_INFO_BASIC, H5P_DEFAULT) < 0 ? HADDR_UNDEF : info.addr;
+#else
+  (void)group;
+  (void)name;
+  return HADDR_UNDEF;
+#endif
+}
+
 // The descriptor of a file that the default driver opened; -1 where there is none.
 static inline int chdf5_descriptor(hid_t file) {
   void *handle = NULL;

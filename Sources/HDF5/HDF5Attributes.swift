@@ -174,7 +174,7 @@ extension HDF5Object {
     }
     let (descriptor, base) = try file.descriptor()
     do throws(HDF5TextFault) {
-      return try AttributeText.read(
+      return try ObjectHeader.text(
         name, address: UInt64(UInt(bitPattern: address)), file: descriptor, base: base,
         byteCount: file.byteCount)
     } catch {

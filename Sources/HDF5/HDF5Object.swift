@@ -180,6 +180,7 @@ package final class HDF5Group: HDF5Object {
 
   private func kind(opening path: String) throws(HDF5Error) -> HDF5ObjectKind {
     let place = location.member(path)
+    if file.access == .reading && !file.isTrusted { try requireChunks(path, place) }
     let object = try HDF5Handle("H5Oopen", place) {
       unsafe H5Oopen(handle.id, path, chdf5_default())
     }
@@ -188,6 +189,19 @@ package final class HDF5Group: HDF5Object {
     case H5I_GROUP: return .group
     case H5I_DATASET: return .dataset
     default: return .other
+    }
+  }
+
+  /// Throws where the library would not survive opening a member.
+  ///
+  /// The corresponding C function is `H5Oget_info_by_name`.
+  private func requireChunks(_ path: String, _ place: HDF5Location) throws(HDF5Error) {
+    let address = unsafe chdf5_member_address(handle.id, path)
+    let (descriptor, base) = try file.descriptor()
+    if ObjectHeader.hasEmptyChunks(
+      address: UInt64(address), file: descriptor, base: base, byteCount: file.byteCount)
+    {
+      throw .emptyChunks(place)
     }
   }
 

@@ -20,11 +20,12 @@ import Testing
     try writer.finish()
   }
 
+  /// - Parameter more: the command, then its own options.
   private func options(_ more: [String]) -> [String] {
-    [
+    Array(more.prefix(1)) + [
       "--model", bench.model, "--data", data, "--max-steps", "1", "--threads", "1",
       "--micro-batch-size", "4000", "--global-batch-size", "4000",
-    ] + more
+    ] + Array(more.dropFirst())
   }
 
   /// Runs the program where a process may have 3 GB of addresses.

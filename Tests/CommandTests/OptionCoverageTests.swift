@@ -52,7 +52,7 @@ struct OptionCoverageTests {
   private static let foreign: Set<String> = [
     "--bind-to", "--map-by", "--mem", "--time", "--bigendian", "--ntasks", "--cpus-per-task",
     "--ntasks-per-node", "--nodes",
-    "--oversubscribe", "--ntasks", "--low", "--high",
+    "--oversubscribe", "--ntasks", "--low", "--high", "--lora",
   ]
 
   @Test("An option that any message names is one, and one of the command whose file names it")

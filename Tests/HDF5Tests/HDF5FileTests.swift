@@ -275,4 +275,30 @@ struct HDF5WritingTests {
     #expect(error.description.contains("has a chunk of 2 bytes"))
     #expect(error.description.contains("damaged"))
   }
+
+  @Test("Chunks of no elements are refused: the library would divide by their size")
+  func emptyChunks() throws {
+    let directory = try TemporaryDirectory()
+    let path = directory.path("empty.h5")
+    do {
+      let root = try HDF5File(creating: path).root
+      let dataset = try root.createDataset(
+        "x", of: UInt32.self, shape: [100], layout: .checksummed(rows: 40))
+      try dataset.write((0..<100).map { UInt32($0) })
+      try root.file.flush()
+    }
+    var content = try bytes(of: path)
+    // Rank and extents of the layout message: [40] and the four bytes of an element, behind an address.
+    let layout = try #require(
+      content.indices.dropLast(20).first {
+        Array(content[$0..<$0 + 3]) == [3, 2, 2]
+          && Array(content[$0 + 11..<$0 + 19]) == [40, 0, 0, 0, 4, 0, 0, 0]
+      })
+    content[layout + 11] = 0
+    try write(content, to: path)
+    let error = try hdf5Error { () throws(HDF5Error) in
+      _ = try HDF5File(reading: path).root.dataset("x").read(UInt32.self)
+    }
+    #expect(error.description.contains("chunks of no elements"))
+  }
 }

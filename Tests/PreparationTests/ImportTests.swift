@@ -117,6 +117,8 @@ struct ImportTests {
     #expect(throws: PreparationError.self) { try run(unmoved, .cerebras) }
     let packed = try hdf5([("data", [1, 5, 2], [Int32](repeating: 0, count: 10))])
     #expect(throws: PreparationError.self) { try run(packed, .cerebras) }
+    let empty = try hdf5([("data", [2, 3, 0], [])])
+    #expect(throws: PreparationError.self) { try run(empty, .cerebras) }
   }
 
   @Test("NVIDIA's masked ids are put back, and padding is left out by its mask")

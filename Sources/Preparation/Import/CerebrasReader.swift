@@ -27,6 +27,9 @@ final class CerebrasReader: ImportReader {
           + (shape[1] == 5 ? ", not the packed sequences of use_vsl" : ""))
     }
     length = shape[2]
+    guard length > 0 else {
+      throw .badImport(path: path, reason: "data is of shape \(shape): its examples have no tokens")
+    }
   }
 
   var bytesRead: Int {

@@ -73,7 +73,10 @@ extension RunPlan {
         "tokens a second",
         secondsPerStep > 0 ? Figure.significant(tokensPerStep / secondsPerStep, digits: 3) : "–"
       ),
-      ("in all", "\(Figure.grouped(steps)) steps, \(Figure.duration(seconds: totalSeconds))"),
+      (
+        "in all",
+        "\(Figure.grouped(steps)) step\(steps == 1 ? "" : "s"), \(Figure.duration(seconds: totalSeconds))"
+      ),
     ]
   }
 

@@ -21,14 +21,16 @@ public enum HDF5TextFault: Error, Hashable, CustomStringConvertible {
   }
 }
 
-/// Reads text of variable length from the bytes of a file, without the library.
+/// Reads an object's header from the bytes of a file, without the library: what the library does not
+/// survive if it is damaged.
 ///
-/// libhdf5 believes what a file says about such text: where a damaged one states that an object of the
-/// global heap has no length it reads for ever, and where the text and its place disagree in length it
-/// writes past its memory. Here every number is checked before it is used. The layouts are those of the
-/// HDF5 File Format Specification, version 3.0: object headers (IV.A.1), attribute messages (IV.A.2.m),
-/// global heap (III.E).
-struct AttributeText {
+/// libhdf5 believes what a file says about text of variable length: where a damaged one states that an
+/// object of the global heap has no length it reads for ever, and where the text and its place disagree
+/// in length it writes past its memory. A dataset in chunks of no elements ends it in a division by
+/// zero, as soon as it is opened. Here every number is checked before it is used. The layouts are those
+/// of the HDF5 File Format Specification, version 3.0: object headers (IV.A.1), data layout messages
+/// (IV.A.2.i), attribute messages (IV.A.2.m), global heap (III.E).
+struct ObjectHeader {
   private let file: Int32
   /// Bytes in front of the first that addresses count from.
   private let base: UInt64
@@ -37,21 +39,32 @@ struct AttributeText {
   private var budget = 64 << 20
 
   private enum Message {
+    static let layout = 0x08
     static let attribute = 0x0c
     static let continuation = 0x10
     static let attributeInfo = 0x15
     static let sharedFlag: UInt8 = 2
   }
 
-  /// Reads `attribute` of the object whose header lies at `address`.
+  /// Reads the text `attribute` of the object whose header lies at `address`.
   ///
   /// `file` is an open descriptor of a file of `byteCount` bytes, whose addresses count from `base`.
-  static func read(
+  static func text(
     _ attribute: String, address: UInt64, file: Int32, base: UInt64, byteCount: Int
   ) throws(HDF5TextFault) -> [UInt8] {
-    var reader = AttributeText(file: file, base: base, byteCount: UInt64(byteCount))
+    var reader = ObjectHeader(file: file, base: base, byteCount: UInt64(byteCount))
     let descriptor = try reader.descriptor(attribute, header: address)
     return try reader.text(descriptor)
+  }
+
+  /// Whether the object whose header lies at `address` is a dataset in chunks of no elements.
+  ///
+  /// What is damaged otherwise is left to the library to tell.
+  static func hasEmptyChunks(
+    address: UInt64, file: Int32, base: UInt64, byteCount: Int
+  ) -> Bool {
+    var reader = ObjectHeader(file: file, base: base, byteCount: UInt64(byteCount))
+    return (try? reader.chunkExtents(header: address))?.contains(0) ?? false
   }
 
   private init(file: Int32, base: UInt64, byteCount: UInt64) {
@@ -69,29 +82,78 @@ struct AttributeText {
     let hasOrder: Bool
   }
 
+  /// The messages of a header, in all its blocks, until `body` has found what it looks for.
+  private mutating func messages<Found>(
+    header address: UInt64,
+    _ body: (_ type: Int, _ flags: UInt8, _ message: inout Fields) throws(HDF5TextFault) -> Found?
+  ) throws(HDF5TextFault) -> Found? {
+    var blocks = [try firstBlock(address)]
+    while var block = blocks.popLast() {
+      while let (type, flags, fields) = try nextMessage(&block) {
+        var message = fields
+        if type == Message.continuation {
+          let place = try message.number(8)
+          let size = try message.number(8)
+          blocks.append(try continuation(place, size, of: block))
+        } else if let found = try body(type, flags, &message) {
+          return found
+        }
+      }
+    }
+    return nil
+  }
+
   /// The sixteen bytes that stand for the text: its length, and where it is.
   private mutating func descriptor(
     _ attribute: String, header address: UInt64
   ) throws(HDF5TextFault) -> Fields {
-    var blocks = [try firstBlock(address)]
     var isDense = false
-    while var block = blocks.popLast() {
-      while let (type, flags, message) = try nextMessage(&block) {
-        var message = message
-        switch type {
-        case Message.attribute:
-          guard flags & Message.sharedFlag == 0 else { throw .dense }
-          if let found = try value(ofAttribute: &message, named: attribute) { return found }
-        case Message.continuation:
-          let place = try message.number(8)
-          let size = try message.number(8)
-          blocks.append(try continuation(place, size, of: block))
-        case Message.attributeInfo: isDense = true
-        default: break
-        }
+    let found = try messages(header: address) {
+      (type, flags, message) throws(HDF5TextFault) -> Fields? in
+      switch type {
+      case Message.attribute:
+        guard flags & Message.sharedFlag == 0 else { throw .dense }
+        return try Self.value(ofAttribute: &message, named: attribute)
+      case Message.attributeInfo: isDense = true
+      default: break
       }
+      return nil
     }
+    if let found { return found }
     throw isDense ? .dense : .damaged("it is not in its object's header")
+  }
+
+  /// The extents of a dataset's chunks, the size of an element behind them; empty where it has none.
+  private mutating func chunkExtents(header address: UInt64) throws(HDF5TextFault) -> [UInt64] {
+    try messages(header: address) { (type, _, message) throws(HDF5TextFault) -> [UInt64]? in
+      type == Message.layout ? try Self.chunkExtents(&message) : nil
+    } ?? []
+  }
+
+  private static func chunkExtents(_ message: inout Fields) throws(HDF5TextFault) -> [UInt64] {
+    let chunked: UInt64 = 2
+    let version = try message.number(1)
+    var (rank, width) = (0, 4)
+    switch version {
+    case 1, 2:
+      rank = Int(try message.number(1))
+      guard try message.number(1) == chunked else { return [] }
+      _ = try message.take(5 + 8)
+    case 3:
+      guard try message.number(1) == chunked else { return [] }
+      rank = Int(try message.number(1))
+      _ = try message.take(8)
+    case 4:
+      guard try message.number(1) == chunked else { return [] }
+      _ = try message.number(1)
+      rank = Int(try message.number(1))
+      width = Int(try message.number(1))
+      guard (1...8).contains(width) else { return [] }
+    default: return []
+    }
+    var extents: [UInt64] = []
+    for _ in 0..<rank { extents.append(try message.number(width)) }
+    return extents
   }
 
   private mutating func firstBlock(_ address: UInt64) throws(HDF5TextFault) -> Block {
@@ -147,7 +209,7 @@ struct AttributeText {
   }
 
   /// The value in an attribute's message; nil where it is another attribute's.
-  private func value(
+  private static func value(
     ofAttribute message: inout Fields, named name: String
   ) throws(HDF5TextFault) -> Fields? {
     let version = try message.number(1)

@@ -79,8 +79,8 @@ public enum HDF5Error: ClassifiedError, Hashable {
   case implausibleSize(HDF5Location, shape: [Int], fileBytes: Int)
   /// A dataset whose data are not, or not all, in its file.
   case foreignStorage(HDF5Location, HDF5Storage)
-  /// A dataset in chunks of no elements.
-  case emptyChunks(HDF5Location)
+  /// A dataset in chunks of no elements, or of other dimensions than its own.
+  case impossibleChunks(HDF5Location)
   /// A chunk takes fewer bytes than its checksum.
   case shortChunk(HDF5Location, bytes: Int)
   /// A link that leads nowhere or out of the file.
@@ -112,7 +112,7 @@ public enum HDF5Error: ClassifiedError, Hashable {
       .wrongKind(let location, _, _), .wrongType(let location, _, _, _),
       .wrongCount(let location, _, _), .wrongShape(let location, _, _),
       .implausibleSize(let location, _, _), .foreignStorage(let location, _),
-      .shortChunk(let location, _), .emptyChunks(let location),
+      .shortChunk(let location, _), .impossibleChunks(let location),
       .unusableLink(let location, _), .missingFilter(let location, _, _),
       .newerFormat(let location, _, _),
       .valueOutOfRange(let location, _, _, _), .notText(let location, _),
@@ -155,9 +155,9 @@ public enum HDF5Error: ClassifiedError, Hashable {
         + "damaged. Copy or write it again."
     case .foreignStorage(let location, let storage):
       return "\(location) \(storage). Write the numbers themselves into the file."
-    case .emptyChunks(let location):
+    case .impossibleChunks(let location):
       return
-        "\(location) is stored in chunks of no elements: it is damaged. Copy or write it again."
+        "\(location) is stored in chunks of no elements, or of other dimensions than its own: it is damaged. Copy or write it again."
     case .shortChunk(let location, let bytes):
       return "\(location) has a chunk of \(bytes) bytes, and its checksum alone takes "
         + "\(HDF5Storage.checksumBytes): it is damaged. Copy or write it again."

@@ -198,10 +198,10 @@ package final class HDF5Group: HDF5Object {
   private func requireChunks(_ path: String, _ place: HDF5Location) throws(HDF5Error) {
     let address = unsafe chdf5_member_address(handle.id, path)
     let (descriptor, base) = try file.descriptor()
-    if ObjectHeader.hasEmptyChunks(
+    if ObjectHeader.hasImpossibleChunks(
       address: UInt64(address), file: descriptor, base: base, byteCount: file.byteCount)
     {
-      throw .emptyChunks(place)
+      throw .impossibleChunks(place)
     }
   }
 

@@ -26,10 +26,10 @@ public enum HDF5TextFault: Error, Hashable, CustomStringConvertible {
 ///
 /// libhdf5 believes what a file says about text of variable length: where a damaged one states that an
 /// object of the global heap has no length it reads for ever, and where the text and its place disagree
-/// in length it writes past its memory. A dataset in chunks of no elements ends it in a division by
-/// zero, as soon as it is opened. Here every number is checked before it is used. The layouts are those
-/// of the HDF5 File Format Specification, version 3.0: object headers (IV.A.1), data layout messages
-/// (IV.A.2.i), attribute messages (IV.A.2.m), global heap (III.E).
+/// in length it writes past its memory. A dataset in chunks of no elements, or of fewer dimensions than
+/// itself, ends it in a division by zero as soon as it is opened. Here every number is checked before it is used. The layouts are those
+/// of the HDF5 File Format Specification, version 3.0: object headers (IV.A.1), dataspace messages
+/// (IV.A.2.b), data layout messages (IV.A.2.i), attribute messages (IV.A.2.m), global heap (III.E).
 struct ObjectHeader {
   private let file: Int32
   /// Bytes in front of the first that addresses count from.
@@ -39,6 +39,7 @@ struct ObjectHeader {
   private var budget = 64 << 20
 
   private enum Message {
+    static let dataspace = 0x01
     static let layout = 0x08
     static let attribute = 0x0c
     static let continuation = 0x10
@@ -57,14 +58,19 @@ struct ObjectHeader {
     return try reader.text(descriptor)
   }
 
-  /// Whether the object whose header lies at `address` is a dataset in chunks of no elements.
+  /// Whether the object whose header lies at `address` is a dataset in chunks of no elements, or in
+  /// chunks of other dimensions than its own.
   ///
   /// What is damaged otherwise is left to the library to tell.
-  static func hasEmptyChunks(
+  static func hasImpossibleChunks(
     address: UInt64, file: Int32, base: UInt64, byteCount: Int
   ) -> Bool {
     var reader = ObjectHeader(file: file, base: base, byteCount: UInt64(byteCount))
-    return (try? reader.chunkExtents(header: address))?.contains(0) ?? false
+    guard let (rank, extents) = try? reader.chunks(header: address), !extents.isEmpty else {
+      return false
+    }
+    // The last is the size of an element.
+    return extents.contains(0) || rank.map { $0 + 1 != extents.count } ?? false
   }
 
   private init(file: Int32, base: UInt64, byteCount: UInt64) {
@@ -123,11 +129,24 @@ struct ObjectHeader {
     throw isDense ? .dense : .damaged("it is not in its object's header")
   }
 
-  /// The extents of a dataset's chunks, the size of an element behind them; empty where it has none.
-  private mutating func chunkExtents(header address: UInt64) throws(HDF5TextFault) -> [UInt64] {
-    try messages(header: address) { (type, _, message) throws(HDF5TextFault) -> [UInt64]? in
-      type == Message.layout ? try Self.chunkExtents(&message) : nil
-    } ?? []
+  /// A dataset's dimensions, and the extents of its chunks with the size of an element behind them;
+  /// empty where it has none.
+  private mutating func chunks(
+    header address: UInt64
+  ) throws(HDF5TextFault) -> (rank: Int?, extents: [UInt64]) {
+    var (rank, extents): (Int?, [UInt64]) = (nil, [])
+    _ = try messages(header: address) {
+      (type, flags, message) throws(HDF5TextFault) -> Bool? in
+      switch type {
+      case Message.dataspace where flags & Message.sharedFlag == 0:
+        _ = try message.number(1)
+        rank = Int(try message.number(1))
+      case Message.layout: extents = try Self.chunkExtents(&message)
+      default: break
+      }
+      return nil
+    }
+    return (rank, extents)
   }
 
   private static func chunkExtents(_ message: inout Fields) throws(HDF5TextFault) -> [UInt64] {

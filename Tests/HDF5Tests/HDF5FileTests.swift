@@ -296,9 +296,20 @@ struct HDF5WritingTests {
       })
     content[layout + 11] = 0
     try write(content, to: path)
-    let error = try hdf5Error { () throws(HDF5Error) in
-      _ = try HDF5File(reading: path).root.dataset("x").read(UInt32.self)
+    func refusal() throws -> String {
+      try hdf5Error { () throws(HDF5Error) in
+        _ = try HDF5File(reading: path).root.dataset("x").read(UInt32.self)
+      }.description
     }
-    #expect(error.description.contains("chunks of no elements"))
+    #expect(try refusal().contains("chunks of no elements"))
+    // The dataspace before it: version 1, of one dimension, that may grow.
+    content[layout + 11] = 40
+    let space = try #require(
+      content[..<layout].indices.dropLast(16).last {
+        Array(content[$0..<$0 + 8]) == [1, 1, 1, 0, 0, 0, 0, 0] && content[$0 + 8] == 100
+      })
+    content[space + 1] = 2
+    try write(content, to: path)
+    #expect(try refusal().contains("of other dimensions than its own"))
   }
 }

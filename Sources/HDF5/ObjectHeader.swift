@@ -66,11 +66,11 @@ struct ObjectHeader {
     address: UInt64, file: Int32, base: UInt64, byteCount: Int
   ) -> Bool {
     var reader = ObjectHeader(file: file, base: base, byteCount: UInt64(byteCount))
-    guard let (rank, extents) = try? reader.chunks(header: address), !extents.isEmpty else {
+    guard let (rank, extents) = try? reader.chunks(header: address), let extents else {
       return false
     }
-    // The last is the size of an element.
-    return extents.contains(0) || rank.map { $0 + 1 != extents.count } ?? false
+    // The last is the size of an element. A dataspace that datasets share lies elsewhere.
+    return extents.isEmpty || extents.contains(0) || rank.map { $0 + 1 != extents.count } ?? false
   }
 
   private init(file: Int32, base: UInt64, byteCount: UInt64) {
@@ -129,12 +129,12 @@ struct ObjectHeader {
     throw isDense ? .dense : .damaged("it is not in its object's header")
   }
 
-  /// A dataset's dimensions, and the extents of its chunks with the size of an element behind them;
-  /// empty where it has none.
+  /// A dataset's dimensions, and the extents of its chunks with the size of an element behind them; nil
+  /// where it has none.
   private mutating func chunks(
     header address: UInt64
-  ) throws(HDF5TextFault) -> (rank: Int?, extents: [UInt64]) {
-    var (rank, extents): (Int?, [UInt64]) = (nil, [])
+  ) throws(HDF5TextFault) -> (rank: Int?, extents: [UInt64]?) {
+    var (rank, extents): (Int?, [UInt64]?) = (nil, nil)
     _ = try messages(header: address) {
       (type, flags, message) throws(HDF5TextFault) -> Bool? in
       switch type {
@@ -149,26 +149,26 @@ struct ObjectHeader {
     return (rank, extents)
   }
 
-  private static func chunkExtents(_ message: inout Fields) throws(HDF5TextFault) -> [UInt64] {
+  private static func chunkExtents(_ message: inout Fields) throws(HDF5TextFault) -> [UInt64]? {
     let chunked: UInt64 = 2
     let version = try message.number(1)
     var (rank, width) = (0, 4)
     switch version {
     case 1, 2:
       rank = Int(try message.number(1))
-      guard try message.number(1) == chunked else { return [] }
+      guard try message.number(1) == chunked else { return nil }
       _ = try message.take(5 + 8)
     case 3:
-      guard try message.number(1) == chunked else { return [] }
+      guard try message.number(1) == chunked else { return nil }
       rank = Int(try message.number(1))
       _ = try message.take(8)
     case 4:
-      guard try message.number(1) == chunked else { return [] }
+      guard try message.number(1) == chunked else { return nil }
       _ = try message.number(1)
       rank = Int(try message.number(1))
       width = Int(try message.number(1))
-      guard (1...8).contains(width) else { return [] }
-    default: return []
+      guard (1...8).contains(width) else { return nil }
+    default: return nil
     }
     var extents: [UInt64] = []
     for _ in 0..<rank { extents.append(try message.number(width)) }

@@ -302,8 +302,12 @@ struct HDF5WritingTests {
       }.description
     }
     #expect(try refusal().contains("chunks of no elements"))
-    // The dataspace before it: version 1, of one dimension, that may grow.
     content[layout + 11] = 40
+    content[layout + 2] = 0
+    try write(content, to: path)
+    #expect(try refusal().contains("chunks of no elements"))
+    // The dataspace before it: version 1, of one dimension, that may grow.
+    content[layout + 2] = 2
     let space = try #require(
       content[..<layout].indices.dropLast(16).last {
         Array(content[$0..<$0 + 8]) == [1, 1, 1, 0, 0, 0, 0, 0] && content[$0 + 8] == 100

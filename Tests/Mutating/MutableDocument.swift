@@ -82,7 +82,10 @@ extension Mutation {
       switch below(5) {
       case 0: return .string(text + text)
       case 1: return .string(String(text.dropLast(1 + below(3))))
-      case 2: return .string(String(repeating: text + "a", count: 1 + below(2_000)))
+      case 2:
+        // Of what was made long before not so many that it fills the memory.
+        let most = max(1, (16 << 20) / (text.utf8.count + 1))
+        return .string(String(repeating: text + "a", count: min(1 + below(2_000), most)))
       case 3: return .string(String(text.reversed()))
       default: return .string(text.uppercased())
       }

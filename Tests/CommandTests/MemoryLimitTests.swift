@@ -117,6 +117,8 @@ import Testing
       #expect(planned[key]?.int != nil && planned[key] == allocated[key], "\(key)")
     }
     let (few, all) = (planned["rank_bytes"]?.double ?? 0, allocated["rank_bytes"]?.double ?? 0)
-    #expect(few > 0.9 * all && few < 1.1 * all, "\(few) planned, \(all) allocated")
+    // What is left is the process's own heap, which computing makes larger, by 2 to 8 MB from start to
+    // start.
+    #expect(abs(all - few) < Double(12 << 20), "\(few) planned, \(all) allocated")
   }
 }

@@ -42,25 +42,28 @@ import Testing
     return try JSONValue(parsing: Data(result.output.utf8))
   }
 
-  @Test("Activations beyond a limit are refused before they are asked for", arguments: [1, 2])
-  func activations(ranks: Int) throws {
-    let train = ["train", "--output-dir", bench.path("out"), "--r", "4096"]
+  /// What `train` says of an adapter of rank `r` that it refuses, with each of `parts` in it.
+  private func refusal(ranks: Int, r: String, naming parts: [String]) throws -> String {
+    let train = ["train", "--output-dir", bench.path("out"), "--r", r]
     let result = try limited(ranks: ranks, options(train))
     #expect(result.status == 64, "\(result.status) \(result.errors)")
-    for part in ["of activations", "'ulimit -v' allows", "What would fit:", "--micro-batch-size"] {
+    for part in parts + ["'ulimit -v' allows"] {
       #expect(result.errors.contains(part), "\(result.errors)")
     }
-    #expect(result.errors.components(separatedBy: "would need").count == 2, "\(result.errors)")
+    return result.errors
+  }
+
+  @Test("Activations beyond a limit are refused before they are asked for", arguments: [1, 2])
+  func activations(ranks: Int) throws {
+    let said = try refusal(
+      ranks: ranks, r: "4096", naming: ["of activations", "What would fit:", "--micro-batch-size"])
+    #expect(said.components(separatedBy: "would need").count == 2, "\(said)")
   }
 
   @Test("So are values, gradients and moments", arguments: [1, 2])
   func arena(ranks: Int) throws {
-    let train = ["train", "--output-dir", bench.path("out"), "--r", "2097152"]
-    let result = try limited(ranks: ranks, options(train))
-    #expect(result.status == 64, "\(result.status) \(result.errors)")
-    for part in ["of gradients", "of moments", "'ulimit -v' allows", "fewer weights"] {
-      #expect(result.errors.contains(part), "\(result.errors)")
-    }
+    _ = try refusal(
+      ranks: ranks, r: "2097152", naming: ["of gradients", "of moments", "fewer weights"])
   }
 
   @Test("A plan with --flops allocates nothing, whatever it plans")

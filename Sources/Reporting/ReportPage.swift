@@ -39,6 +39,16 @@ package struct ReportPage: Sendable {
     return "<dl>\n\(rows.joined())</dl>\n"
   }
 
+  /// Names with a share of a whole, as bars, as content for ``add(_:_:note:)``.
+  package static func bars(_ rows: [(name: String, share: Double, value: String)]) -> String {
+    let bars = rows.map {
+      "<div><dt>\(Markup.escaped($0.name))</dt><dd><span class=\"bar\"><i style=\"width:"
+        + Figure.significant(100 * $0.share, digits: 3)
+        + "%\"></i></span> \(Markup.escaped($0.value))</dd></div>\n"
+    }
+    return "<dl class=\"bars\">\n\(bars.joined())</dl>\n"
+  }
+
   /// What one types or runs, as content for ``add(_:_:note:)``.
   package static func code(_ text: String) -> String {
     "<pre><code>\(Markup.escaped(text))</code></pre>\n"

@@ -53,6 +53,11 @@ enum ReportStyle {
       dl div { display: flex; gap: .75rem; padding: .3rem 0; border-bottom: 1px solid var(--rule); }
       dt { color: var(--soft); flex: 0 0 14rem; }
       dd { margin: 0; overflow-wrap: anywhere; min-width: 0; }
+      .bars dt { flex-basis: 6rem; }
+      .bars dd { flex: 1; display: flex; gap: .75rem; align-items: center; }
+      .bar { flex: 1; min-width: 6rem; max-width: 30rem; height: .8rem; background: var(--band); }
+      .bar i { display: block; height: 100%; background: var(--s0);
+        -webkit-print-color-adjust: exact; print-color-adjust: exact; }
       pre { background: var(--band); padding: .7rem .9rem; margin: 0 0 .6rem; overflow-x: auto;
         font-size: .85rem; border-radius: 4px; }
       code { font-family: ui-monospace, "SF Mono", Menlo, "Liberation Mono", monospace; }

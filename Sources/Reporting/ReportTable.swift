@@ -83,19 +83,45 @@ extension ReportTable {
   }
 
   /// The table for a terminal, its columns aligned.
-  public var plainText: String {
+  public var plainText: String { plainText(columns: nil) }
+
+  /// The table for a terminal of so many columns: what does not fit stands in further tables below,
+  /// each with the first column in front.
+  ///
+  /// - Parameter width: the terminal's columns; nil: as wide as it is.
+  public func plainText(columns width: Int?) -> String {
     let shown = columns.indices.filter { columns[$0].isShown }
-    let lines = [shown.map { columns[$0].title }] + rows.map { row in shown.map { row[$0].shown } }
-    let widths = shown.indices.map { place in lines.map { $0[place].count }.max() ?? 0 }
-    let text = lines.map { line in
-      line.indices.map { place in
-        let padding = String(repeating: " ", count: widths[place] - line[place].count)
-        return columns[shown[place]].isNumeric ? padding + line[place] : line[place] + padding
-      }.joined(separator: "  ")
+    let widths = shown.map { place in
+      max(columns[place].title.count, rows.map { $0[place].shown.count }.max() ?? 0)
     }
-    let rule = widths.map { String(repeating: "-", count: $0) }.joined(separator: "  ")
-    return ([text[0], rule] + text.dropFirst())
-      .map { line in String(line.reversed().drop { $0 == " " }.reversed()) + "\n" }.joined()
+    // Places in `shown`, a table at a time.
+    var parts: [[Int]] = [[]]
+    var taken = 0
+    for place in shown.indices {
+      let isFull = width.map { taken + widths[place] > $0 } ?? false
+      if isFull, (parts.last?.count ?? 0) > 1 {
+        parts.append([0])
+        taken = widths[0] + 2
+      }
+      parts[parts.count - 1].append(place)
+      taken += widths[place] + 2
+    }
+    return parts.map { part in
+      plainText(part.map { (place: shown[$0], width: widths[$0]) })
+    }.joined(separator: "\n")
+  }
+
+  private func plainText(_ columns: [(place: Int, width: Int)]) -> String {
+    func line(_ texts: [String]) -> String {
+      let text = zip(columns, texts).map { column, text in
+        let padding = String(repeating: " ", count: column.width - text.count)
+        return self.columns[column.place].isNumeric ? padding + text : text + padding
+      }.joined(separator: "  ")
+      return String(text.reversed().drop { $0 == " " }.reversed()) + "\n"
+    }
+    return line(columns.map { self.columns[$0.place].title })
+      + line(columns.map { String(repeating: "-", count: $0.width) })
+      + rows.map { row in line(columns.map { row[$0.place].shown }) }.joined()
   }
 
   /// The table as HTML; cells of the first column head their rows.

@@ -109,20 +109,22 @@ extension Trainer {
   ) throws {
     let (peakMemory, baseMemory) = try logSummary()
     try finishProfile()
-    try writeOnAllRanks([
-      "event": "end", "status": .string(status.rawValue), "step": .int(step),
-      "exported_step": exportedStep.map { .int($0) } ?? .null,
-      "eval_loss": best.lastLoss.map { .double($0) } ?? .null,
-      "seconds": .double(duration / .seconds(1)), "peak_memory_bytes": .int(peakMemory),
-      "planned_memory_bytes": .int(memoryPlan.total),
-      "base_node_bytes": baseMemory.map { .int($0) } ?? .null,
-      "tokens_per_second": .double(throughput.whole.tokensPerSecond),
-      "useful_flops_per_second": .double(throughput.whole.operationsPerSecond),
-      "share_of_peak": .double(throughput.share(throughput.whole)),
-      "peak_flops_per_second": .double(throughput.peak),
-      "saving_seconds": .double(savingSeconds),
-      "verifying_seconds": .double(baseGuard.seconds),
-    ])
+    let ranks = try balance.figures(stepSeconds: throughput.whole.seconds, run.communicator)
+    try writeOnAllRanks(
+      [
+        "event": "end", "status": .string(status.rawValue), "step": .int(step),
+        "exported_step": exportedStep.map { .int($0) } ?? .null,
+        "eval_loss": best.lastLoss.map { .double($0) } ?? .null,
+        "seconds": .double(duration / .seconds(1)), "peak_memory_bytes": .int(peakMemory),
+        "planned_memory_bytes": .int(memoryPlan.total),
+        "base_node_bytes": baseMemory.map { .int($0) } ?? .null,
+        "tokens_per_second": .double(throughput.whole.tokensPerSecond),
+        "useful_flops_per_second": .double(throughput.whole.operationsPerSecond),
+        "share_of_peak": .double(throughput.share(throughput.whole)),
+        "peak_flops_per_second": .double(throughput.peak),
+        "saving_seconds": .double(savingSeconds),
+        "verifying_seconds": .double(baseGuard.seconds),
+      ], and: ranks)
     try writeReport()
   }
 

@@ -40,6 +40,8 @@ public final class Trainer {
   var tokensSeen = 0
   /// How fast the steps are.
   var throughput: Throughput
+  /// What this rank did of the steps.
+  var balance = RankBalance()
   let arithmetic: DecoderArithmetic
   /// Tokens of the longest example.
   let maximumLength: Int
@@ -88,6 +90,8 @@ public final class Trainer {
     compute.part(.method) { method.prepareStep(context) }
     totals.reset()
     queue.begin(globalBatch)
+    let began = ContinuousClock.now
+    var passes = 0
     var firstNonFinite: Int?
     while let index = queue.next() {
       // A rank that is asked to stop goes to the reduction at once, where all learn of it.
@@ -96,11 +100,13 @@ public final class Trainer {
         break
       }
       let loss = try pass(microBatch: index, of: globalBatch)
+      passes += 1
       totals.loss.add(loss)
       if !loss.isFinite || reducer.isLastNonFinite {
         firstNonFinite = min(firstNonFinite ?? index, index)
       }
     }
+    balance.add(microBatches: passes, duration: .now - began)
     if run.communicator.worldSize > 1 {
       // What the last update left and this step's passes used.
       totals.stateHash = compute.part(.reduction) { state.hash() }

@@ -99,8 +99,10 @@ struct CompareCommand: ParsableCommand {
   }
 
   private func print(_ comparison: Comparison) {
-    let text =
-      json ? comparison.value.text() : ComparisonReport(comparison).table.plainText
-    Swift.print(text)
+    let table = ComparisonReport(comparison).table
+    Swift.print(
+      json
+        ? comparison.value.text()
+        : table.plainText(columns: Console.outputColumns))
   }
 }

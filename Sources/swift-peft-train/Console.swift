@@ -57,11 +57,21 @@ final class Console: Sendable {
 
   /// As much as the terminal has columns for, the last one left free: some wrap when it is written.
   private static func cut(_ line: FittedLine) -> String {
+    let columns = columns(of: STDERR_FILENO).map { $0 - 1 } ?? 79
+    return String(line(columns).prefix(columns))
+  }
+
+  /// How wide the terminal is to which results go; nil where they go elsewhere.
+  static var outputColumns: Int? { columns(of: STDOUT_FILENO) }
+
+  /// How wide a terminal is.
+  ///
+  /// - Returns: nil where the descriptor is none.
+  private static func columns(of descriptor: Int32) -> Int? {
     var size = winsize()
     // Unsafe: the call fills the structure.
-    let isKnown = unsafe ioctl(STDERR_FILENO, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 0
-    let columns = isKnown ? Int(size.ws_col) - 1 : 79
-    return String(line(columns).prefix(columns))
+    let isKnown = unsafe ioctl(descriptor, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 0
+    return isKnown ? Int(size.ws_col) : nil
   }
 
   /// Writes as far as standard error takes it: a full disk or a closed terminal under the log must not

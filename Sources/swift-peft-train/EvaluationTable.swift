@@ -24,7 +24,7 @@ enum EvaluationTable {
         ]
           + (asks ? [.init(row.score.map { "\($0.correct) of \($0.count)" } ?? "–")] : []))
     }
-    return table.plainText
+    return table.plainText(columns: Console.outputColumns)
   }
 
   /// Tokens and examples that are continued verbatim, a model a line.
@@ -53,6 +53,6 @@ enum EvaluationTable {
       }
       table.append(cells)
     }
-    return table.plainText
+    return table.plainText(columns: Console.outputColumns)
   }
 }

@@ -48,6 +48,9 @@ struct StopTests {
       #expect(resumed.status == 0, "\(resumed.errors)")
       #expect(resumed.errors.contains("after step \(step)"), "\(resumed.errors)")
       #expect(try end(name)["status"] == "completed")
+      // What each rank did since, for the report's balance.
+      let work = try end(name)["rank_micro_batches"]?.array?.compactMap(\.int) ?? []
+      #expect(work.count == 2 && work.reduce(0, +) >= 2500 - step, "\(work)")
       #expect(
         try bytes(of: bench.path("\(name)/adapter/adapter_model.safetensors"))
           == bytes(of: bench.path("whole/adapter/adapter_model.safetensors")))

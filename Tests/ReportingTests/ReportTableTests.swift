@@ -1,3 +1,4 @@
+import Foundation
 import Reporting
 import Testing
 
@@ -44,6 +45,33 @@ import Testing
         prefix-tuning  100
 
         """)
+  }
+
+  @Test("What a terminal has no room for stands below, with the first column in front")
+  func narrow() {
+    var table = ReportTable(columns: [
+      .init("m", "Method"), .init("a", "A", isNumeric: true), .init("b", "Bytes", isNumeric: true),
+      .init("c", "C"),
+    ])
+    table.append([.init("lora"), .init("12"), .init("345"), .init("yes")])
+    #expect(
+      table.plainText(columns: 13) == """
+        Method   A
+        ------  --
+        lora    12
+
+        Method  Bytes
+        ------  -----
+        lora      345
+
+        Method  C
+        ------  ---
+        lora    yes
+
+        """)
+    // A column that is wider than the terminal stands there all the same.
+    #expect(table.plainText(columns: 1).components(separatedBy: "\n\n").count == 3)
+    #expect(table.plainText(columns: 24) == table.plainText)
   }
 
   @Test(

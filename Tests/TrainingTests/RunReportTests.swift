@@ -17,7 +17,7 @@ import Training
     {"event": "skipped", "step": 3, "reason": "<not finite>"}
     {"event": "step", "step": 4, "loss": 2.0, "grad_norm": 0.5, "learning_rate": 0.001, "tokens_per_second": 10}
     {"event": "eval", "step": 4, "eval_loss": 2.25, "eval_perplexity": 9.5, "eval_accuracy": 0.5}
-    {"event": "end", "status": "completed", "step": 4, "seconds": 3661, "peak_memory_bytes": 1048576, "planned_memory_bytes": 1048576, "tokens_per_second": 12.5, "share_of_peak": 0.5}
+    {"event": "end", "status": "completed", "step": 4, "seconds": 3661, "peak_memory_bytes": 1048576, "planned_memory_bytes": 1048576, "tokens_per_second": 12.5, "share_of_peak": 0.5, "step_seconds": 50, "rank_micro_batches": [3, 2, 2, 1], "rank_pass_seconds": [49, 45.5, 48, 50]}
     """
 
   private func report(_ text: String = metrics) -> RunReport {
@@ -42,7 +42,9 @@ import Training
     for text in [
       "lora on base &amp; co: finished after step 4.", "&lt;first&gt;", "2.2500", "best, at step 4",
       "4 ranks of 1 thread on 2 nodes", "1 h 1 min", "&lt;not finite&gt;", "seed",
-      "of the last start",
+      "of the last start", "96 %", "of the steps&#39; time; 91 % to 100 %",
+      "<dt>rank 1</dt><dd><span class=\"bar\"><i style=\"width:91.0%\">",
+      "91.0 % in 2 micro-batches",
     ] {
       #expect(html.contains(text), "\(text)")
     }

@@ -1,3 +1,5 @@
+import Foundation
+import JSON
 import Reporting
 
 extension RunReport {
@@ -73,4 +75,49 @@ extension RunReport {
       ("Checkpoints", saving), ("Reading the base again, against bit flips", verifying),
     ].map { ($0.0, "\(Figure.duration(seconds: $0.1)) (\(percent($0.1 / all)))") }
   }
+
+  /// What each rank did in the steps; empty where one did all, or the run is not at its end.
+  var ranks: [RankShare] {
+    let end = history.end
+    guard let counts = end["rank_micro_batches"]?.array?.map({ $0.int ?? 0 }),
+      let passes = end["rank_pass_seconds"]?.array?.map({ $0.double ?? 0 }),
+      let all = end["step_seconds"]?.double, all > 0, counts.count == passes.count, counts.count > 1
+    else { return [] }
+    return counts.indices.map {
+      RankShare(rank: $0, microBatches: counts[$0], share: min(1, max(0, passes[$0] / all)))
+    }
+  }
+
+  /// Ranks of which a page shows each; of more, the least and the most busy.
+  private static let mostRanksShown = 32
+
+  /// The ranks as bars.
+  var balance: (bars: String, note: String) {
+    var shown = ranks
+    var note =
+      "Which part of the steps' time a rank computed. The rest is sums over ranks, waiting for the "
+      + "last of them, and the update."
+    if shown.count > Self.mostRanksShown {
+      shown.sort { $0.share < $1.share }
+      let half = Self.mostRanksShown / 2
+      note += " Of \(shown.count) ranks, the \(half) least and the \(half) most busy."
+      shown = shown.prefix(half) + shown.suffix(half)
+    }
+    let bars = shown.map {
+      (
+        name: "rank \($0.rank)", share: $0.share,
+        value: String(format: "%.1f %%", 100 * $0.share)
+          + " in \(Figure.grouped($0.microBatches)) micro-batches"
+      )
+    }
+    return (ReportPage.bars(bars), note)
+  }
+}
+
+/// What a rank did of a run's steps.
+struct RankShare {
+  let rank: Int
+  let microBatches: Int
+  /// Its passes' part of the steps' time, 0 to 1.
+  let share: Double
 }

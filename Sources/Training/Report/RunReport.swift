@@ -118,6 +118,14 @@ public struct RunReport {
           history.end["planned_memory_bytes"]?.int.map { "planned \(Figure.bytes($0))" } ?? ""
         ))
     }
+    if let least = ranks.map(\.share).min(), let most = ranks.map(\.share).max() {
+      let mean = ranks.map(\.share).reduce(0, +) / Double(ranks.count)
+      tiles.append(
+        (
+          "Ranks compute", percent(mean),
+          "of the steps' time; \(percent(least)) to \(percent(most))"
+        ))
+    }
     if let seconds = history.end["seconds"]?.double {
       tiles.append(
         (
@@ -189,6 +197,7 @@ public struct RunReport {
     if !times.isEmpty {
       page.add("Time", ReportPage.list(times), note: "Of rank 0, which is in step with the others.")
     }
+    if !ranks.isEmpty { page.add("Balance over ranks", balance.bars, note: balance.note) }
     page.add("Configuration", ReportPage.list(settings))
     page.add("Environment", ReportPage.list(environment))
     return page.html

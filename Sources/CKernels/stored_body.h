@@ -19,22 +19,19 @@ typedef uint8_t vu8;
 typedef int8_t vi8;
 CK_INLINE vi bytes_widened(vu8 x) { return x; }
 CK_INLINE vi signed_bytes_widened(vi8 x) { return x; }
-CK_INLINE float half_at(const uint8_t *p) {
-  uint16_t half;
-  memcpy(&half, p, sizeof half);
-  return vf_from_half(half);
-}
 #else
 typedef uint8_t vu8 __attribute__((ext_vector_type(CK_WIDTH)));
 typedef int8_t vi8 __attribute__((ext_vector_type(CK_WIDTH)));
 CK_INLINE vi bytes_widened(vu8 x) { return __builtin_convertvector(x, vi); }
 CK_INLINE vi signed_bytes_widened(vi8 x) { return __builtin_convertvector(x, vi); }
-CK_INLINE float half_at(const uint8_t *p) {
-  _Float16 half;
-  memcpy(&half, p, sizeof half);
-  return (float)half;
-}
 #endif
+
+// An f16 in every lane.
+CK_INLINE vf half_at(const uint8_t *p) {
+  uint16_t half;
+  memcpy(&half, p, sizeof half);
+  return vf_from_half((vu16)half);
+}
 
 CK_INLINE vi load_bytes(const uint8_t *p) {
   vu8 v;
@@ -150,72 +147,122 @@ CK_INLINE const uint8_t *stored_row(const ck_stored *s, int64_t row) {
   return (const uint8_t *)s->base + stored_index(s, row) * s->row_bytes;
 }
 
-// 16 bytes of two codes each: the low ones are numbers 0 to 15, the high ones 16 to 31.
+// 16 bytes of two codes each: the low ones are numbers 0 to 15, the high ones 16 to 31. Both come from
+// bytes that are widened once.
 #define CK_NIBBLES(y, bytes, q, ...)            \
   for (int i = 0; i < 16; i += CK_WIDTH) {      \
     vi both = load_bytes((bytes) + i), q;       \
     q = both & 15;                              \
-    int at = i;                                 \
-    vf_store((y) + at, __VA_ARGS__);            \
-    q = both >> 4, at = i + 16;                 \
-    vf_store((y) + at, __VA_ARGS__);            \
+    vf_store((y) + i, __VA_ARGS__);             \
+    q = both >> 4;                              \
+    vf_store((y) + i + 16, __VA_ARGS__);        \
   }
 
-// The fifth bits of codes `at` and on.
-CK_INLINE vi fifth_bits(uint32_t bits, int at) {
-  return (vi)((vu)(vi_set((int32_t)(bits >> at)) >> lane_numbers()) & 1u) << 4;
+// The codes of a run, a byte each, where they are put together from bits in several places: an
+// instruction has many of them.
+#pragma clang diagnostic push
+// How calls hand them over does not matter: all are inlined.
+#pragma clang diagnostic ignored "-Wpsabi"
+typedef uint8_t run_codes __attribute__((ext_vector_type(stored_run)));
+typedef uint16_t run_pairs __attribute__((ext_vector_type(stored_run / 2)));
+typedef uint8_t half_codes __attribute__((ext_vector_type(stored_run / 2)));
+
+CK_INLINE run_codes codes_at(const uint8_t *p) {
+  run_codes v;
+  memcpy(&v, p, sizeof v);
+  return v;
 }
 
+// The bits of `mask` from bit `first` of each byte on. No set shifts bytes; what comes down from a
+// neighbour lies above the mask.
+CK_INLINE run_codes code_bits(run_codes x, uint32_t first, uint8_t mask) {
+  return (run_codes)((run_pairs)x >> (run_pairs)(uint16_t)first) & (run_codes)mask;
+}
+
+// 16 bytes of two codes each: the low ones are numbers 0 to 15, the high ones 16 to 31.
+CK_INLINE run_codes nibbles_at(const uint8_t *p) {
+  half_codes both;
+  memcpy(&both, p, sizeof both);
+  half_codes low = both & (half_codes)15, high = both >> (half_codes)4;
+  return __builtin_shufflevector(
+      low, high, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23,
+      24, 25, 26, 27, 28, 29, 30, 31);
+}
+
+// The fifth bits of a run's codes, from 4 bytes.
+CK_INLINE run_codes fifth_bits_at(const uint8_t *p) {
+  typedef uint8_t four_bytes __attribute__((ext_vector_type(4)));
+  static const uint8_t places[stored_run] = {1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128,
+                                             1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128};
+  four_bytes bits;
+  memcpy(&bits, p, sizeof bits);
+  run_codes spread = __builtin_shufflevector(
+      bits, bits, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 2, 2, 3, 3, 3, 3, 3,
+      3, 3, 3);
+  run_codes place = codes_at(places);
+  return (run_codes)((spread & place) == place) & (run_codes)16;
+}
+
+// Stores what the last argument makes of each code `q` of a run, as signed integers; `i` is the
+// number of the first of them.
+#define CK_CODES(y, codes, q, ...)                        \
+  do {                                                    \
+    run_codes all = (codes);                              \
+    uint8_t bytes[stored_run];                            \
+    memcpy(bytes, &all, sizeof bytes);                    \
+    for (int i = 0; i < stored_run; i += CK_WIDTH) {      \
+      vi q = load_signed_bytes(bytes + i);                \
+      vf_store((y) + i, __VA_ARGS__);                     \
+    }                                                     \
+  } while (0)
+
 // The 6-bit scale and minimum of sub-block `j` of Q4_K and Q5_K.
-CK_INLINE void scale_and_minimum(const uint8_t *s, int64_t j, float *scale, float *minimum) {
-  int k = (int)j - 4;
+CK_INLINE void scale_and_minimum(const uint8_t *s, uint32_t j, float *scale, float *minimum) {
+  uint32_t k = j - 4;
   *scale = (float)(j < 4 ? s[j] & 63 : (s[8 + k] & 15) | (s[k] >> 6) << 4);
   *minimum = (float)(j < 4 ? s[j + 4] & 63 : s[8 + k] >> 4 | (s[4 + k] >> 6) << 4);
 }
 
 // Numbers 32 j to 32 j + 31 of the block at `b`.
-CK_INLINE void decode_block(ck_type type, float *y, const uint8_t *b, int64_t j) {
+CK_INLINE void decode_block(ck_type type, float *y, const uint8_t *b, uint32_t j) {
   switch (type) {
     case ck_q4_0: {
-      vf d = vf_set(half_at(b));
+      vf d = half_at(b);
       CK_NIBBLES(y, b + 2, q, d * vi_to_float(q - 8));
       return;
     }
     case ck_q4_1: {
-      vf d = vf_set(half_at(b)), m = vf_set(half_at(b + 2));
+      vf d = half_at(b), m = half_at(b + 2);
       CK_NIBBLES(y, b + 4, q, d * vi_to_float(q) + m);
       return;
     }
     case ck_q5_0: {
-      vf d = vf_set(half_at(b));
-      uint32_t high;
-      memcpy(&high, b + 2, sizeof high);
-      CK_NIBBLES(y, b + 6, q, d * vi_to_float((q | fifth_bits(high, at)) - 16));
+      vf d = half_at(b);
+      run_codes codes = nibbles_at(b + 6) | fifth_bits_at(b + 2);
+      CK_CODES(y, codes - (run_codes)16, q, d * vi_to_float(q));
       return;
     }
     case ck_q5_1: {
-      vf d = vf_set(half_at(b)), m = vf_set(half_at(b + 2));
-      uint32_t high;
-      memcpy(&high, b + 4, sizeof high);
-      CK_NIBBLES(y, b + 8, q, d * vi_to_float(q | fifth_bits(high, at)) + m);
+      vf d = half_at(b), m = half_at(b + 2);
+      CK_CODES(y, nibbles_at(b + 8) | fifth_bits_at(b + 4), q, d * vi_to_float(q) + m);
       return;
     }
     case ck_q8_0: {
-      vf d = vf_set(half_at(b));
-      for (int i = 0; i < 32; i += CK_WIDTH) {
+      vf d = half_at(b);
+      for (int i = 0; i < stored_run; i += CK_WIDTH) {
         vf_store(y + i, d * vi_to_float(load_signed_bytes(b + 2 + i)));
       }
       return;
     }
     case ck_iq4_nl: {
-      vf d = vf_set(half_at(b));
+      vf d = half_at(b);
       CK_NIBBLES(y, b + 2, q, d * look_up(iq4_numbers, q));
       return;
     }
     case ck_iq4_xs: {
       int high = (b[2] | b[3] << 8) >> 2 * j & 3;
       int scale = (b[4 + j / 2] >> 4 * (j % 2) & 15) | high << 4;
-      vf d = vf_set(half_at(b) * (float)(scale - 32));
+      vf d = half_at(b) * vf_set((float)(scale - 32));
       CK_NIBBLES(y, b + 8 + 16 * j, q, d * look_up(iq4_numbers, q));
       return;
     }
@@ -223,64 +270,73 @@ CK_INLINE void decode_block(ck_type type, float *y, const uint8_t *b, int64_t j)
     case ck_q5_k: {
       float scale, minimum;
       scale_and_minimum(b + 4, j, &scale, &minimum);
-      vf d = vf_set(half_at(b) * scale), m = vf_set(half_at(b + 2) * minimum);
-      const uint8_t *codes = b + (type == ck_q4_k ? 16 : 48) + 32 * (j / 2);
+      vf d = half_at(b) * vf_set(scale), m = half_at(b + 2) * vf_set(minimum);
       int shift = j % 2 ? 4 : 0;
-      for (int i = 0; i < 32; i += CK_WIDTH) {
-        vi q = load_bytes(codes + i) >> shift & 15;
-        if (type == ck_q5_k) q |= (load_bytes(b + 16 + i) >> (int)j & 1) << 4;
-        vf_store(y + i, d * vi_to_float(q) - m);
+      if (type == ck_q4_k) {
+        for (int i = 0; i < stored_run; i += CK_WIDTH) {
+          vi q = load_bytes(b + 16 + 32 * (j / 2) + i) >> shift & 15;
+          vf_store(y + i, d * vi_to_float(q) - m);
+        }
+        return;
       }
+      run_codes codes = code_bits(codes_at(b + 48 + 32 * (j / 2)), (uint32_t)shift, 15)
+                        | code_bits(codes_at(b + 16), j, 1) << (run_codes)4;
+      CK_CODES(y, codes, q, d * vi_to_float(q) - m);
       return;
     }
     case ck_q6_k: {
-      int64_t n = j / 4;
-      int k = (int)(j % 4);
+      uint32_t n = j / 4, k = j % 4;
       const uint8_t *low = b + 64 * n + 32 * (k & 1), *high = b + 128 + 32 * n;
-      for (int i = 0; i < 32; i += CK_WIDTH) {
-        vf d = vf_set(half_at(b + 208) * (float)(int8_t)b[192 + 8 * n + 2 * k + i / 16]);
-        vi q = (load_bytes(low + i) >> (k < 2 ? 0 : 4) & 15)
-               | (load_bytes(high + i) >> 2 * k & 3) << 4;
-        vf_store(y + i, d * vi_to_float(q - 32));
-      }
+      const int8_t *scales = (const int8_t *)b + 192 + 8 * n + 2 * k;
+      vf scale = half_at(b + 208);
+      vf d[2] = {scale * vf_set((float)scales[0]), scale * vf_set((float)scales[1])};
+      run_codes codes = code_bits(codes_at(low), k < 2 ? 0 : 4, 15)
+                        | code_bits(codes_at(high), 2 * k, 3) << (run_codes)4;
+      CK_CODES(y, codes - (run_codes)32, q, d[i / 16] * vi_to_float(q));
       return;
     }
     case ck_q2_k: {
+      vf d[2], m[2];
+      for (uint32_t half = 0; half < 2; half++) {
+        uint8_t scales = b[2 * j + half];
+        d[half] = half_at(b + 80) * vf_set((float)(scales & 15));
+        m[half] = half_at(b + 82) * vf_set((float)(scales >> 4));
+      }
       int shift = 2 * (int)(j % 4);
-      for (int i = 0; i < 32; i += CK_WIDTH) {
-        uint8_t scales = b[2 * j + i / 16];
-        vf d = vf_set(half_at(b + 80) * (float)(scales & 15));
-        vf m = vf_set(half_at(b + 82) * (float)(scales >> 4));
+      for (int i = 0; i < stored_run; i += CK_WIDTH) {
         vi q = load_bytes(b + 16 + 32 * (j / 4) + i) >> shift & 3;
-        vf_store(y + i, d * vi_to_float(q) - m);
+        vf_store(y + i, d[i / 16] * vi_to_float(q) - m[i / 16]);
       }
       return;
     }
     case ck_q3_k: {
-      int shift = 2 * (int)(j % 4);
       const uint8_t *s = b + 96;
-      for (int i = 0; i < 32; i += CK_WIDTH) {
-        int64_t group = 2 * j + i / 16;
+      vf d[2];
+      for (uint32_t half = 0; half < 2; half++) {
+        uint32_t group = 2 * j + half;
         int low = group < 8 ? s[group] & 15 : s[group - 8] >> 4;
         int scale = (low | (s[8 + group % 4] >> 2 * (group / 4) & 3) << 4) - 32;
-        vf d = vf_set(half_at(b + 108) * (float)scale);
-        vi high = load_bytes(b + i) >> (int)j & 1;
-        vi q = (load_bytes(b + 32 + 32 * (j / 4) + i) >> shift & 3) - 4 + (high << 2);
-        vf_store(y + i, d * vi_to_float(q));
+        d[half] = half_at(b + 108) * vf_set((float)scale);
       }
+      run_codes codes = code_bits(codes_at(b + 32 + 32 * (j / 4)), 2 * (j % 4), 3)
+                        | code_bits(codes_at(b), j, 1) << (run_codes)2;
+      CK_CODES(y, codes - (run_codes)4, q, d[i / 16] * vi_to_float(q));
       return;
     }
     default: __builtin_unreachable();
   }
 }
 
+#pragma clang diagnostic pop
+
 // A run of numbers of a row of blocks; it may begin and end inside of one.
 CK_INLINE void decode_run(
     ck_type type, float *y, const uint8_t *row, int64_t element, int64_t count) {
-  int64_t numbers = block_numbers(type), bytes = block_bytes(type);
+  // Unsigned: dividing is shifting then.
+  uint64_t numbers = (uint64_t)block_numbers(type), bytes = (uint64_t)block_bytes(type);
   while (count > 0) {
-    int64_t inside = element % numbers, skipped = inside % stored_run;
-    const uint8_t *block = row + element / numbers * bytes;
+    uint32_t inside = (uint32_t)((uint64_t)element % numbers), skipped = inside % stored_run;
+    const uint8_t *block = row + (uint64_t)element / numbers * bytes;
     int64_t taken = stored_run - skipped < count ? stored_run - skipped : count;
     if (taken == stored_run) {
       decode_block(type, y, block, inside / stored_run);

@@ -370,7 +370,11 @@ CK_INLINE void decode_codes(
   int64_t next = (block + 1) * c->block - first;
   for (; i < count; block++, next += c->block) {
     int64_t end = next < count ? next : count;
-    float scale = code_scale(c, block);
+    // Of a block's numbers at most 16 differ.
+    float scale = code_scale(c, block), numbers[16];
+    for (int k = 0; k < 16; k += CK_WIDTH) {
+      vf_store(numbers + k, round_as(vf_load(c->map + k) * vf_set(scale), rounding));
+    }
 #if CK_WIDTH > 1
     // The codes of a vector are half as many bytes; each lane shifts its own down.
     vi shifts = (vi)(((vu)lane_numbers() & 7u) * 4u ^ 4u);
@@ -383,15 +387,13 @@ CK_INLINE void decode_codes(
         vi lower = lane_numbers() < 8;
         word = (lower & word) | (~lower & vi_set((int32_t)words[1]));
 #endif
-        vi q = (vi)((vu)word >> (vu)shifts & 15u);
-        vf_store(y + i, round_as(look_up(c->map, q) * vf_set(scale), rounding));
+        vf_store(y + i, look_up(numbers, (vi)((vu)word >> (vu)shifts & 15u)));
       }
     }
 #endif
     for (; i < end; i++) {
       uint8_t both = codes[(first + i) / 2];
-      y[i] = c->map[(first + i) % 2 ? both & 15 : both >> 4] * scale;
-      vf_store_part(y + i, round_as(vf_load_part(y + i, 1), rounding), 1);
+      y[i] = numbers[(first + i) % 2 ? both & 15 : both >> 4];
     }
   }
 }

@@ -1,4 +1,5 @@
 import ArgumentParser
+import DataParallel
 import Diagnostics
 import Foundation
 import JSON
@@ -13,8 +14,9 @@ struct PlanCommand: ParsableCommand {
     discussion: """
       Takes the options of train, or its YAML file, and writes nothing. Memory is what the run would \
       reserve. Times follow from some of the run's own micro-batches, which are computed here for a few \
-      seconds on --threads threads, and from a model of the allreduce: start it on a node like those of \
-      the job, as one process. With --flops nothing is computed and nothing large allocated, and where \
+      seconds on --threads threads, beside as many more processes as the job has ranks on a node and this \
+      machine has cores and memory for, and from a model of the allreduce: start it on a node like those \
+      of the job, as one process. With --flops nothing is computed and nothing large allocated, and where \
       this machine has no memory for a rank there are no times without it (null with --json). --slurm \
       prints the lines of a batch script.
       """)
@@ -68,6 +70,7 @@ struct PlanCommand: ParsableCommand {
   }
 
   func run() throws {
+    if PlanNeighbours.isOne { return try computeBeside() }
     let style = options.logStyle
     Job.run(style: style, mpi: options.mpiChoice) { communicator, logger in
       if communicator.worldSize > 1 {
@@ -76,17 +79,13 @@ struct PlanCommand: ParsableCommand {
       var quiet = logger
       // The plan is what is asked for; what its opening says, with --verbose alone.
       if style.level > .debug { quiet.logLevel = .warning }
-      var settings = try options.settings()
-      settings.remove("resume")
-      let isDemo = settings["model"] == nil && settings["data"] == nil
-      let configuration = try RunConfiguration(isDemo ? Demo.settings(settings) : settings)
       // Nothing of one is left when the next is made, which measures what this process holds.
-      func plan(isPlanned: Bool, _ logger: Logger) throws -> RunPlan {
-        let run = try TrainingRun(
-          configuration, model: try configuration.model ?? Demo.locate().basePath,
-          data: try configuration.data ?? Demo.locate().dataPath, communicator: communicator,
-          logger: logger, writes: false, scansBase: false, isPlanned: isPlanned)
-        return try RunPlan(try Trainer(run), job: job(run), scales: scalingTable)
+      func plan(
+        isPlanned: Bool, _ logger: Logger, willMeasure: () -> Int = { 0 }
+      ) throws -> RunPlan {
+        let run = try self.run(communicator, logger, isPlanned: isPlanned)
+        return try RunPlan(
+          try Trainer(run), job: job(run), scales: scalingTable, willMeasure: willMeasure)
       }
       // Sizes first, of which nothing is allocated: what is measured must fit here.
       var silent = quiet
@@ -96,7 +95,10 @@ struct PlanCommand: ParsableCommand {
         if let shortage = made.shortageHere {
           logger.warning("nothing is measured. \(shortage) For times give --flops.")
         } else {
-          made = try plan(isPlanned: false, quiet)
+          let local = min(made.job.ranks, made.job.ranksPerNode, cores(made.threads))
+          let neighbours = PlanNeighbours(count: made.ranksThatFitHere(atMost: local) - 1)
+          made = try plan(isPlanned: false, quiet, willMeasure: neighbours.waitUntilComputing)
+          neighbours.end()
         }
       }
       print(json ? made.value.text() : slurm ? made.slurm : made.text)
@@ -104,11 +106,36 @@ struct PlanCommand: ParsableCommand {
     }
   }
 
+  /// The run that is planned, which writes nothing.
+  private func run(
+    _ communicator: Communicator, _ logger: Logger, isPlanned: Bool
+  ) throws -> TrainingRun {
+    var settings = try options.settings()
+    settings.remove("resume")
+    let isDemo = settings["model"] == nil && settings["data"] == nil
+    let configuration = try RunConfiguration(isDemo ? Demo.settings(settings) : settings)
+    return try TrainingRun(
+      configuration, model: try configuration.model ?? Demo.locate().basePath,
+      data: try configuration.data ?? Demo.locate().dataPath, communicator: communicator,
+      logger: logger, writes: false, scansBase: false, isPlanned: isPlanned)
+  }
+
+  /// What a process does that computes beside another's measurement.
+  private func computeBeside() throws {
+    let silent = Logger(label: "neighbour") { _ in SwiftLogNoOpLogHandler() }
+    let run = try run(Communicator(alone: ()), silent, isPlanned: false)
+    try PlanNeighbours.compute(try Trainer(run))
+  }
+
+  /// Ranks of so many threads that this machine has cores for.
+  private func cores(_ threads: Int) -> Int {
+    max(1, ProcessInfo.processInfo.activeProcessorCount / threads)
+  }
+
   private func job(_ run: TrainingRun) -> RunPlan.Job {
-    let cores = max(1, ProcessInfo.processInfo.activeProcessorCount / run.compute.threadCount)
     let ranks = self.ranks ?? 1
     return RunPlan.Job(
-      ranks: ranks, ranksPerNode: ranksPerNode ?? min(ranks, cores),
+      ranks: ranks, ranksPerNode: ranksPerNode ?? min(ranks, cores(run.compute.threadCount)),
       network: network.flatMap { NetworkModel.named($0) } ?? NetworkModel.all[0],
       operationsPerSecond: flops.map { $0 * 1e9 }, spread: spread,
       nodeMemory: nodeMemory.map { Int($0 * 1_073_741_824) }

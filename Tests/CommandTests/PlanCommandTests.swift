@@ -35,12 +35,43 @@ import Testing
     let planned = try #require(plan["tokens_per_step"]?.double)
     #expect(abs(planned * Double(steps.count) - tokens) < 1e-6 * tokens)
     #expect((plan["seconds_per_step"]?.double ?? 0) > 0)
+    // The other rank of the node computes, too, where there is a core for it.
+    #expect(
+      plan["measured_beside"]?.int == min(2, ProcessInfo.processInfo.activeProcessorCount) - 1)
     #expect(plan["fits"]?.bool == true)
     let size = try #require(
       try FileManager.default.attributesOfItem(atPath: output + "/checkpoints/step-00000012.h5")[
         .size] as? Int)
     let checkpoint = try #require(plan["checkpoint_bytes"]?.int)
     #expect(checkpoint < size && size < checkpoint + 200_000)
+  }
+
+  @Test(
+    "Processes that compute beside a plan end with it, though it is killed",
+    .enabled(if: ProcessInfo.processInfo.activeProcessorCount > 1))
+  func neighbours() throws {
+    let bench = try Workbench()
+    let options =
+      ["plan", "--ranks", "2", "--threads", "1"] + bench.options(output: bench.path("out"))
+    let process = try ProcessRunner.start(Workbench.program, options)
+    defer { process.send(signal: SIGKILL) }
+    let word = bench.path("out")
+    #expect(process.waitUntil(timeoutSeconds: 60) { _ in Self.count(mentioning: word) == 2 })
+    process.send(signal: SIGKILL)
+    let deadline = Date() + 60 * ProcessRunner.timeoutScale
+    while Self.count(mentioning: word) > 0 && Date() < deadline { usleep(50_000) }
+    #expect(Self.count(mentioning: word) == 0)
+  }
+
+  /// Running processes with a word in their command lines.
+  private static func count(mentioning word: String) -> Int {
+    let processes = (try? FileManager.default.contentsOfDirectory(atPath: "/proc")) ?? []
+    return processes.count { process in
+      guard Int(process) != nil,
+        let line = FileManager.default.contents(atPath: "/proc/\(process)/cmdline")
+      else { return false }
+      return String(decoding: line, as: UTF8.self).contains(word)
+    }
   }
 
   @Test("A plan for another machine does not read the base's numbers")

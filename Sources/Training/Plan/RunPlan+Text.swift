@@ -54,7 +54,11 @@ extension RunPlan {
 
   private var times: [(String, String)] {
     [
-      ("a rank computes", rateText(operationsPerSecond, unit: "FLOP/s")),
+      (
+        "a rank computes",
+        rateText(operationsPerSecond, unit: "FLOP/s")
+          + (neighbours > 0 ? " (measured beside \(neighbours) more)" : "")
+      ),
       ("time a step", Figure.duration(seconds: secondsPerStep)),
       ("  passes of a rank", Figure.duration(seconds: balancedSeconds)),
       (
@@ -106,7 +110,7 @@ extension RunPlan {
       "fits": .bool(problems.isEmpty), "problems": .array(problems.map { .string($0) }),
       "steps": .int(steps), "tokens_per_step": .double(tokensPerStep),
       "flops_per_step": .double(operationsPerStep),
-      "flops_per_second_of_a_rank": time(operationsPerSecond),
+      "flops_per_second_of_a_rank": time(operationsPerSecond), "measured_beside": .int(neighbours),
       "seconds_per_step": time(secondsPerStep), "seconds_of_passes": time(stepSeconds.passes),
       "seconds_of_waiting": time(waitingSeconds), "spread": time(spread),
       "seconds_of_update": time(stepSeconds.update),

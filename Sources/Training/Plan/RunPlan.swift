@@ -76,6 +76,10 @@ public struct RunPlan {
   public let operationsPerSecond: Double
   /// Standard deviation of a micro-batch's time over what its arithmetic says.
   public let spread: Double
+  /// Processes that computed beside this one while it measured.
+  public let neighbours: Int
+  /// Bytes of the base that each process here has for itself, which the ranks of a node share.
+  private let copiedBytes: Int
   /// Seconds of a mean step: the slowest rank's passes, what is done once a step, the allreduce.
   public let stepSeconds: (passes: Double, update: Double, communication: Double)
   /// What the passes would take if all ranks were busy all the time.
@@ -114,7 +118,10 @@ public struct RunPlan {
   ///   - trainer: of one process, of a run that writes nothing.
   ///   - job: the ranks and nodes that are planned for.
   ///   - scales: whether other numbers of ranks, up to the job's, are planned too.
-  public init(_ trainer: Trainer, job: Job, scales: Bool = false) throws {
+  ///   - willMeasure: called before passes are timed; returns how many processes compute beside this one.
+  public init(
+    _ trainer: Trainer, job: Job, scales: Bool = false, willMeasure: () -> Int = { 0 }
+  ) throws {
     let run = trainer.run
     self.job = job
     method = run.attached.method.name
@@ -129,6 +136,7 @@ public struct RunPlan {
     checkpointBytes =
       arena.slots.reduce(0) { $0 + $1.shape.reduce(1, *) } * 4 + run.optimizer.byteCount
     let measures = job.operationsPerSecond == nil && !run.isPlanned
+    neighbours = measures ? willMeasure() : 0
     let measured = try measures ? trainer.measurePasses(seconds: 8) : nil
     isTimed = measured != nil || job.operationsPerSecond != nil
     let operationsPerSecond = job.operationsPerSecond ?? measured?.operationsPerSecond ?? 0
@@ -150,6 +158,7 @@ public struct RunPlan {
     memory.training += reducerBytes - trainer.reducerBytes
     if job.ranks > 1 { memory.program += Self.libraryBytes }
     self.memory = memory
+    copiedBytes = memory.rounded + (run.configuration.baseQuantization == nil ? 0 : memory.base)
     let local = min(job.ranks, job.ranksPerNode)
     baseCopies =
       run.configuration.baseCopies == .numa
@@ -202,6 +211,18 @@ public struct RunPlan {
       MemoryPart("threads", memory.threads),
       MemoryPart("answers to sample prompts", memory.answers),
     ])
+  }
+
+  /// How many ranks of this run could compute here at the same time, with the memory that is free now.
+  ///
+  /// - Parameter most: how many are wanted.
+  public func ranksThatFitHere(atMost most: Int) -> Int {
+    var room = MemoryRoom()
+    room.countFreeMemory()
+    return (1...max(most, 1)).last {
+      room.shortage(of: [MemoryPart("ranks", (memory.own + copiedBytes).saturating(times: $0))])
+        == nil
+    } ?? 1
   }
 
   /// What does not fit, and what would make it fit; empty where all is well.

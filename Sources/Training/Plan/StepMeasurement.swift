@@ -14,23 +14,12 @@ extension Trainer {
 
   /// Takes micro-batches of the first steps for about so many seconds; nothing is kept.
   func measurePasses(seconds limit: Double) throws -> Measurement {
-    let (split, clock) = (run.dataset.train, ContinuousClock())
-    let began = clock.now
+    let began = ContinuousClock.now
     var passes: [(operations: Double, seconds: Double)] = []
-    steps: for step in 1...max(learningRates.totalSteps, 1) {
-      let globalBatch = run.schedule.batch(step: step)
-      // It has room for a step.
-      reducer.reset()
-      for index in 0..<globalBatch.microBatchCount {
-        let operations = globalBatch.microBatch(index).reduce(0.0) {
-          $0 + arithmetic.operations(ofExample: $1, in: split)
-        }
-        let start = clock.now
-        _ = try pass(microBatch: index, of: globalBatch)
-        passes.append((operations, (clock.now - start) / .seconds(1)))
-        // The first ones fill caches and pages.
-        if passes.count >= 4 && (clock.now - began) / .seconds(1) > limit { break steps }
-      }
+    try takePasses {
+      passes.append($0)
+      // The first ones fill caches and pages.
+      return passes.count < 4 || (.now - began) / .seconds(1) <= limit
     }
     let warm = passes.dropFirst(passes.count > 3 ? 2 : 0)
     let seconds = warm.reduce(0) { $0 + $1.seconds }
@@ -43,6 +32,40 @@ extension Trainer {
       spread: factors.count > 1
         ? (variance / Double(factors.count - 1)).squareRoot() / mean : 0,
       updateSeconds: try updateSeconds())
+  }
+
+  /// Takes micro-batches of the first steps, again and again, and keeps nothing: for who measures beside
+  /// this process.
+  ///
+  /// - Parameter isWanted: whether to go on, asked after each.
+  public func keepComputing(while isWanted: () -> Bool) throws {
+    var goesOn = true
+    while goesOn {
+      try takePasses { _ in
+        goesOn = isWanted()
+        return goesOn
+      }
+    }
+  }
+
+  /// Takes the micro-batches of the run, at most all, until `next` wants no more; nothing is kept.
+  private func takePasses(
+    _ next: (_ pass: (operations: Double, seconds: Double)) -> Bool
+  ) throws {
+    let split = run.dataset.train
+    for step in 1...max(learningRates.totalSteps, 1) {
+      let globalBatch = run.schedule.batch(step: step)
+      // It has room for a step.
+      reducer.reset()
+      for index in 0..<globalBatch.microBatchCount {
+        let operations = globalBatch.microBatch(index).reduce(0.0) {
+          $0 + arithmetic.operations(ofExample: $1, in: split)
+        }
+        let start = ContinuousClock.now
+        _ = try pass(microBatch: index, of: globalBatch)
+        guard next((operations, (.now - start) / .seconds(1))) else { return }
+      }
+    }
   }
 
   /// What follows the passes of a step, without other ranks: the second time that it is done.

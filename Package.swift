@@ -69,7 +69,9 @@ let package = Package(
       name: "GGUF",
       dependencies: ["Files", "JSON", "Diagnostics", "Hashing", "Tensors", "Tokenizers"],
       swiftSettings: strict),
-    .target(name: "HDF5", dependencies: ["CHDF5", "Files", "Diagnostics"], swiftSettings: strict),
+    .target(
+      name: "HDF5", dependencies: ["CHDF5", "CZlib", "Files", "Diagnostics"],
+      swiftSettings: strict),
     // The toolchain ships a module named Distributed, so ours is DataParallel.
     .target(
       name: "DataParallel", dependencies: ["CMPI", "Diagnostics", "Hashing", "Tensors"],

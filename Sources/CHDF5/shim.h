@@ -65,19 +65,39 @@ static inline long long chdf5_written_chunks(hid_t dataset) {
 #endif
 }
 
-// Bytes that a chunk takes in the file, by the place of its first element; 0: not written. H5Dget_chunk_info_by_coord
-// came with 1.10.5; an older library is believed to have whole ones.
-static inline long long chdf5_chunk_bytes(hid_t dataset, const hsize_t *offset) {
+// Whether chunks can be asked for one by one: H5Dget_chunk_info_by_coord came with 1.10.5.
+static inline int chdf5_tells_chunks(void) { return H5_VERSION_GE(1, 10, 5); }
+
+// Bytes that a chunk takes in the file, by the place of its first element (0: not written), and in the
+// bits of `mask` which of its filters were left out.
+static inline long long chdf5_chunk_bytes(hid_t dataset, const hsize_t *offset, unsigned *mask) {
 #if H5_VERSION_GE(1, 10, 5)
-  unsigned mask = 0;
   haddr_t address = HADDR_UNDEF;
   hsize_t size = 0;
-  if (H5Dget_chunk_info_by_coord(dataset, offset, &mask, &address, &size) < 0) return -1;
+  if (H5Dget_chunk_info_by_coord(dataset, offset, mask, &address, &size) < 0) return -1;
   return size > LLONG_MAX ? LLONG_MAX : (long long)size;
 #else
   (void)dataset;
   (void)offset;
-  return LLONG_MAX;
+  (void)mask;
+  return -1;
+#endif
+}
+
+// A chunk as it lies in the file, into as many bytes as that takes. H5Dread_chunk is a macro in HDF5 2.
+static inline herr_t chdf5_read_chunk(hid_t dataset, const hsize_t *offset, void *bytes) {
+#if H5_VERSION_GE(2, 0, 0)
+  uint32_t mask = 0;
+  size_t size = SIZE_MAX;
+  return H5Dread_chunk2(dataset, H5P_DEFAULT, offset, &mask, bytes, &size);
+#elif H5_VERSION_GE(1, 10, 5)
+  uint32_t mask = 0;
+  return H5Dread_chunk(dataset, H5P_DEFAULT, offset, &mask, bytes);
+#else
+  (void)dataset;
+  (void)offset;
+  (void)bytes;
+  return -1;
 #endif
 }
 

@@ -19,7 +19,9 @@ package final class HDF5Dataset: HDF5Object {
     opened handle: consuming HDF5Handle, file: HDF5File, location: HDF5Location
   ) throws(HDF5Error) {
     let id = handle.id
-    if file.access == .reading { try HDF5Storage.requireOwn(id, at: location) }
+    if file.access == .reading {
+      try HDF5Storage.requireOwn(id, fileBytes: file.byteCount, at: location)
+    }
     let space = try HDF5Handle("H5Dget_space", location) { H5Dget_space(id) }
     shape = try HDF5Dataset.extent(
       of: space.id, at: location, fileBytes: file.byteCount)

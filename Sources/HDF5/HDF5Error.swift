@@ -81,8 +81,8 @@ public enum HDF5Error: ClassifiedError, Hashable {
   case foreignStorage(HDF5Location, HDF5Storage)
   /// A dataset in chunks of no elements, or of other dimensions than its own.
   case impossibleChunks(HDF5Location)
-  /// A chunk takes fewer bytes than its checksum.
-  case shortChunk(HDF5Location, bytes: Int)
+  /// What is stored of a dataset, or what a chunk unpacks to, are not as many bytes as its elements take.
+  case wrongStoredSize(HDF5Location, isChunk: Bool, bytes: Int, expected: Int)
   /// A link that leads nowhere or out of the file.
   case unusableLink(HDF5Location, HDF5Link)
   /// A dataset packed by a filter that the library lacks.
@@ -112,7 +112,7 @@ public enum HDF5Error: ClassifiedError, Hashable {
       .wrongKind(let location, _, _), .wrongType(let location, _, _, _),
       .wrongCount(let location, _, _), .wrongShape(let location, _, _),
       .implausibleSize(let location, _, _), .foreignStorage(let location, _),
-      .shortChunk(let location, _), .impossibleChunks(let location),
+      .wrongStoredSize(let location, _, _, _), .impossibleChunks(let location),
       .unusableLink(let location, _), .missingFilter(let location, _, _),
       .newerFormat(let location, _, _),
       .valueOutOfRange(let location, _, _, _), .notText(let location, _),
@@ -158,9 +158,10 @@ public enum HDF5Error: ClassifiedError, Hashable {
     case .impossibleChunks(let location):
       return
         "\(location) is stored in chunks of no elements, or of other dimensions than its own: it is damaged. Copy or write it again."
-    case .shortChunk(let location, let bytes):
-      return "\(location) has a chunk of \(bytes) bytes, and its checksum alone takes "
-        + "\(HDF5Storage.checksumBytes): it is damaged. Copy or write it again."
+    case .wrongStoredSize(let location, let isChunk, let bytes, let expected):
+      return
+        "\(location) has \(isChunk ? "a chunk of " : "")\(bytes) bytes where its elements take \(expected): "
+        + "it is damaged. Copy or write it again."
     case .unusableLink(let location, let link):
       return "\(location) is \(link). Put the dataset itself there, or a link within the file."
     case .missingFilter(let location, let name, let number):

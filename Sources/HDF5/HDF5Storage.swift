@@ -26,13 +26,15 @@ public enum HDF5Storage: Sendable, Hashable, CustomStringConvertible {
     }
   }
 
-  /// Throws `foreignStorage` unless all data of an open dataset are in its own file, and `shortChunk`
-  /// where a chunk has no room for its checksum.
+  /// Throws `foreignStorage` unless all data of an open dataset are in its own file, and
+  /// `wrongStoredSize` where they take other room than its elements.
   ///
   /// It looks at the dataset's properties before its extent, since asking a virtual one for that
   /// opens the files it is a view of. The corresponding C functions are `H5Pget_layout`,
   /// `H5Pget_external`, `H5Dget_storage_size`, `H5Dget_num_chunks` and `H5Dget_chunk_info_by_coord`.
-  static func requireOwn(_ dataset: hid_t, at location: HDF5Location) throws(HDF5Error) {
+  static func requireOwn(
+    _ dataset: hid_t, fileBytes: Int, at location: HDF5Location
+  ) throws(HDF5Error) {
     let properties = try properties(dataset, at: location)
     let layout = try HDF5Call.check("H5Pget_layout", location) {
       H5Pget_layout(properties.id).rawValue
@@ -54,14 +56,24 @@ public enum HDF5Storage: Sendable, Hashable, CustomStringConvertible {
     }
     guard elements > 0 else { return }
     if layout == H5D_CHUNKED.rawValue {
-      try requireChunks(dataset, properties.id, space.id, at: location)
-    } else if H5Dget_storage_size(dataset) == 0 {
-      throw .foreignStorage(location, .unwritten)
+      return try requireChunks(
+        dataset, properties.id, space.id, fileBytes: fileBytes, at: location)
+    }
+    let stored = H5Dget_storage_size(dataset)
+    if stored == 0 { throw .foreignStorage(location, .unwritten) }
+    let (needed, overflow) = UInt64(elements).multipliedReportingOverflow(
+      by: UInt64(try elementBytes(dataset, at: location)))
+    // The library copies what elements take out of what is there.
+    guard !overflow && needed <= stored else {
+      throw .wrongStoredSize(
+        location, isChunk: false, bytes: Int(clamping: stored),
+        expected: overflow ? .max : Int(clamping: needed))
     }
   }
 
   private static func requireChunks(
-    _ dataset: hid_t, _ properties: hid_t, _ space: hid_t, at location: HDF5Location
+    _ dataset: hid_t, _ properties: hid_t, _ space: hid_t, fileBytes: Int,
+    at location: HDF5Location
   ) throws(HDF5Error) {
     let rank = try HDF5Call.check("H5Sget_simple_extent_ndims", location) {
       H5Sget_simple_extent_ndims(space)
@@ -85,43 +97,16 @@ public enum HDF5Storage: Sendable, Hashable, CustomStringConvertible {
       chdf5_written_chunks(dataset)
     }
     guard written < needed else {
-      return try requireChecksums(dataset, properties, extent, chunk, at: location)
+      return try HDF5ChunkCheck(
+        dataset, filters: try filters(properties, at: location).map(\.number),
+        properties: properties,
+        extent: extent, chunk: chunk, fileBytes: fileBytes, at: location
+      ).run()
     }
     throw .foreignStorage(
       location,
       written == 0
         ? .unwritten : .unwrittenChunks(missing: needed - Int(written), of: needed))
-  }
-
-  /// Bytes of a Fletcher-32 checksum.
-  static let checksumBytes = 4
-
-  /// The library takes what is left of a chunk behind its checksum for a length, also where that is
-  /// negative, and reads until the process dies.
-  private static func requireChecksums(
-    _ dataset: hid_t, _ properties: hid_t, _ extent: [hsize_t], _ chunk: [hsize_t],
-    at location: HDF5Location
-  ) throws(HDF5Error) {
-    let filters = try filters(properties, at: location)
-    guard filters.contains(where: { $0.number == H5Z_FILTER_FLETCHER32 }) else { return }
-    var offset = [hsize_t](repeating: 0, count: extent.count)
-    while true {
-      let bytes = try HDF5Call.check("H5Dget_chunk_info_by_coord", location) {
-        unsafe chdf5_chunk_bytes(dataset, offset)
-      }
-      guard bytes >= checksumBytes else {
-        throw .shortChunk(location, bytes: Int(bytes))
-      }
-      // The next chunk, last dimension fastest.
-      var dimension = extent.count - 1
-      while dimension >= 0 {
-        offset[dimension] += chunk[dimension]
-        if offset[dimension] < extent[dimension] { break }
-        offset[dimension] = 0
-        dimension -= 1
-      }
-      if dimension < 0 { return }
-    }
   }
 
   /// The first filter of a dataset that the library does not have.
@@ -158,6 +143,12 @@ public enum HDF5Storage: Sendable, Hashable, CustomStringConvertible {
       filters.append((text(name), number))
     }
     return filters
+  }
+
+  /// Bytes of an element as it is stored.
+  static func elementBytes(_ dataset: hid_t, at location: HDF5Location) throws(HDF5Error) -> Int {
+    let type = try HDF5Handle("H5Dget_type", location) { H5Dget_type(dataset) }
+    return try HDF5DataType.byteCount(of: type.id, at: location)
   }
 
   private static func externalFile(

@@ -276,6 +276,55 @@ struct HDF5WritingTests {
     #expect(error.description.contains("damaged"))
   }
 
+  @Test(
+    "A chunk that unpacks to less than its elements is refused: the library would read on behind it"
+  )
+  func emptyStream() throws {
+    let directory = try TemporaryDirectory()
+    let path = directory.path("stream.h5")
+    do {
+      let root = try HDF5File(creating: path).root
+      let dataset = try root.createDataset(
+        "x", of: UInt32.self, shape: [300], layout: .deflated(rows: 100, level: 4))
+      try dataset.write((0..<300).map { UInt32($0) * 77 })
+      try root.file.flush()
+    }
+    #expect(try HDF5File(reading: path).root.dataset("x").read(UInt32.self).last == 299 * 77)
+    var content = try bytes(of: path)
+    // zlib's header with level 4, and in its place a stream of nothing.
+    let stream = try #require(
+      content.indices.dropLast(8).last { content[$0] == 0x78 && content[$0 + 1] == 0x5e })
+    content.replaceSubrange(stream..<stream + 8, with: [0x78, 0x9c, 3, 0, 0, 0, 0, 1])
+    try write(content, to: path)
+    let error = try hdf5Error { () throws(HDF5Error) in
+      _ = try HDF5File(reading: path).root.dataset("x")
+    }
+    #expect(error.description.contains("has a chunk of 0 bytes where its elements take 400"))
+  }
+
+  @Test("A type that is larger than what is stored is refused")
+  func largerType() throws {
+    let directory = try TemporaryDirectory()
+    let path = directory.path("type.h5")
+    // A message's type, size, flags and gap; then fixed-point of version 1, its bits, its size: a header
+    // without a checksum.
+    let start: [UInt8] = [3, 0, 16, 0, 1, 0, 0, 0, 0x10, 0, 0, 0]
+    for name in ["gzip", "contiguous"] {
+      var content = try bytes(of: fixturePath("hdf5/\(name).h5"))
+      let message = try #require(
+        content.indices.dropLast(24).first { Array(content[$0..<$0 + start.count]) == start })
+      content[message + start.count] = 64
+      try write(content, to: path)
+      let error = try hdf5Error { () throws(HDF5Error) in
+        let train = try HDF5File(reading: path).root.group("train")
+        for name in ["loss_mask", "offsets", "tokens"] {
+          _ = try train.dataset(name).read(Int64.self)
+        }
+      }
+      #expect(error.description.contains("bytes where its elements take"), "\(error)")
+    }
+  }
+
   @Test("Chunks of no elements are refused: the library would divide by their size")
   func emptyChunks() throws {
     let directory = try TemporaryDirectory()

@@ -85,7 +85,10 @@ case "$kind" in
     flags=(--sanitize address -Xcc -O1)
     export ASAN_OPTIONS="detect_leaks=1:detect_stack_use_after_return=1:${ASAN_OPTIONS:-}"
     export LSAN_OPTIONS="suppressions=$sanitizers/leaks.txt:print_suppressions=0:${LSAN_OPTIONS:-}"
-    tests=(KernelsTests ModelTests PEFTTests HashingTests TensorsTests SafetensorsTests TokenizersTests)
+    # All but those that measure memory, time or signals of the program.
+    tests=(KernelsTests ModelTests PEFTTests HashingTests TensorsTests SafetensorsTests TokenizersTests
+      DataParallelTests DatasetsTests CheckpointingTests TrainingTests PreparationTests GGUFTests HDF5Tests
+      FilesTests JSONTests GenerationTests TemplatesTests PatternsTests ReportingTests DiagnosticsTests)
     ;;
   thread)
     scratch=tsan

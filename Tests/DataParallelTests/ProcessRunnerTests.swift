@@ -25,7 +25,7 @@ struct ProcessRunnerTests {
     #expect(result.status == 0)
     let error = #expect(throws: TimeoutError.self) { try result.requireFinished() }
     let text = try #require(error?.description)
-    #expect(text.contains("sh was killed after 0 s") && text.contains("began"), "\(text)")
+    #expect(text.contains("sh was killed after") && text.contains("began"), "\(text)")
     #expect(throws: TimeoutError.self) {
       try ProcessRunner.run(shell, ["-c", "exec sleep 60"], timeoutSeconds: 0.2)
     }

@@ -46,7 +46,8 @@ extension Trainer {
   /// What the report of a run says of its data and its method.
   private var startFacts: [String: JSONValue] {
     var facts: [String: JSONValue] = [
-      "merges": .bool(run.attached.method.mergeRefusal == nil)
+      "base": .string(run.basePath),
+      "merges": .bool(run.attached.method.mergeRefusal == nil),
     ]
     for (name, split) in [
       ("train", Optional(run.dataset.train)), ("validation", run.dataset.validation),

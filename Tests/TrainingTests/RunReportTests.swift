@@ -64,7 +64,7 @@ import Training
 
   /// A run that was started once, whose lines say what earlier releases did not.
   static let whole = """
-    {"event": "run", "world_size": 2, "method": "lora", "total_steps": 4, "merges": true, "train_examples": 1200, "train_tokens": 60000, "train_counted_tokens": 15000, "validation_examples": 8, "validation_tokens": 400, "validation_counted_tokens": 100}
+    {"event": "run", "world_size": 2, "method": "lora", "total_steps": 4, "base": "/share/demo", "merges": true, "train_examples": 1200, "train_tokens": 60000, "train_counted_tokens": 15000, "validation_examples": 8, "validation_tokens": 400, "validation_counted_tokens": 100}
     {"event": "step", "step": 4, "loss": 2.0}
     {"event": "eval", "step": 2, "eval_loss": 3.5, "eval_seconds": 6}
     {"event": "eval", "step": 4, "eval_loss": 2.25, "eval_seconds": 4}
@@ -96,9 +96,12 @@ import Training
       ).html
     }
     let lora = page(Self.whole, "method: lora\n")
-    for text in ["--to gguf", "train merge", "from peft"] {
+    // No setting names the demo's base.
+    for text in ["--to gguf", "train merge", "from peft", "--model /share/demo"] {
       #expect(lora.contains(text), "\(text)")
     }
+    #expect(lora.contains("lora on the demo&#39;s base"))
+    #expect(page(Self.whole, "model: \"/models/a\"\n").contains("--model /models/a"))
     for settings in ["use_dora: true", "bias: \"all\"", "modules_to_save: [\"lm_head\"]"] {
       #expect(!page(Self.whole, settings).contains("--to gguf"), "\(settings)")
     }

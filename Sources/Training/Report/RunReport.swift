@@ -32,8 +32,12 @@ public struct RunReport {
 
   func setting(_ name: String) -> String? { settings.first { $0.name == name }?.value }
   var method: String { history.run["method"]?.string ?? setting("method") ?? "?" }
-  var base: String { setting("model") ?? "the demo's base" }
-  private var baseName: String { URL(fileURLWithPath: base).lastPathComponent }
+  private static let demo = "the demo's base"
+  /// Its path; runs of the demo by earlier releases do not say it.
+  var base: String { setting("model") ?? history.run["base"]?.string ?? Self.demo }
+  private var baseName: String {
+    setting("model").map { URL(fileURLWithPath: $0).lastPathComponent } ?? Self.demo
+  }
 
   // MARK: Figures
 

@@ -65,40 +65,27 @@ static inline long long chdf5_written_chunks(hid_t dataset) {
 #endif
 }
 
-// Whether chunks can be asked for one by one: H5Dget_chunk_info_by_coord came with 1.10.5.
-static inline int chdf5_tells_chunks(void) { return H5_VERSION_GE(1, 10, 5); }
-
-// Bytes that a chunk takes in the file, by the place of its first element (0: not written), and in the
-// bits of `mask` which of its filters were left out.
-static inline long long chdf5_chunk_bytes(hid_t dataset, const hsize_t *offset, unsigned *mask) {
-#if H5_VERSION_GE(1, 10, 5)
-  haddr_t address = HADDR_UNDEF;
+// Bytes that a chunk takes in the file, by the place of its first element; 0: not written.
+// H5Dget_chunk_info_by_coord would tell the filters that were left out, too, but walks through all chunks in 1.10.
+static inline long long chdf5_chunk_bytes(hid_t dataset, const hsize_t *offset) {
   hsize_t size = 0;
-  if (H5Dget_chunk_info_by_coord(dataset, offset, mask, &address, &size) < 0) return -1;
+  if (H5Dget_chunk_storage_size(dataset, offset, &size) < 0) return -1;
   return size > LLONG_MAX ? LLONG_MAX : (long long)size;
-#else
-  (void)dataset;
-  (void)offset;
-  (void)mask;
-  return -1;
-#endif
 }
 
-// A chunk as it lies in the file, into as many bytes as that takes. H5Dread_chunk is a macro in HDF5 2.
-static inline herr_t chdf5_read_chunk(hid_t dataset, const hsize_t *offset, void *bytes) {
+// A chunk as it lies in the file, into as many bytes as that takes, and in the bits of `mask` which of its
+// filters were left out. H5Dread_chunk is a macro in HDF5 2.
+static inline herr_t chdf5_read_chunk(
+    hid_t dataset, const hsize_t *offset, unsigned *mask, void *bytes) {
+  uint32_t left_out = 0;
 #if H5_VERSION_GE(2, 0, 0)
-  uint32_t mask = 0;
   size_t size = SIZE_MAX;
-  return H5Dread_chunk2(dataset, H5P_DEFAULT, offset, &mask, bytes, &size);
-#elif H5_VERSION_GE(1, 10, 5)
-  uint32_t mask = 0;
-  return H5Dread_chunk(dataset, H5P_DEFAULT, offset, &mask, bytes);
+  herr_t status = H5Dread_chunk2(dataset, H5P_DEFAULT, offset, &left_out, bytes, &size);
 #else
-  (void)dataset;
-  (void)offset;
-  (void)bytes;
-  return -1;
+  herr_t status = H5Dread_chunk(dataset, H5P_DEFAULT, offset, &left_out, bytes);
 #endif
+  *mask = left_out;
+  return status;
 }
 
 // The fields of H5L_info_t moved into a union; its type is all that is asked for: 0 hard, 1 soft,

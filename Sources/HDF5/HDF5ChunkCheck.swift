@@ -6,7 +6,7 @@ import CZlib
 /// The library copies as many bytes out of a chunk as its elements take, whatever the file had there: from
 /// one that is shorter it reads its neighbours in memory, or until the process dies. It knows deflate,
 /// shuffle and the checksum; of chunks that went through other filters it says nothing. The corresponding
-/// C functions are `H5Dget_chunk_info_by_coord`, `H5Dread_chunk` and zlib's `inflate`.
+/// C functions are `H5Dget_chunk_storage_size`, `H5Dread_chunk` and zlib's `inflate`.
 struct HDF5ChunkCheck {
   private let dataset: hid_t
   private let location: HDF5Location
@@ -45,7 +45,6 @@ struct HDF5ChunkCheck {
 
   /// Throws `wrongStoredSize` at the first chunk that holds more or less than its elements.
   func run() throws(HDF5Error) {
-    guard chdf5_tells_chunks() != 0 else { return }
     var offset = [hsize_t](repeating: 0, count: extent.count)
     while true {
       if let bytes = try unpackedBytes(offset), bytes != byteCount {
@@ -65,43 +64,38 @@ struct HDF5ChunkCheck {
 
   /// What a chunk holds without its filters; nil where only the library can tell.
   private func unpackedBytes(_ offset: [hsize_t]) throws(HDF5Error) -> Int? {
-    var leftOut: CUnsignedInt = 0
-    let stored = try HDF5Call.check("H5Dget_chunk_info_by_coord", location) {
-      unsafe chdf5_chunk_bytes(dataset, offset, &leftOut)
-    }
-    var (bytes, isPacked) = (Int(stored), true)
+    let stored = Int(
+      try HDF5Call.check("H5Dget_chunk_storage_size", location) {
+        unsafe chdf5_chunk_bytes(dataset, offset)
+      })
     let isWhole = zip(offset, zip(extent, chunk)).allSatisfy { $0 + $1.1 <= $1.0 }
-    if leavesEdgesAlone && !isWhole { return bytes }
+    if filters.isEmpty || leavesEdgesAlone && !isWhole { return stored }
+    // What the file has no room for the library cannot read either.
+    guard stored <= fileBytes else { return nil }
+    var leftOut: CUnsignedInt = 0
+    var packed = [UInt8](repeating: 0, count: stored)
+    _ = try HDF5Call.check("H5Dread_chunk", location) {
+      // Unsafe: the call writes the chunk's bytes, as many as it was just asked for.
+      unsafe packed.withUnsafeMutableBytes { bytes in
+        unsafe chdf5_read_chunk(dataset, offset, &leftOut, bytes.baseAddress)
+      }
+    }
+    var (bytes, isPacked) = (stored, true)
     for (index, filter) in filters.enumerated().reversed() where leftOut >> index & 1 == 0 {
       switch filter {
       case H5Z_FILTER_SHUFFLE: break
       case H5Z_FILTER_FLETCHER32:
         bytes -= Self.checksumBytes
-        if bytes < 0 { return Int(stored) }
+        if bytes < 0 { return stored }
       case H5Z_FILTER_DEFLATE:
         // What is no whole stream the library refuses by itself; nobody deflates twice.
-        guard isPacked, let inflated = try inflatedBytes(offset, stored: Int(stored)) else {
-          return nil
-        }
+        guard isPacked, let inflated = Inflation.byteCount(of: packed, atMost: byteCount + 1)
+        else { return nil }
         (bytes, isPacked) = (inflated, false)
       default: return nil
       }
     }
     return bytes
-  }
-
-  /// Bytes that a stored chunk inflates to, at most one more than its elements take; nil where it is no
-  /// whole stream.
-  private func inflatedBytes(_ offset: [hsize_t], stored: Int) throws(HDF5Error) -> Int? {
-    guard stored <= fileBytes else { return nil }
-    var packed = [UInt8](repeating: 0, count: stored)
-    _ = try HDF5Call.check("H5Dread_chunk", location) {
-      // Unsafe: the call writes the chunk's bytes, as many as it was just asked for.
-      unsafe packed.withUnsafeMutableBytes { bytes in
-        unsafe chdf5_read_chunk(dataset, offset, bytes.baseAddress)
-      }
-    }
-    return Inflation.byteCount(of: packed, atMost: byteCount + 1)
   }
 }
 

@@ -2,8 +2,9 @@ import JSON
 
 /// Whether a run is on a good way: updates that were skipped, and which checkpoint is known to be good.
 ///
-/// The state after step k is good when the gradient that step k + 1 finds from there is finite, and not
-/// far above those of the run so far. So a checkpoint is judged a step after it was saved.
+/// The state after step k is good when the gradient that step k + 1 finds from there is finite, not far
+/// above those of the run so far, and not zero where they were not. So a checkpoint is judged a step after
+/// it was saved.
 struct RunHealth: Equatable {
   /// A gradient whose norm is more than so many times the median of the good ones is no good sign.
   static let reason = 10.0
@@ -14,6 +15,8 @@ struct RunHealth: Equatable {
   private(set) var skipped = 0
   /// Of these the last ones, without an update in between.
   private(set) var skippedInRow = 0
+  /// Steps of this start, the last ones, whose gradient was zero after others that were not.
+  private(set) var vanishedInRow = 0
   /// The newest step whose checkpoint is known to be good; nil where none is yet.
   private(set) var lastGood: Int?
   private var saved: Int?
@@ -65,8 +68,10 @@ struct RunHealth: Equatable {
   /// A step found a gradient of this norm, and a finite loss.
   mutating func take(gradientNorm norm: Double) {
     skippedInRow = 0
-    let isGood = norm.isFinite && norm <= Self.reason * median(or: norm)
-    if isGood {
+    let usual = median(or: norm)
+    let hasVanished = norm == 0 && usual > 0
+    vanishedInRow = hasVanished ? vanishedInRow + 1 : 0
+    if norm.isFinite && norm <= Self.reason * usual && !hasVanished {
       if let saved { lastGood = saved }
       if norms.count == Self.window { norms.removeFirst() }
       norms.append(norm)

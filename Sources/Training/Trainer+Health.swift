@@ -60,6 +60,15 @@ extension Trainer {
       step: report.step, why: "more in a row than --max-skipped-steps lets pass")
   }
 
+  /// Says once that nothing is learnt any more: after a rate far too high all numbers may be finite, and so
+  /// large that what they are divided by leaves no gradient.
+  func warnOfVanishedGradient(step: Int) {
+    guard health.vanishedInRow == 2 else { return }
+    run.logger.warning(
+      "the gradient is zero since step \(step - 1): nothing is learnt any more, most often after a rate that was too high. \(remedy)"
+    )
+  }
+
   /// Throws where the run ends in skipped updates and nothing shows that what it leaves is sound; on all
   /// ranks alike.
   func requireSoundEnd(step: Int) throws {

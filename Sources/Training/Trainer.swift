@@ -148,6 +148,7 @@ public final class Trainer {
       return report
     }
     health.take(gradientNorm: report.gradientNorm)
+    warnOfVanishedGradient(step: step)
 
     updateCount += 1
     compute.part(.optimizer) {

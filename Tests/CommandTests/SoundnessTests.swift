@@ -85,6 +85,28 @@ struct SoundnessTests {
     #expect(!FileManager.default.fileExists(atPath: bench.path("out/adapter")))
   }
 
+  @Test("A gradient that vanishes is said, and the checkpoint from before it is kept")
+  func vanishing() throws {
+    let options = [
+      "--output-dir", bench.path("out"), "--threads", "1", "--save-steps", "2",
+      "--save-total-limit", "2", "--lr-scheduler-type", "constant", "--warmup-steps", "0",
+    ]
+    let good = try bench.run(options + ["--max-steps", "4"])
+    try #require(good.status == 0, "\(good.errors)")
+    // All tokens are as likely then, and everything is finite.
+    let bad = try bench.run(
+      options + [
+        "--max-steps", "16", "--learning-rate", "1e6", "--resume", "--allow-changed",
+        "learning_rate",
+      ])
+    #expect(bad.status == 0, "\(bad.errors)")
+    let kept = bench.path("out/checkpoints/step-00000004.h5")
+    let warnings = bad.errors.split(separator: "\n").filter { $0.contains("the gradient is zero") }
+    #expect(
+      warnings.count == 1 && warnings.first?.contains("--resume \(kept)") == true, "\(bad.errors)")
+    #expect(FileManager.default.fileExists(atPath: kept), "rotated away")
+  }
+
   @Test("After a rate that is far too high, the command that the message names goes on and works")
   func goingBack() throws {
     let first = [

@@ -30,7 +30,9 @@ public struct FloatBuffer: ~Copyable {
   ///
   /// Ends the program where the system has no memory for them.
   ///
-  /// - Parameter isPlanned: whether only their number is wanted, and nothing is allocated.
+  /// - Parameters:
+  ///   - count: numbers.
+  ///   - isPlanned: whether only their number is wanted, and nothing is allocated.
   public init(count: Int, isPlanned: Bool = false) {
     precondition(count >= 0, "a buffer of \(count) floats")
     self.count = count

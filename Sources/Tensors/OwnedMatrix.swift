@@ -13,7 +13,10 @@ public final class OwnedMatrix {
 
   /// A matrix [rows, columns] of zeros.
   ///
-  /// - Parameter isPlanned: whether it only counts, and has no memory.
+  /// - Parameters:
+  ///   - rows: how many.
+  ///   - columns: numbers of a row.
+  ///   - isPlanned: whether it only counts, and has no memory.
   public init(rows: Int, columns: Int, isPlanned: Bool = false) {
     buffer = FloatBuffer(count: rows * columns, isPlanned: isPlanned)
     view = buffer.view(rows: rows, columns: columns)

@@ -102,7 +102,9 @@ public final class ParameterArena {
 
   /// Allocates what `plan` declared, all zero.
   ///
-  /// - Parameter isPlanned: whether only its sizes are wanted, and nothing is allocated.
+  /// - Parameters:
+  ///   - plan: names, shapes and roles.
+  ///   - isPlanned: whether only its sizes are wanted, and nothing is allocated.
   public init(_ plan: ParameterArenaPlan, isPlanned: Bool = false) {
     slots = plan.slots
     self.isPlanned = isPlanned

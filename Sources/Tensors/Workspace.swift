@@ -64,7 +64,9 @@ public final class Workspace {
 
   /// Allocates what `plan` reserved.
   ///
-  /// - Parameter isPlanned: whether only its size is wanted: its views have no memory then.
+  /// - Parameters:
+  ///   - plan: what its views will need.
+  ///   - isPlanned: whether only its size is wanted: its views have no memory then.
   public init(_ plan: WorkspacePlan, isPlanned: Bool = false) {
     buffer = FloatBuffer(count: plan.count, isPlanned: isPlanned)
   }

@@ -101,8 +101,11 @@ case "$kind" in
     exit 64
     ;;
 esac
+# Ranks: MPI's libraries keep what they took, and are unloaded by then, so that no name tells it from a leak.
+ranks=()
+[ "$kind" = address ] && [ $# = 0 ] && ranks=(--skip CommunicatorTests)
 [ $# -gt 0 ] && tests=("$@")
-filters=()
+filters=("${ranks[@]}")
 for test in "${tests[@]}"; do filters+=(--filter "$test"); done
 # A sanitizer takes several times the time.
 export TEST_TIMEOUT_SCALE="${TEST_TIMEOUT_SCALE:-10}"
@@ -115,3 +118,5 @@ fi
 "${SWIFT:-swift}" build --build-tests "${build[@]}"
 # No test is XCTest's, whose own process leaks.
 "${SWIFT:-swift}" test --skip-build --disable-xctest "${build[@]}" "${filters[@]}"
+[ ${#ranks[@]} = 0 ] || ASAN_OPTIONS="$ASAN_OPTIONS:detect_leaks=0" \
+  "${SWIFT:-swift}" test --skip-build --disable-xctest "${build[@]}" --filter CommunicatorTests

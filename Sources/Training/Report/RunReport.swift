@@ -122,8 +122,9 @@ public struct RunReport {
           history.end["planned_memory_bytes"]?.int.map { "planned \(Figure.bytes($0))" } ?? ""
         ))
     }
-    if let least = ranks.map(\.share).min(), let most = ranks.map(\.share).max() {
-      let mean = ranks.map(\.share).reduce(0, +) / Double(ranks.count)
+    let shares = ranks.map(\.share)
+    if let least = shares.min(), let most = shares.max() {
+      let mean = shares.reduce(0, +) / Double(shares.count)
       tiles.append(
         (
           "Ranks compute", percent(mean),

@@ -24,17 +24,19 @@ CK_INLINE void CK_PRODUCT(pack_as)(
   const char *b = (const char *)stored->base + stored->row * row_bytes + stored->element * size;
   int64_t per_unit = CK_PRODUCT(per_unit), units = (depth + per_unit - 1) / per_unit;
   if (!transposed) {
-    int64_t fetched = decodes ? stored_offset(stored->type, columns) : columns * size;
-    int64_t fetched_from = decodes ? stored_offset(stored->type, stored->element) : 0;
     for (int64_t u = 0; u < units; u++) {
       float decoded[2][CK_PACKED_COLUMNS];
       const char *row = b + u * per_unit * row_bytes;
       const char *next = u * per_unit + 1 < depth ? row + row_bytes : NULL;
       for (int64_t ahead = 8; ahead < 8 + per_unit; ahead++) {
-        const char *there =
-            decodes ? (const char *)stored_row(stored, u * per_unit + ahead) + fetched_from
-                    : row + ahead * row_bytes;
-        for (int64_t byte = 0; byte < fetched; byte += 64) __builtin_prefetch(there + byte);
+        if (decodes) {
+          prefetch_stored(
+              stored->type, stored_row(stored, u * per_unit + ahead), stored->element, columns);
+          continue;
+        }
+        for (int64_t byte = 0; byte < columns * size; byte += 64) {
+          __builtin_prefetch(row + ahead * row_bytes + byte);
+        }
       }
       if (decodes) {
         for (int64_t i = 0; i < per_unit && u * per_unit + i < depth; i++) {
@@ -81,11 +83,8 @@ CK_INLINE void CK_PRODUCT(pack_as)(
           piece.element = stored->element + start;
           for (int64_t i = 0; i < rows; i++) {
             // The rows of the square below.
-            const uint8_t *below = stored_row(stored, panel + CK_WIDTH + i);
-            int64_t from = stored_offset(stored->type, piece.element);
-            for (int64_t byte = 0; byte < stored_offset(stored->type, elements); byte += 64) {
-              __builtin_prefetch(below + from + byte);
-            }
+            prefetch_stored(
+                stored->type, stored_row(stored, panel + CK_WIDTH + i), piece.element, elements);
             read_stored(decoded[i], &piece, panel + i, elements);
           }
           for (int64_t v = 0; v * per_unit < elements; v += square) {

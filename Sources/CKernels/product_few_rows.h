@@ -80,6 +80,9 @@ CK_INLINE void multiply_rows_as(
           int64_t elements = end - from < decoded_run ? end - from : decoded_run;
           piece.element = stored->element + from;
           for (int64_t i = 0; i < CK_WIDTH && i < columns; i++) {
+            // The rows below, which come from memory.
+            prefetch_stored(
+                stored->type, stored_row(stored, column + CK_WIDTH + i), piece.element, elements);
             read_stored(decoded[i], &piece, column + i, elements);
           }
           for (int64_t u = 0; u < elements; u += square) {

@@ -135,6 +135,13 @@ CK_INLINE int64_t stored_offset(ck_type type, int64_t element) {
   return element / block_numbers(type) * block_bytes(type);
 }
 
+// Fetches what a run of numbers of a row is decoded from: whole blocks, where it begins and ends inside.
+CK_INLINE void prefetch_stored(ck_type type, const uint8_t *row, int64_t element, int64_t count) {
+  const uint8_t *last = row + stored_offset(type, element + count - 1) + block_bytes(type) - 1;
+  for (const uint8_t *p = row + stored_offset(type, element); p < last; p += 64) __builtin_prefetch(p);
+  __builtin_prefetch(last);
+}
+
 // The number of the stored row that is a part's row `row`.
 CK_INLINE int64_t stored_index(const ck_stored *s, int64_t row) {
   row += s->row;

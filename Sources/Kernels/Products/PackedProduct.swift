@@ -40,6 +40,9 @@ struct PackedProduct {
           element: 0, head: 0, codes: nil), transposed: transposed)
     }
 
+    /// Whether packing decodes it: all but numbers that lie by themselves.
+    var isDecoded: Bool { ![ck_f32, ck_f16, ck_bf16].contains(part.type) }
+
     /// The part that some columns of the product need.
     func columns(_ columns: Range<Int>) -> Stored {
       moved(row: transposed ? columns.lowerBound : 0, element: transposed ? 0 : columns.lowerBound)

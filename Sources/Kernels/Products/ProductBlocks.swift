@@ -7,6 +7,8 @@ struct ProductBlocks {
   private static let mostColumns = 288
   /// As many rows are worth it that a thread packs the columns for them alone.
   private static let ownRows = 256
+  /// The same where packing decodes them, which takes longer.
+  private static let ownRowsDecoded = 1024
   private static let packingRows = 8
   /// Fewer rows cost more packing than any sharing out gains.
   private static let leastRows = 64
@@ -18,13 +20,16 @@ struct ProductBlocks {
   private let rows: Int
   private let columns: Int
 
-  init(rows: Int, columns: Int, depth: Int, isTransposed: Bool, threads: Int) {
+  /// - Parameter decodes: whether b is stored in blocks or codes.
+  init(rows: Int, columns: Int, depth: Int, isTransposed: Bool, decodes: Bool = false, threads: Int)
+  {
     (self.rows, self.columns) = (rows, columns)
     // A million multiply-adds take a core 10 to 25 microseconds: hardly worth waking a thread for.
     // To pack a column takes as long as to multiply some rows by it.
     let work = max(rows, ProductBlocks.packingRows) * columns * depth
     let wanted = threads == 1 ? 1 : min(3 * threads, 1 + work / 1_000_000)
-    let groups = max(1, min(threads, wanted, rows / ProductBlocks.ownRows))
+    let ownRows = decodes ? ProductBlocks.ownRowsDecoded : ProductBlocks.ownRows
+    let groups = max(1, min(threads, wanted, rows / ownRows))
     let whole = (blockCount(columns, max(1, wanted / groups)) + 47) / 48 * 48
     columnStep =
       isTransposed

@@ -108,6 +108,8 @@ ranks=()
 [ "$kind" = address ] && [ $# = 0 ] && ranks=(--skip CommunicatorTests)
 [ $# -gt 0 ] && tests=("$@")
 filters=("${ranks[@]}")
+# Rank 0 has 0.3 s to speak before the others do, too little for a program that is ten times slower.
+[ "$kind" = thread ] && filters+=(--skip failureEverywhere)
 for test in "${tests[@]}"; do filters+=(--filter "$test"); done
 # A sanitizer takes several times the time.
 export TEST_TIMEOUT_SCALE="${TEST_TIMEOUT_SCALE:-10}"

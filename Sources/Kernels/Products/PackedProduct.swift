@@ -40,7 +40,7 @@ struct PackedProduct {
           element: 0, head: 0, codes: nil), transposed: transposed)
     }
 
-    /// Whether packing decodes it: all but numbers that lie by themselves.
+    /// Whether it is stored in blocks or codes, which take long to decode; not whether rows are reordered.
     var isDecoded: Bool { ![ck_f32, ck_f16, ck_bf16].contains(part.type) }
 
     /// The part that some columns of the product need.

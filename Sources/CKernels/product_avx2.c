@@ -22,6 +22,9 @@
 #define CK_PACKED_COLUMNS 144
 #define CK_PACKED_COLUMNS_TRANSPOSED 96
 #define CK_PACKED_PARTS_TRANSPOSED 1
+// Where A is transposed, its units lie a row apart, and no processor looks ahead by itself: the number
+// so far behind is fetched.
+#define CK_TRANSPOSED_AHEAD 32
 
 #pragma clang attribute push(__attribute__((target("avx2,fma,f16c"))), apply_to = function)
 #include "product_f32.h"

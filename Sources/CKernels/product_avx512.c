@@ -31,6 +31,7 @@
 #define CK_PACKED_COLUMNS 288
 #define CK_PACKED_COLUMNS_TRANSPOSED 96
 #define CK_PACKED_PARTS_TRANSPOSED 3
+#define CK_TRANSPOSED_AHEAD 0
 
 #pragma clang attribute push( \
     __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c"))), apply_to = function)

@@ -205,6 +205,7 @@ CK_INLINE void CK_PRODUCT(tile)(int ROWS, int VECTORS, int TRANSPOSED, const til
     }
   }
   const uint32_t *panel = t->panel;
+  int64_t ahead = t->ahead;
   // A pointer for every three rows, the others by what an address can multiply. Clang must not see
   // how they go on: it would make one chain of additions of all rows, which takes longer than the
   // multiply-adds, or keep more pointers than there are registers.
@@ -220,10 +221,14 @@ CK_INLINE void CK_PRODUCT(tile)(int ROWS, int VECTORS, int TRANSPOSED, const til
       CK_PRODUCT(tile_unit)(
           ROWS, VECTORS, sums, a, a_row, TRANSPOSED ? 0 : i, panel + i * VECTORS * CK_WIDTH);
       if (TRANSPOSED) {
+#if CK_TRANSPOSED_AHEAD > 0
+        __builtin_prefetch(a[0] + CK_TRANSPOSED_AHEAD);
+#endif
 #pragma clang loop unroll(full)
         for (int row = 0; row < ROWS; row += 3) a[row / 3] += a_unit;
       }
     }
+    if (!TRANSPOSED) __builtin_prefetch(a[0] + ahead);
     panel += 4 * VECTORS * CK_WIDTH;
 #pragma clang loop unroll(full)
     for (int row = 0; row < ROWS; row += 3) {
@@ -337,17 +342,18 @@ static void CK_PRODUCT(multiply)(const ck_product *p) {
       .a_row = p->a_transposed ? 1 : a_stride, .a_unit = p->a_transposed ? a_stride : 1,
       .left_row = p->left_stride, .c_stride = p->c_stride, .scale = p->scale,
       .c_transposed = p->c_transposed};
-  for (int64_t column = 0; column < p->columns; column += width) {
-    int64_t columns = p->columns - column < width ? p->columns - column : width;
-    int64_t height = columns <= CK_WIDTH ? CK_NARROW_ROWS : CK_TILE_ROWS;
-    int64_t most = most_vectors(p->rows);
-    if (p->rank > 0) pack_right(right, p, column, columns, most);
-    // A depth of 0 has one part, which is empty.
-    for (int64_t start = 0; start == 0 || start < units; start += packed_step) {
-      int64_t packed = units - start < packed_step ? units - start : packed_step;
-      int64_t element = start * per_unit;
-      int64_t depth = p->depth - element < packed * per_unit ? p->depth - element
-                                                             : packed * per_unit;
+  int64_t most = most_vectors(p->rows);
+  // What A's rows hold of a part stays in the second-level cache for all columns, or near it. A depth of
+  // 0 has one part, which is empty.
+  for (int64_t start = 0; start == 0 || start < units; start += packed_step) {
+    int64_t packed = units - start < packed_step ? units - start : packed_step;
+    int64_t element = start * per_unit;
+    int64_t depth = p->depth - element < packed * per_unit ? p->depth - element
+                                                           : packed * per_unit;
+    for (int64_t column = 0; column < p->columns; column += width) {
+      int64_t columns = p->columns - column < width ? p->columns - column : width;
+      int64_t height = columns <= CK_WIDTH ? CK_NARROW_ROWS : CK_TILE_ROWS;
+      if (p->rank > 0 && start + packed >= units) pack_right(right, p, column, columns, most);
       ck_stored part = p->b;
       part.row += p->b_transposed ? column : element;
       part.element += p->b_transposed ? element : column;
@@ -360,6 +366,8 @@ static void CK_PRODUCT(multiply)(const ck_product *p) {
           int64_t rows = p->rows - row < height ? p->rows - row : height;
           t.a = (const uint32_t *)p->a + row * t.a_row + (start + first) * t.a_unit;
           t.left = p->left + row * p->left_stride;
+          int64_t next_rows = p->rows - row - rows < height ? p->rows - row - rows : height;
+          int64_t fetched = p->a_transposed ? next_rows : 0;
           for (int64_t panel = 0, vectors; panel < columns; panel += vectors * CK_WIDTH) {
             vectors = panel_vectors(columns - panel, most);
             t.panel = panels + panel * packed + first * vectors * CK_WIDTH;
@@ -367,13 +375,13 @@ static void CK_PRODUCT(multiply)(const ck_product *p) {
             t.c = p->c + (p->c_transposed ? (column + panel) * p->c_stride + row
                                           : row * p->c_stride + column + panel);
             t.last = columns - panel - CK_WIDTH * (vectors - 1);
-            // The rows of the next tiles, of which each of these fetches a few.
-            if (!p->a_transposed) {
-              int64_t ahead = p->rows - row - rows < height ? p->rows - row - rows : height;
-              int64_t every = (columns + vectors * CK_WIDTH - 1) / (vectors * CK_WIDTH);
-              for (int64_t i = panel / (vectors * CK_WIDTH); i < ahead; i += every) {
+            // The rows of the next tiles: each of these fetches one of them while it multiplies, and
+            // the last what is left.
+            t.ahead = fetched < next_rows ? (rows + fetched++) * t.a_row : 0;
+            if (panel + vectors * CK_WIDTH >= columns) {
+              for (; fetched < next_rows; fetched++) {
                 for (int64_t u = 0; u < t.units; u += 16) {
-                  __builtin_prefetch(t.a + (rows + i) * t.a_row + u);
+                  __builtin_prefetch(t.a + (rows + fetched) * t.a_row + u);
                 }
               }
             }

@@ -9,6 +9,7 @@
 typedef struct {
   const uint32_t *a;
   int64_t a_row, a_unit;  // from one row, and from one unit, to the next
+  int64_t ahead;  // from the first row to one that a later tile reads; 0 where there is none
   const uint32_t *panel;
   int64_t units;
   const float *left;

@@ -13,7 +13,7 @@ public enum HeadLoss {
 
   /// Floats of scratch memory the workspace reserves for the loss.
   public static func scratchCount(vocabularySize: Int) -> Int {
-    chunkRows * (vocabularySize + 4)
+    chunkRows * (MatrixView.operandStride(columns: vocabularySize) + 4)
   }
 
   /// What becomes of logits before the softmax: `softCap · tanh(scale · x / softCap)`.
@@ -145,11 +145,13 @@ public enum HeadLoss {
     precondition(
       scratch.isContiguous && scratch.count >= scratchCount(vocabularySize: vocabulary),
       "scratch of \(scratch.count) floats; \(scratchCount(vocabularySize: vocabulary)) are needed")
-    let rowResults = UnsafeMutableRawPointer(scratch.base + chunkRows * vocabulary)
+    let stride = MatrixView.operandStride(columns: vocabulary)
+    let rowResults = UnsafeMutableRawPointer(scratch.base + chunkRows * stride)
     var sum = 0.0
     for chunk in 0..<blockCount(targets.count, chunkRows) {
       let rows = blockRange(chunk, chunkRows, targets.count)
-      let logits = MatrixView(base: scratch.base, rows: rows.count, columns: vocabulary)
+      let logits = MatrixView(
+        base: scratch.base, rows: rows.count, columns: vocabulary, rowStride: stride)
       project(rows, logits)
       crossEntropies(
         logits, targets.slice(rows), gradient: wantsGradient, scaling, into: rowResults,

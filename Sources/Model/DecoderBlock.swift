@@ -26,28 +26,35 @@ struct BlockScratch {
     let (hidden, experts) = (c.hiddenSize, c.experts)
     let intermediate = max(c.intermediateSize, experts?.intermediateSize ?? 0)
     let backwardRows = isTraining ? rows : 0
-    normed = plan.reserve("scratch.normed", rows: rows, columns: hidden)
-    inner = plan.reserve("scratch.inner", rows: rows, columns: intermediate)
-    sublayer = plan.reserve("scratch.sublayer", rows: backwardRows, columns: hidden)
-    dNormed = plan.reserve("scratch.dNormed", rows: backwardRows, columns: hidden)
-    parallel = plan.reserve(
+    normed = plan.reserveOperand("scratch.normed", rows: rows, columns: hidden)
+    inner = plan.reserveOperand("scratch.inner", rows: rows, columns: intermediate)
+    sublayer = plan.reserveOperand("scratch.sublayer", rows: backwardRows, columns: hidden)
+    dNormed = plan.reserveOperand("scratch.dNormed", rows: backwardRows, columns: hidden)
+    parallel = plan.reserveOperand(
       "scratch.parallel", rows: c.isParallel ? backwardRows : 0, columns: hidden)
-    dInner = plan.reserve("scratch.dInner", rows: backwardRows, columns: intermediate)
-    gateAndUp = plan.reserve(
+    dInner = plan.reserveOperand("scratch.dInner", rows: backwardRows, columns: intermediate)
+    gateAndUp = plan.reserveOperand(
       "scratch.gateAndUp", rows: blocks.contains { $0.isGateAndUpRounded } ? backwardRows : 0,
       columns: 2 * intermediate)
     let expertRows = experts == nil ? 0 : rows
-    expertInput = plan.reserve("scratch.expertInput", rows: expertRows, columns: hidden)
-    expertOutput = plan.reserve("scratch.expertOutput", rows: expertRows, columns: hidden)
-    dAttention = plan.reserve("scratch.dAttention", rows: backwardRows, columns: c.querySize)
+    expertInput = plan.reserveOperand("scratch.expertInput", rows: expertRows, columns: hidden)
+    expertOutput = plan.reserveOperand("scratch.expertOutput", rows: expertRows, columns: hidden)
+    dAttention = plan.reserveOperand("scratch.dAttention", rows: backwardRows, columns: c.querySize)
     let isFused = blocks.contains { $0.isFused }
     let (split, fused) = isFused ? (0, backwardRows) : (backwardRows, 0)
-    dQuery = plan.reserve("scratch.dQuery", rows: split, columns: c.querySize)
-    dKey = plan.reserve("scratch.dKey", rows: split, columns: c.keyValueSize)
-    dValue = plan.reserve("scratch.dValue", rows: split, columns: c.keyValueSize)
+    // Norms of heads see each as a row.
+    let hasHeadNorms = blocks.contains { $0.hasHeadNorms }
+    func gradient(_ name: String, _ columns: Int, _ plan: inout WorkspacePlan) -> WorkspaceSlot {
+      hasHeadNorms
+        ? plan.reserve("scratch." + name, rows: split, columns: columns)
+        : plan.reserveOperand("scratch." + name, rows: split, columns: columns)
+    }
+    dQuery = gradient("dQuery", c.querySize, &plan)
+    dKey = gradient("dKey", c.keyValueSize, &plan)
+    dValue = gradient("dValue", c.keyValueSize, &plan)
     let all = c.querySize + 2 * c.keyValueSize
-    dFused = plan.reserve("scratch.dFused", rows: fused, columns: all)
-    interleaved = plan.reserve(
+    dFused = plan.reserveOperand("scratch.dFused", rows: fused, columns: all)
+    interleaved = plan.reserveOperand(
       "scratch.interleaved", rows: blocks.contains { $0.isInterleaved } ? rows : 0, columns: all)
   }
 }
@@ -113,6 +120,8 @@ final class DecoderBlock {
   var core: AttentionCore { attentionBody.core }
   /// Whether queries, keys and values lie side by side.
   var isFused: Bool { attentionBody.isFused }
+  /// Whether queries and keys are normed.
+  var hasHeadNorms: Bool { !attentionBody.innerNorms.isEmpty }
   /// Whether their projection gives them head by head.
   var isInterleaved: Bool { attentionBody.isInterleaved }
   /// Whether one projection makes gate and up, which are kept rounded.
@@ -133,7 +142,8 @@ final class DecoderBlock {
   /// Reserves what forward keeps for backward, if there is one.
   func reserveSaved(_ plan: inout WorkspacePlan, rows: Int, isTraining: Bool) {
     attention.reserveSaved(&plan, rows: rows, isTraining: isTraining)
-    middle = plan.reserve("block.middle", rows: rows, columns: attentionBody.output.outputSize)
+    middle = plan.reserveOperand(
+      "block.middle", rows: rows, columns: attentionBody.output.outputSize)
     feedForward.reserveSaved(&plan, rows: rows, isTraining: isTraining)
   }
 

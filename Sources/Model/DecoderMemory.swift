@@ -32,14 +32,14 @@ struct DecoderMemory {
       if block < firstKept && block >= 2 {
         streams.append(streams[block - 2])
       } else {
-        streams.append(plan.reserve("stream", rows: rows, columns: c.hiddenSize))
+        streams.append(plan.reserveOperand("stream", rows: rows, columns: c.hiddenSize))
       }
     }
     self.streams = streams
-    gradient = plan.reserve("stream.gradient", rows: backwardRows, columns: c.hiddenSize)
-    scored = plan.reserve("scored", rows: targets, columns: c.hiddenSize)
-    scoredNormed = plan.reserve("scored.normed", rows: targets, columns: c.hiddenSize)
-    dScored = plan.reserve(
+    gradient = plan.reserveOperand("stream.gradient", rows: backwardRows, columns: c.hiddenSize)
+    scored = plan.reserveOperand("scored", rows: targets, columns: c.hiddenSize)
+    scoredNormed = plan.reserveOperand("scored.normed", rows: targets, columns: c.hiddenSize)
+    dScored = plan.reserveOperand(
       "scored.gradient", rows: mode.isTraining ? targets : 0, columns: c.hiddenSize)
     scoredStatistics = plan.reserve(
       "scored.statistics", rows: max(targets, 1), columns: NormLayer.statisticsColumns)

@@ -45,12 +45,16 @@ public struct FloatBuffer: ~Copyable {
 
   deinit { if !isPlanned { free(base) } }
 
-  /// The floats from `offset` on as a matrix, row-major and without gaps.
-  public func view(offset: Int = 0, rows: Int, columns: Int) -> MatrixView {
+  /// The floats from `offset` on as a matrix, row-major.
+  ///
+  /// - Parameter rowStride: floats from one row's start to the next's; `columns` where not given.
+  public func view(
+    offset: Int = 0, rows: Int, columns: Int, rowStride: Int? = nil
+  ) -> MatrixView {
     precondition(
-      offset >= 0 && rows >= 0 && columns >= 0 && offset + rows * columns <= count,
+      offset >= 0 && rows >= 0 && columns >= 0 && offset + rows * (rowStride ?? columns) <= count,
       "a view of [\(rows), \(columns)] at \(offset) in a buffer of \(count) floats")
-    return MatrixView(base: base + offset, rows: rows, columns: columns)
+    return MatrixView(base: base + offset, rows: rows, columns: columns, rowStride: rowStride)
   }
 
   /// The whole buffer as one row.

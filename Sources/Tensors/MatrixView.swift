@@ -29,6 +29,16 @@ public struct MatrixView {
     precondition(self.rowStride >= columns, "row stride \(self.rowStride) under \(columns) columns")
   }
 
+  /// Floats from one row's start to the next's for an operand of products.
+  ///
+  /// Products read some floats of each of many rows. Were rows a power of two apart, as most models'
+  /// are, those would share a few places of a cache. So rows start an odd number of cache lines apart,
+  /// which lets them have all.
+  public static func operandStride(columns: Int) -> Int {
+    let lineFloats = 16
+    return ((columns + lineFloats - 1) / lineFloats | 1) * lineFloats
+  }
+
   /// Number of elements.
   public var count: Int { rows * columns }
 

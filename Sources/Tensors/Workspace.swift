@@ -6,6 +6,8 @@ public struct WorkspaceSlot: Sendable, Hashable {
   public let rows: Int
   /// Columns.
   public let columns: Int
+  /// Floats from one row's start to the next's.
+  public let rowStride: Int
 }
 
 /// Adds up what a step needs, so that it is allocated once and shown to the user beforehand.
@@ -26,11 +28,23 @@ public struct WorkspacePlan {
   /// A plan without reservations.
   public init() {}
 
-  /// Reserves `rows` by `columns` floats; each reservation starts on a cache line.
+  /// Reserves `rows` by `columns` floats, row behind row; each reservation starts on a cache line.
   public mutating func reserve(_ name: String, rows: Int, columns: Int) -> WorkspaceSlot {
+    reserve(name, rows: rows, columns: columns, rowStride: columns)
+  }
+
+  /// The same for operands of products, with gaps between the rows: see `MatrixView.operandStride`.
+  public mutating func reserveOperand(_ name: String, rows: Int, columns: Int) -> WorkspaceSlot {
+    reserve(
+      name, rows: rows, columns: columns, rowStride: MatrixView.operandStride(columns: columns))
+  }
+
+  private mutating func reserve(
+    _ name: String, rows: Int, columns: Int, rowStride: Int
+  ) -> WorkspaceSlot {
     precondition(rows >= 0 && columns >= 0, "\(name) of [\(rows), \(columns)]")
-    let slot = WorkspaceSlot(offset: count, rows: rows, columns: columns)
-    let floats = (rows * columns + 15) & ~15
+    let slot = WorkspaceSlot(offset: count, rows: rows, columns: columns, rowStride: rowStride)
+    let floats = (rows * rowStride + 15) & ~15
     count += floats
     entries.append(Entry(name: name, byteCount: floats * 4))
     return slot
@@ -93,10 +107,11 @@ public final class Workspace {
   public func view(_ slot: WorkspaceSlot, rows: Int? = nil) -> MatrixView {
     let rows = rows ?? slot.rows
     precondition(rows <= slot.rows, "\(rows) rows of a slot of \(slot.rows)")
-    return buffer.view(offset: slot.offset, rows: rows, columns: slot.columns)
+    return buffer.view(
+      offset: slot.offset, rows: rows, columns: slot.columns, rowStride: slot.rowStride)
   }
 
-  /// A slot's floats in another shape that fits into it.
+  /// A slot's floats in another shape, row behind row, that fits into it.
   public func view(_ slot: WorkspaceSlot, rows: Int, columns: Int) -> MatrixView {
     precondition(
       rows * columns <= slot.rows * slot.columns,

@@ -23,4 +23,24 @@ import Testing
     #expect(workspace.byteCount == larger.byteCount)
     #expect((0..<3200).allSatisfy { workspace.view(whole).base[$0] == 0 })
   }
+
+  @Test("Rows of operands start an odd number of cache lines apart and share no float")
+  func operands() {
+    for columns in [1, 16, 17, 64, 576, 2048, 49_152] {
+      var plan = WorkspacePlan()
+      _ = plan.reserve("before", rows: 1, columns: 3)
+      let slot = plan.reserveOperand("operand", rows: 3, columns: columns)
+      let after = plan.reserve("after", rows: 1, columns: 1)
+      let workspace = Workspace(plan)
+      let view = workspace.view(slot)
+      #expect(view.rowStride >= columns && view.rowStride % 32 == 16)
+      #expect(view.rowStride < columns + 32)
+      #expect(Int(bitPattern: view.base) % 64 == 0)
+      workspace.view(after).fill(7)
+      for row in 0..<3 { view.rows(row..<(row + 1)).fill(Float(row)) }
+      #expect(workspace.view(after).elements == [7])
+      let expected = (0..<3).flatMap { [Float](repeating: Float($0), count: columns) }
+      #expect(view.elements == expected)
+    }
+  }
 }

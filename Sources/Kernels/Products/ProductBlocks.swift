@@ -5,10 +5,11 @@ struct ProductBlocks {
   /// up to six where not.
   private static let leastColumns = 96
   private static let mostColumns = 288
-  /// As many rows are worth it that a thread packs the columns for them alone.
-  private static let ownRows = 256
-  /// The same where packing decodes them, which takes longer.
-  private static let ownRowsDecoded = 1024
+  /// As many rows are worth it that a thread packs the columns for them alone: few where they stay in
+  /// its caches, more where they do not, or where packing decodes, which takes longer.
+  private static let ownRows = (cached: 256, other: 512, decoded: 1024)
+  /// Floats of rows that stay in a core's caches.
+  private static let cachedFloats = 3 << 16
   private static let packingRows = 8
   /// Fewer rows cost more packing than any sharing out gains.
   private static let leastRows = 64
@@ -28,8 +29,13 @@ struct ProductBlocks {
     // To pack a column takes as long as to multiply some rows by it.
     let work = max(rows, ProductBlocks.packingRows) * columns * depth
     let wanted = threads == 1 ? 1 : min(3 * threads, 1 + work / 1_000_000)
-    let ownRows = decodes ? ProductBlocks.ownRowsDecoded : ProductBlocks.ownRows
-    let groups = max(1, min(threads, wanted, rows / ownRows))
+    func groups(_ ownRows: Int) -> Int { max(1, min(threads, wanted, rows / ownRows)) }
+    let cached = groups(ProductBlocks.ownRows.cached)
+    let isCached = rows / cached * depth <= ProductBlocks.cachedFloats
+    let groups =
+      decodes
+      ? groups(ProductBlocks.ownRows.decoded)
+      : isCached ? cached : groups(ProductBlocks.ownRows.other)
     let whole = (blockCount(columns, max(1, wanted / groups)) + 47) / 48 * 48
     columnStep =
       isTransposed

@@ -84,9 +84,9 @@ final class AttentionBody: HalfBody {
       &plan, rows: rows, gatedRows: core.isGated ? core.hook?.prefixLength ?? 0 : 0)
     slots = (
       logSumExp: plan.reserve("block.logSumExp", rows: rows, columns: core.shape.headCount),
-      attention: plan.reserve("block.attention", rows: rows, columns: width),
+      attention: plan.reserveOperand("block.attention", rows: rows, columns: width),
       combined: core.isGated && gatedPlacement == .beforeOutput
-        ? plan.reserve("block.combined", rows: rows, columns: width) : nil
+        ? plan.reserveOperand("block.combined", rows: rows, columns: width) : nil
     )
   }
 

@@ -53,7 +53,7 @@ final class GatedFeedForward: HalfBody {
       gate: InnerSlot(&plan, "block.gate", rows: own, columns: columns, isRounded: isRounded),
       up: InnerSlot(&plan, "block.up", rows: own, columns: columns, isRounded: isRounded),
       both: isBoth
-        ? plan.reserve("block.gateAndUp", rows: rows, columns: 2 * columns) : nil)
+        ? plan.reserveOperand("block.gateAndUp", rows: rows, columns: 2 * columns) : nil)
   }
 
   func use(_ memory: BlockMemory) { self.memory = memory }
@@ -208,8 +208,10 @@ private struct InnerSlot {
   ) {
     self.columns = columns
     self.isRounded = isRounded
-    slot = plan.reserve(
-      name, rows: rows, columns: isRounded ? RoundedView.floatColumns(columns) : columns)
+    slot =
+      isRounded
+      ? plan.reserve(name, rows: rows, columns: RoundedView.floatColumns(columns))
+      : plan.reserveOperand(name, rows: rows, columns: columns)
   }
 
   /// Where the numbers as they are go, and what is kept of them, [tokens, columns] each.

@@ -48,7 +48,7 @@ final class FusedQueryKeyValue: QueryKeyValueSource {
   }
 
   func reserveSaved(_ plan: inout WorkspacePlan, rows: Int, gatedRows: Int) {
-    slot = plan.reserve("block.fused", rows: rows, columns: fused.outputSize)
+    slot = plan.reserveOperand("block.fused", rows: rows, columns: fused.outputSize)
     func prefix(_ name: String, _ plan: inout WorkspacePlan) -> WorkspaceSlot {
       plan.reserve("prefix." + name, rows: gatedRows, columns: fused.outputSize)
     }

@@ -128,7 +128,7 @@ final class ResidualHalf {
         ? nil : plan.reserve("block.statistics", rows: rows, columns: statistics),
       after: norms.after == nil
         ? nil : plan.reserve("block.statistics", rows: rows, columns: statistics),
-      result: norms.after.map { plan.reserve("block.result", rows: rows, columns: $0.size) })
+      result: norms.after.map { plan.reserveOperand("block.result", rows: rows, columns: $0.size) })
     body.reserveSaved(&plan, rows: rows, isTraining: isTraining)
   }
 

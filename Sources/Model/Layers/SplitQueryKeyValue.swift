@@ -59,13 +59,19 @@ final class SplitQueryKeyValue: QueryKeyValueSource {
     func reserve(_ name: String, _ columns: Int, _ plan: inout WorkspacePlan) -> WorkspaceSlot {
       plan.reserve("block." + name, rows: rows, columns: columns)
     }
+    // Norms of heads see each as a row.
+    func result(_ name: String, _ columns: Int, _ plan: inout WorkspacePlan) -> WorkspaceSlot {
+      rowNorms == nil
+        ? plan.reserveOperand("block." + name, rows: rows, columns: columns)
+        : reserve(name, columns, &plan)
+    }
     let (querySize, keySize) = (query.outputSize, key.outputSize)
     let queryRows = rowNorms.map { querySize / $0.query.size } ?? 0
     let keyRows = rowNorms.map { keySize / $0.key.size } ?? 0
     let statistics = NormLayer.statisticsColumns
     slots = Slots(
-      query: reserve("query", querySize, &plan), key: reserve("key", keySize, &plan),
-      value: reserve("value", keySize, &plan),
+      query: result("query", querySize, &plan), key: result("key", keySize, &plan),
+      value: result("value", keySize, &plan),
       raw: rowNorms == nil
         ? nil
         : RawSlots(

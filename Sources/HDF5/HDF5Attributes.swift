@@ -170,7 +170,7 @@ extension HDF5Object {
   ) throws(HDF5Error) -> [UInt8] {
     if file.isTrusted { return try libraryText(attribute, type: type) }
     let address = try HDF5Call.check("H5Oget_info", location) {
-      Int(bitPattern: chdf5_object_address(handle.id))
+      Int(truncatingIfNeeded: chdf5_object_address(handle.id))
     }
     let (descriptor, base) = try file.descriptor()
     do throws(HDF5TextFault) {

@@ -1,5 +1,6 @@
 import CMPI
 import Diagnostics
+import Foundation
 import Tensors
 
 #if canImport(Glibc)
@@ -217,8 +218,25 @@ public final class Communicator {
   /// For failures that other ranks cannot know of, since they wait in a collective for this one.
   /// The corresponding C function is `MPI_Abort` (MPI 3.1, §8.7).
   public func abort(status: Int32) -> Never {
-    if handle != nil { _ = cmpi_abort(cmpi_world(), status) }
+    if handle != nil {
+      Communicator.waitForErrorReader()
+      _ = cmpi_abort(cmpi_world(), status)
+    }
     exit(status)
+  }
+
+  /// Waits up to a second until the launcher has read what was written to standard error.
+  ///
+  /// A launcher may end all processes before it has, and then the reason is lost (MPICH's, on a busy
+  /// machine). It does so where standard error is a pipe of this process alone.
+  static func waitForErrorReader() {
+    var file = stat()
+    guard unsafe fstat(STDERR_FILENO, &file) == 0, file.st_mode & S_IFMT == S_IFIFO else { return }
+    for _ in 0..<100 {
+      var unread: CInt = 0
+      guard unsafe ioctl(STDERR_FILENO, UInt(FIONREAD), &unread) == 0, unread > 0 else { return }
+      usleep(10_000)
+    }
   }
 
   static func environment() -> [String: String] {

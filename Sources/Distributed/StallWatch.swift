@@ -222,7 +222,10 @@ extension Communicator {
       unsafe _ = cmpi_initialized(&hasBegun)
       unsafe _ = cmpi_finalized(&hasEnded)
     }
-    if hasBegun != 0 && hasEnded == 0 { _ = cmpi_abort(cmpi_world(), status) }
+    if hasBegun != 0 && hasEnded == 0 {
+      waitForErrorReader()
+      _ = cmpi_abort(cmpi_world(), status)
+    }
     _exit(status)
   }
 }

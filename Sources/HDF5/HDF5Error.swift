@@ -194,7 +194,10 @@ public enum HDF5Error: ClassifiedError, Hashable {
           "\(location.file) cannot be \(isReading ? "read" : "written"): \(reason) "
           + "(\(function) of '\(location.object)'). \(mend)"
       }
-      let frames = stack.map { frame in
+      // From 1.12 on every call goes through layers that say the same again.
+      let frames = stack.lazy.filter {
+        !$0.function.hasPrefix("H5VL") && !$0.function.hasSuffix("_api_common")
+      }.map { frame in
         "\(frame.function): \(frame.line) (\(frame.part): \(frame.kind))"
       }
       return "\(function) failed \(isReading ? "reading" : "writing") \(location). \(mend) "

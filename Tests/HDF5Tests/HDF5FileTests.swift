@@ -321,7 +321,10 @@ struct HDF5WritingTests {
           _ = try train.dataset(name).read(Int64.self)
         }
       }
-      #expect(error.description.contains("bytes where its elements take"), "\(error)")
+      // From 1.14 on the library itself refuses to open it.
+      #expect(
+        error.description.contains("bytes where its elements take")
+          || error.description.contains("unable to open dataset"), "\(error)")
     }
   }
 

@@ -8,12 +8,41 @@ extension OwnedMatrix {
   }
 
   /// Rounds every element to a number that bf16 holds, so that rounding it again is exact.
+  func roundToBFloat16() { view.roundToBFloat16() }
+
+  /// The elements row by row.
+  var doubles: [Double] { view.doubles }
+}
+
+extension MatrixView {
+  /// Rounds every element to a number that bf16 holds, so that rounding it again is exact.
   func roundToBFloat16() {
-    for index in 0..<view.count { view.base[index] = rounded(view.base[index]) }
+    for row in 0..<rows {
+      for column in 0..<columns { self[row, column] = rounded(self[row, column]) }
+    }
   }
 
   /// The elements row by row.
-  var doubles: [Double] { view.elements.map(Double.init) }
+  var doubles: [Double] { elements.map(Double.init) }
+}
+
+/// Activations as the program keeps them, with gaps between their rows.
+struct OperandMatrix {
+  private let memory: OwnedMatrix
+  /// The matrix without the gaps.
+  let view: MatrixView
+
+  /// Zeros.
+  init(rows: Int, columns: Int) {
+    memory = OwnedMatrix(rows: rows, columns: MatrixView.operandStride(columns: columns))
+    view = memory.view.columns(0..<columns)
+  }
+
+  /// Random numbers of mean 0.
+  init(_ rows: Int, _ columns: Int, seed: UInt64) {
+    self.init(rows: rows, columns: columns)
+    FastRandom(seed: seed).fill(view)
+  }
 }
 
 /// A frozen weight as it lies in a file: f32 or bf16, its outputs' rows end to end.

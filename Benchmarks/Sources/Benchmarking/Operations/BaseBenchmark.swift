@@ -167,15 +167,15 @@ private final class BlockOperands {
   let tokens: Int
   /// Floating-point operations of `run`.
   let operations: Double
-  private var matrices: [Int: (input: OwnedMatrix, output: OwnedMatrix)] = [:]
+  private var matrices: [Int: (input: OperandMatrix, output: OperandMatrix)] = [:]
 
   init(_ shape: ModelShape, tokens: Int) {
     self.tokens = tokens
     operations = 4 * Double(tokens) * Double(shape.blockWeightCount)
     for size in Set(shape.projections.flatMap { [$0.inputSize, $0.outputSize] }) {
-      let input = OwnedMatrix(tokens, size, seed: UInt64(size))
-      input.roundToBFloat16()
-      matrices[size] = (input, OwnedMatrix(rows: tokens, columns: size))
+      let input = OperandMatrix(tokens, size, seed: UInt64(size))
+      input.view.roundToBFloat16()
+      matrices[size] = (input, OperandMatrix(rows: tokens, columns: size))
     }
   }
 

@@ -8,8 +8,8 @@ final class LinearOperation: Operation {
   let bound: Bound
   private let isForward: Bool
   private let weight: StoredWeight
-  private let input: OwnedMatrix
-  private let output: OwnedMatrix
+  private let input: OperandMatrix
+  private let output: OperandMatrix
   private let layer: String
 
   /// - Parameter format: how the weight is stored; as the precision's numbers where nil.
@@ -29,10 +29,10 @@ final class LinearOperation: Operation {
       format.map { StoredWeight(inputSize: input, outputSize: output, format: $0, seed: 11) }
       ?? StoredWeight(
         inputSize: input, outputSize: output, type: precision.elementType, seed: 11)
-    self.input = OwnedMatrix(rows, depth, seed: 12)
+    self.input = OperandMatrix(rows, depth, seed: 12)
     // So that the reference need not round.
-    if precision == .bf16 { self.input.roundToBFloat16() }
-    self.output = OwnedMatrix(rows: rows, columns: columns)
+    if precision == .bf16 { self.input.view.roundToBFloat16() }
+    self.output = OperandMatrix(rows: rows, columns: columns)
   }
 
   var size: String {
@@ -53,7 +53,7 @@ final class LinearOperation: Operation {
 
   func results() -> [CheckedResult] {
     let expected = Reference.product(
-      input.doubles, weight.doubles, input.view.rows, input.view.columns, output.view.columns,
+      input.view.doubles, weight.doubles, input.view.rows, input.view.columns, output.view.columns,
       bTransposed: isForward)
     return [CheckedResult("result", output.view, expected)]
   }
@@ -75,9 +75,9 @@ final class LoRAOperation: Operation {
 
   let name: String
   let bound: Bound
-  private let left: OwnedMatrix
+  private let left: OperandMatrix
   private let right: OwnedMatrix
-  private let result: OwnedMatrix
+  private let result: OperandMatrix
   private let leftTransposed: Bool
   private let rightTransposed: Bool
   private let isAdding: Bool
@@ -97,9 +97,10 @@ final class LoRAOperation: Operation {
     rightTransposed = part == .down || part == .up
     isAdding = part != .down && part != .downGradient
     let (m, k, n) = sizes
-    left = leftTransposed ? OwnedMatrix(k, m, seed: 21) : OwnedMatrix(m, k, seed: 21)
+    left =
+      leftTransposed ? OperandMatrix(k, m, seed: 21) : OperandMatrix(m, k, seed: 21)
     right = rightTransposed ? OwnedMatrix(n, k, seed: 22) : OwnedMatrix(k, n, seed: 22)
-    result = OwnedMatrix(rows: m, columns: n)
+    result = OperandMatrix(rows: m, columns: n)
     let moved = m * k + k * n + m * n * (isAdding ? 2 : 1)
     bound = .roofline(operations: 2 * Double(m * k * n), bytes: Double(4 * moved))
   }
@@ -116,7 +117,7 @@ final class LoRAOperation: Operation {
 
   func results() -> [CheckedResult] {
     let product = Reference.product(
-      left.doubles, right.doubles, sizes.m, sizes.k, sizes.n, aTransposed: leftTransposed,
+      left.view.doubles, right.doubles, sizes.m, sizes.k, sizes.n, aTransposed: leftTransposed,
       bTransposed: rightTransposed)
     return [CheckedResult("result", result.view, product.map { $0 + (isAdding ? 0.25 : 0) })]
   }
@@ -128,8 +129,8 @@ final class HeadOperation: Operation {
   let precision: Precision
   let bound: Bound
   private let weight: StoredWeight
-  private let hidden: OwnedMatrix
-  private let gradient: OwnedMatrix
+  private let hidden: OperandMatrix
+  private let gradient: OperandMatrix
   private let scratch: OwnedMatrix
   private let targets: IndexBuffer
   private var loss = 0.0
@@ -138,9 +139,9 @@ final class HeadOperation: Operation {
     self.precision = precision
     weight = StoredWeight(
       inputSize: hiddenSize, outputSize: vocabulary, type: precision.elementType, seed: 31)
-    hidden = OwnedMatrix(rows, hiddenSize, seed: 32)
-    if precision == .bf16 { hidden.roundToBFloat16() }
-    gradient = OwnedMatrix(rows: rows, columns: hiddenSize)
+    hidden = OperandMatrix(rows, hiddenSize, seed: 32)
+    if precision == .bf16 { hidden.view.roundToBFloat16() }
+    gradient = OperandMatrix(rows: rows, columns: hiddenSize)
     scratch = OwnedMatrix(rows: 1, columns: HeadLoss.scratchCount(vocabularySize: vocabulary))
     let random = FastRandom(seed: 33)
     targets = IndexBuffer((0..<rows).map { Int(random[$0] % UInt64(vocabulary)) })
@@ -164,7 +165,7 @@ final class HeadOperation: Operation {
   func results() -> [CheckedResult] {
     let (n, h, v) = (hidden.view.rows, hidden.view.columns, weight.matrix.outputSize)
     let w = weight.doubles
-    var logits = Reference.product(hidden.doubles, w, n, h, v, bTransposed: true)
+    var logits = Reference.product(hidden.view.doubles, w, n, h, v, bTransposed: true)
     var expected = 0.0
     for row in 0..<n {
       let range = row * v..<(row + 1) * v

@@ -2,7 +2,8 @@
 # Shows that in f32 nothing depends on the processor.
 #
 #   scripts/same-bits.sh kernels     every kernel, on all instruction sets of this machine, in AVX-512's
-#                                    width, without fused multiply-adds, and on AArch64 under qemu
+#                                    width, without fused multiply-adds, and on AArch64 under qemu; there
+#                                    also Arm's bf16 instructions against their definition
 #   scripts/same-bits.sh adapters    the demo's base, a few steps of every method: on each instruction
 #                                    set, on 1 to 4 ranks, and on ranks of unlike sets
 #   scripts/same-bits.sh             both
@@ -47,7 +48,7 @@ build() { # build NAME [compiler options]: the probe as $scratch/NAME
     -lm -lpthread -ldl -o "$scratch/$name"
 }
 
-compare() { # compare NAME COMMAND...: the hashes against the first one's
+compare() { # compare NAME COMMAND...: the hashes against the first one's since forget
   local name=$1 lines
   shift
   if ! "$@" >"$scratch/hashes" 2>"$scratch/errors"; then
@@ -66,6 +67,8 @@ compare() { # compare NAME COMMAND...: the hashes against the first one's
     differing=1
   fi
 }
+
+forget() { rm -f "$scratch/expected"; }
 
 kernels() {
   echo "kernels ($("$clang" --version | head -1))"
@@ -88,7 +91,17 @@ kernels() {
       for set in neon scalar; do
         compare "aarch64 $set" qemu-aarch64 -L /usr/aarch64-linux-gnu "$scratch/arm" $set
       done
+      echo "products and attention in bf16"
+      forget
+      compare "the definition of Arm's instructions, by numbers" "$scratch/native" "bf16 dot"
+      compare "aarch64 bfdot and bfmmla" \
+        qemu-aarch64 -cpu max -L /usr/aarch64-linux-gnu "$scratch/arm" bf16
     fi
+  elif [ "$(uname -m)" = aarch64 ]; then
+    echo "products and attention in bf16"
+    forget
+    compare "the definition of Arm's instructions, by numbers" "$scratch/native" "bf16 dot"
+    compare "aarch64 bfdot and bfmmla" "$scratch/native" bf16
   fi
 }
 

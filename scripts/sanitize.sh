@@ -28,7 +28,8 @@ run_kernels() {
   export TSAN_OPTIONS="halt_on_error=1:${TSAN_OPTIONS:-}"
   "$clang" "${address[@]}" "${common[@]}" -ITests/KernelProbe/include Sources/CKernels/*.c \
     Tests/KernelProbe/*.c scripts/same-bits/main.c -lm -lpthread -ldl -o "$scratch/probe"
-  for set in scalar avx2 avx512 neon wide; do
+  # "bf16" by this machine's instruction, "bf16 dot" by the definition of Arm's, one number at a time.
+  for set in scalar avx2 avx512 neon wide bf16 "bf16 dot"; do
     local status=0
     "$scratch/probe" "$set" >"$scratch/$set" || status=$?
     case $status in

@@ -20,6 +20,8 @@
 #include "vector.h"
 #include "vector_math.h"
 
+#include "pairs_avx512.h"
+
 #include "attention_tile.h"
 #include "attention_products.h"
 #include "attention_body.h"

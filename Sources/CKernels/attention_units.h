@@ -3,7 +3,7 @@
 //
 // With CK_PAIRS 0 a unit is a float; products of operands rounded to bf16 are emulated by rounding
 // floats. With CK_PAIRS 1 it is two neighbouring bf16 numbers, whose products the processor adds to
-// a sum in f32 (AVX512_BF16); operands are then rounded whenever they become units. A unit travels
+// a sum in f32 (pairs_NAME.h); operands are then rounded whenever they become units. A unit travels
 // in a float or a lane of `vf` whichever it is.
 
 #if CK_PAIRS
@@ -11,19 +11,14 @@
 enum { unit_elements = 2 };
 
 CK_INLINE vf multiply_add(vf a, vf b, vf sum) {
-  return _mm512_dpbf16_ps(sum, (__m512bh)a, (__m512bh)b);
+  return pair_dot(sum, vf_units(a), vf_units(b));
 }
 
 // The units of one row along its elements: those of `low`, then those of `high`.
-CK_INLINE vf units_of_row(vf low, vf high) { return (vf)_mm512_cvtne2ps_pbh(high, low); }
+CK_INLINE vf units_of_row(vf low, vf high) { return vu_as_float(pairs_of_row(low, high)); }
 
 // The units of neighbouring rows, one for each column.
-CK_INLINE vf units_of_columns(vf row, vf next) {
-  const __m512i in_turn = _mm512_set_epi16(
-      31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21, 5, 20, 4, 19,
-      3, 18, 2, 17, 1, 16, 0);
-  return (vf)_mm512_permutexvar_epi16(in_turn, (__m512i)_mm512_cvtne2ps_pbh(next, row));
-}
+CK_INLINE vf units_of_columns(vf row, vf next) { return vu_as_float(pairs_of_columns(row, next)); }
 
 #else
 

@@ -17,5 +17,7 @@ extern const ck_product_kernels ck_product_avx512;
 extern const ck_product_kernels ck_product_avx512_bf16;
 #elif defined(__aarch64__)
 extern const ck_kernels ck_table_neon;
+extern const ck_attention_kernels ck_attention_neon_bf16;
 extern const ck_product_kernels ck_product_neon;
+extern const ck_product_kernels ck_product_neon_bf16;
 #endif

@@ -44,6 +44,8 @@
     __attribute__((target("avx512bf16,avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c"))), \
     apply_to = function)
 
+#include "pairs_avx512.h"
+
 #include "product_units_bf16.h"
 #define CK_UNITS bf16
 #include "product_body.h"
@@ -53,20 +55,6 @@
 #define CK_PEAK_STEP(sum, x, y) accumulate_bf16(sum, vf_units(x), vf_units(y))
 #define CK_PEAK_PER_LANE 2
 #include "product_peak.h"
-
-static void narrow_bf16(uint16_t *destination, const float *source, int64_t count) {
-  int64_t i = 0;
-  for (; i + 32 <= count; i += 32) {
-    __m512bh both = _mm512_cvtne2ps_pbh(
-        _mm512_loadu_ps(source + i + 16), _mm512_loadu_ps(source + i));
-    _mm512_storeu_si512(destination + i, (__m512i)both);
-  }
-  for (; i < count; i += 16) {
-    __mmask16 mask = lanes(count - i);
-    __m256bh half = _mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(mask, source + i));
-    _mm256_mask_storeu_epi16(destination + i, mask, (__m256i)half);
-  }
-}
 
 #pragma clang attribute pop
 

@@ -6,7 +6,9 @@
 // and adds in one lane.
 //
 // C is a grid of tiles, each kept in registers over a part of the depth. For that B's columns are
-// packed into panels, in the order in which the tiles read them; A is read where it lies. Few rows
+// packed into panels, in the order in which the tiles read them; A is read where it lies. An
+// instruction that multiplies blocks of matrices takes most of the depth, several units at a time, and
+// wants panels arranged for it; what it leaves, and everything elsewhere, goes unit by unit. Few rows
 // take wider panels, so that as many chains of multiply-adds run side by side. Weights come from
 // memory: while one row is packed, the next ones are fetched.
 #define CK_JOIN(name, type) name##_##type
@@ -127,7 +129,7 @@ CK_INLINE void CK_PRODUCT(pack_as)(
   }
 }
 
-static void CK_PRODUCT(pack)(
+static void CK_PRODUCT(pack_in_order)(
     uint32_t *panels, const ck_stored *b, int transposed, int rounded, int64_t columns,
     int64_t depth, int64_t most) {
 #define CK_PACK(decodes, type, rounded)                                                      \
@@ -146,6 +148,14 @@ static void CK_PRODUCT(pack)(
       CK_PACK(1, ck_f32, 0);
   }
 #undef CK_PACK
+}
+
+static void CK_PRODUCT(pack)(
+    uint32_t *panels, const ck_stored *b, int transposed, int rounded, int64_t columns,
+    int64_t depth, int64_t most) {
+  CK_PRODUCT(pack_in_order)(panels, b, transposed, rounded, columns, depth, most);
+  CK_PRODUCT(arrange)(
+      panels, (depth + CK_PRODUCT(per_unit) - 1) / CK_PRODUCT(per_unit), columns, most);
 }
 
 // One unit of the depth: what it loads is loaded in its turn where registers are few, since Clang
@@ -204,7 +214,9 @@ CK_INLINE void CK_PRODUCT(tile)(int ROWS, int VECTORS, int TRANSPOSED, const til
       __builtin_prefetch(t->c + row * t->c_stride + VECTORS * CK_WIDTH - 1);
     }
   }
-  const uint32_t *panel = t->panel;
+  // As much of the depth as an instruction multiplies by blocks, then the rest unit by unit.
+  int64_t done = CK_PRODUCT(multiply_blocks)(ROWS, VECTORS, sums, t), units = t->units - done;
+  const uint32_t *panel = t->panel + done * VECTORS * CK_WIDTH;
   int64_t ahead = t->ahead;
   // A pointer for every three rows, the others by what an address can multiply. Clang must not see
   // how they go on: it would make one chain of additions of all rows, which takes longer than the
@@ -212,8 +224,7 @@ CK_INLINE void CK_PRODUCT(tile)(int ROWS, int VECTORS, int TRANSPOSED, const til
   const uint32_t *a[(CK_NARROW_ROWS + 2) / 3];
   int64_t a_row = TRANSPOSED ? 1 : t->a_row, a_unit = TRANSPOSED ? t->a_unit : 1;
 #pragma clang loop unroll(full)
-  for (int row = 0; row < ROWS; row += 3) a[row / 3] = t->a + row * a_row;
-  int64_t units = t->units;
+  for (int row = 0; row < ROWS; row += 3) a[row / 3] = t->a + done * a_unit + row * a_row;
 #pragma clang loop unroll(disable)
   for (; units >= 4; units -= 4) {
 #pragma clang loop unroll(full)
@@ -295,14 +306,14 @@ CK_INLINE void CK_PRODUCT(tile)(int ROWS, int VECTORS, int TRANSPOSED, const til
   }
 }
 
-// A function for each width of a panel, with a case for each number of rows.
-#define CK_TILE(rows, vectors)                   \
-  case rows:                                     \
-    if (t->a_unit == 1) {                        \
-      CK_PRODUCT(tile)(rows, vectors, 0, t);     \
-    } else {                                     \
-      CK_PRODUCT(tile)(rows, vectors, 1, t);     \
-    }                                            \
+// A function for each width of a panel, with a case for each number of rows. Pairs are not transposed.
+#define CK_TILE(rows, vectors)                             \
+  case rows:                                               \
+    if (t->a_unit == 1 || CK_PRODUCT(per_unit) > 1) {      \
+      CK_PRODUCT(tile)(rows, vectors, 0, t);               \
+    } else {                                               \
+      CK_PRODUCT(tile)(rows, vectors, 1, t);               \
+    }                                                      \
     return;
 #define CK_TILES_1(v) CK_TILE(1, v)
 #define CK_TILES_2(v) CK_TILES_1(v) CK_TILE(2, v)

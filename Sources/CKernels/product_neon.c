@@ -1,6 +1,9 @@
-// Products of matrices on NEON: tiles of 8 by 12 numbers, in 24 of 32 registers.
+// Products of matrices on NEON: tiles of 8 by 12 numbers, in 24 of 32 registers. In bf16 where the
+// processor has the instructions (BF16: Graviton3 and later, Grace, Cobalt, Axion), which multiply two
+// rows by two columns over four elements of the depth.
 #if defined(__aarch64__)
 
+#include <arm_neon.h>
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
@@ -24,7 +27,26 @@
 
 #include "product_f32.h"
 
+#pragma clang attribute push(__attribute__((target("bf16"))), apply_to = function)
+
+#include "pairs_neon.h"
+
+#include "product_units_bf16.h"
+#define CK_UNITS bf16
+#include "product_body.h"
+#undef CK_UNITS
+
+#define CK_PRODUCT_PEAK peak_bf16
+#define CK_PEAK_STEP(sum, x, y) pair_blocks_dot(sum, vf_units(x), vf_units(y))
+#define CK_PEAK_PER_LANE 4
+#include "product_peak.h"
+
+#pragma clang attribute pop
+
 const ck_product_kernels ck_product_neon = {
     .name = "packed neon", .f32_name = "packed neon", .multiply = products_f32, .peak = peak_f32};
+const ck_product_kernels ck_product_neon_bf16 = {
+    .name = "packed neon_bf16", .f32_name = "packed neon", .multiply = products_f32, .peak = peak_f32,
+    .narrow = narrow_bf16, .multiply_bf16 = multiply_bf16, .peak_bf16 = peak_bf16};
 
 #endif

@@ -8,11 +8,6 @@ CK_INLINE vu vu_load(const void *p) {
 }
 CK_INLINE void vu_store(void *p, vu v) { memcpy(p, &v, sizeof v); }
 CK_INLINE vu vu_set(uint32_t x) { return (vu)(x); }
-CK_INLINE vu vf_units(vf x) {
-  vu u;
-  memcpy(&u, &x, sizeof u);
-  return u;
-}
 
 // Rows of CK_WIDTH units become columns.
 CK_INLINE void transpose(vu r[CK_WIDTH]) {
@@ -77,7 +72,8 @@ CK_INLINE void transpose(vu r[CK_WIDTH]) {
 #endif
 }
 
-// The first `count` lanes, all where there are more; the others are 0, or not written.
+// The first `count` lanes, all where there are more; the others are 0, or not written. Of pairs of 16
+// bits, the first `count` numbers, one or more.
 #if CK_WIDTH == 16
 CK_INLINE __mmask16 lanes(int64_t count) {
   return count >= 16 ? (__mmask16)0xffff : count <= 0 ? 0 : (__mmask16)((1u << count) - 1);
@@ -90,6 +86,9 @@ CK_INLINE void store_some(void *p, vf v, int64_t count) {
 }
 CK_INLINE vu16 load_some_halves(const void *p, int64_t count) {
   return (vu16)_mm256_maskz_loadu_epi16(lanes(count), p);
+}
+CK_INLINE vu load_some_pairs(const void *p, int64_t count) {
+  return (vu)_mm512_maskz_loadu_epi16(count >= 32 ? ~0u : (1u << count) - 1, p);
 }
 #else
 CK_INLINE vf load_some(const void *p, int64_t count) {
@@ -106,5 +105,11 @@ CK_INLINE void store_some(void *p, vf v, int64_t count) {
 CK_INLINE vu16 load_some_halves(const void *p, int64_t count) {
   if (count >= CK_WIDTH) return vu16_load(p);
   return count > 0 ? vu16_load_part(p, count) : (vu16)(0);
+}
+CK_INLINE vu load_some_pairs(const void *p, int64_t count) {
+  if (count >= 2 * CK_WIDTH) return vu_load(p);
+  vu v = vu_set(0);
+  memcpy(&v, p, (size_t)count * 2);
+  return v;
 }
 #endif

@@ -3,6 +3,11 @@
 #include <stddef.h>
 #include <string.h>
 
+#if defined(__aarch64__) && defined(__linux__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
+#endif
+
 #include "isa.h"
 
 // With the processor's fused multiply-add where it has one: by the C library's function the same
@@ -64,7 +69,9 @@ const ck_product_kernels *ck_products(const ck_kernels *kernels) {
   if (kernels == &ck_table_avx2) return &ck_product_avx2;
   if (__builtin_cpu_supports("fma")) return &ck_product_scalar_fma;
 #elif defined(__aarch64__)
-  if (kernels == &ck_table_neon) return &ck_product_neon;
+  if (kernels == &ck_table_neon) {
+    return ck_has_native_bf16() ? &ck_product_neon_bf16 : &ck_product_neon;
+  }
 #endif
   return &ck_product_scalar;
 }
@@ -76,6 +83,8 @@ const ck_attention_kernels *ck_f32_attention(const ck_kernels *kernels) {
 const ck_attention_kernels *ck_bf16_attention(const ck_kernels *kernels) {
 #if defined(__x86_64__)
   if (kernels == &ck_table_avx512 && ck_has_native_bf16()) return &ck_attention_avx512_bf16;
+#elif defined(__aarch64__)
+  if (kernels == &ck_table_neon && ck_has_native_bf16()) return &ck_attention_neon_bf16;
 #endif
   return &kernels->attention;
 }
@@ -83,6 +92,8 @@ const ck_attention_kernels *ck_bf16_attention(const ck_kernels *kernels) {
 int ck_has_native_bf16(void) {
 #if defined(__x86_64__)
   return __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vl");
+#elif defined(__aarch64__) && defined(__linux__)
+  return (getauxval(AT_HWCAP2) & HWCAP2_BF16) != 0;
 #else
   return 0;
 #endif

@@ -121,6 +121,11 @@ CK_INLINE vu vi_as_unsigned(vi x) {
   memcpy(&u, &x, sizeof u);
   return u;
 }
+CK_INLINE vu vf_units(vf x) {
+  vu u;
+  memcpy(&u, &x, sizeof u);
+  return u;
+}
 CK_INLINE vf vu_as_float(vu x) {
   vf f;
   memcpy(&f, &x, sizeof f);

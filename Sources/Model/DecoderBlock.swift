@@ -42,12 +42,10 @@ struct BlockScratch {
     dAttention = plan.reserveOperand("scratch.dAttention", rows: backwardRows, columns: c.querySize)
     let isFused = blocks.contains { $0.isFused }
     let (split, fused) = isFused ? (0, backwardRows) : (backwardRows, 0)
-    // Norms of heads see each as a row.
-    let hasHeadNorms = blocks.contains { $0.hasHeadNorms }
+    let headsAreRows = blocks.contains { $0.hasHeadNorms }
     func gradient(_ name: String, _ columns: Int, _ plan: inout WorkspacePlan) -> WorkspaceSlot {
-      hasHeadNorms
-        ? plan.reserve("scratch." + name, rows: split, columns: columns)
-        : plan.reserveOperand("scratch." + name, rows: split, columns: columns)
+      plan.reserveOperand(
+        "scratch." + name, rows: split, columns: columns, headsAreRows: headsAreRows)
     }
     dQuery = gradient("dQuery", c.querySize, &plan)
     dKey = gradient("dKey", c.keyValueSize, &plan)

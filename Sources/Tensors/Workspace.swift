@@ -34,9 +34,15 @@ public struct WorkspacePlan {
   }
 
   /// The same for operands of products, with gaps between the rows: see `MatrixView.operandStride`.
-  public mutating func reserveOperand(_ name: String, rows: Int, columns: Int) -> WorkspaceSlot {
+  ///
+  /// - Parameter headsAreRows: whether norms see each head of a row as a row, for which rows lie end to
+  ///   end.
+  public mutating func reserveOperand(
+    _ name: String, rows: Int, columns: Int, headsAreRows: Bool = false
+  ) -> WorkspaceSlot {
     reserve(
-      name, rows: rows, columns: columns, rowStride: MatrixView.operandStride(columns: columns))
+      name, rows: rows, columns: columns,
+      rowStride: headsAreRows ? columns : MatrixView.operandStride(columns: columns))
   }
 
   private mutating func reserve(

@@ -420,6 +420,48 @@ static void probe_products(probe *p) {
   free(scratch);
 }
 
+// Products with bf16 operands, around the shapes of tiles, and with numbers whose products are subnormal.
+static void probe_bf16_products(probe *p, const ck_product_kernels *k) {
+  static const char *names[] = {"f32", "f16", "bf16"};
+  static const int64_t sizes[][3] = {  // rows, depth, columns
+      {1, 40, 33}, {2, 3, 8}, {5, 17, 8}, {13, 352, 50}, {30, 705, 49}, {61, 1430, 97}, {9, 800, 300}};
+  void *scratch = aligned_alloc(64, (ck_product_scratch_bytes + 63) / 64 * 64);
+  for (int type = 0; type < 3; type++) {
+    begin(p, 1200 + (uint64_t)type);
+    for (int i = 0; i < 7 * 8; i++) {
+      ck_product q = {
+          .rows = sizes[i / 8][0], .depth = sizes[i / 8][1], .columns = sizes[i / 8][2],
+          .b_transposed = i & 1, .c_transposed = i >> 1 & 1, .adding = i >> 2 & 1, .rounds_b = 1,
+          .b = {.type = (ck_type)type}, .scale = i % 5 ? 1 : 0.37f, .rank = i % 4 == 3 ? 0 : i % 7 + 1,
+          .right_scale = 1.25f, .scratch = scratch};
+      q.a_stride = q.depth % 2 + q.depth + 2;
+      int64_t b_stride = (q.b_transposed ? q.depth : q.columns) + 1;
+      q.c_stride = (q.c_transposed ? q.rows : q.columns) + 2;
+      q.left_stride = q.rank, q.right_stride = q.columns;
+      int64_t b_count = b_stride * (q.b_transposed ? q.columns : q.depth);
+      int64_t c_count = q.c_stride * (q.c_transposed ? q.columns : q.rows);
+      int64_t size = type == ck_f32 ? 4 : 2;
+      float *wide = numbers(p, q.rows * q.depth, i % 3 == 2 ? 0x1p-125f : 2);
+      float *c = numbers(p, c_count, i % 3 == 2 ? 0x1p-122f : 2), *left = numbers(p, q.rows * q.rank, 1);
+      float *right = numbers(p, q.columns * q.rank, 1);
+      uint16_t *a = calloc((size_t)(q.rows * q.a_stride), sizeof *a);
+      for (int64_t row = 0; row < q.rows; row++) k->narrow(a + row * q.a_stride, wide + row * q.depth, q.depth);
+      take_bytes(p, a, (size_t)(q.rows * q.a_stride) * sizeof *a);
+      unsigned char *b = malloc((size_t)(b_count * size + 1));
+      for (int64_t j = 0; j < b_count; j++) store_weight(p, b + 1 + j * size, (ck_type)type);
+      q.b.base = b + 1, q.b.row_bytes = b_stride * size;
+      q.a = a, q.c = c, q.left = left, q.right = right;
+      k->multiply_bf16(&q);
+      take(p, c, c_count);
+      free(wide), free(a), free(b), free(c), free(left), free(right);
+    }
+    char name[64];
+    snprintf(name, sizeof name, "bf16 products by %s", names[type]);
+    end(p, name);
+  }
+  free(scratch);
+}
+
 // Products by blocks: the same as by the numbers that they stand for.
 static void probe_block_products(probe *p) {
   static const int64_t sizes[][3] = {  // rows, inputs, outputs
@@ -582,8 +624,19 @@ void kernel_probe(const ck_kernels *kernels, kernel_probe_report report, void *c
   probe_block_products(&p);
   for (size_t i = 0; i < sizeof attention_cases / sizeof attention_cases[0]; i++) {
     begin(&p, 800 + i);
-    // The table's own kernels emulate bf16 by rounding; those of AVX512_BF16 are another matter.
+    // The table's own kernels emulate bf16 by rounding; those of an instruction are another matter.
     probe_attention(&p, ck_f32_attention(kernels), attention_cases[i]);
+  }
+}
+
+void kernel_probe_bf16(
+    const ck_product_kernels *products, const ck_attention_kernels *attention,
+    kernel_probe_report report, void *context) {
+  probe p = {.report = report, .context = context};
+  probe_bf16_products(&p, products);
+  for (size_t i = 0; i < sizeof attention_cases / sizeof attention_cases[0]; i++) {
+    begin(&p, 800 + i);
+    probe_attention(&p, attention, attention_cases[i]);
   }
 }
 

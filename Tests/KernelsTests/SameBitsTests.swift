@@ -7,14 +7,21 @@ import Testing
 private final class ProbeResults {
   private(set) var hashes: [(name: String, hash: UInt64)] = []
 
-  init(_ kernels: UnsafePointer<ck_kernels>) {
-    kernel_probe(
-      kernels,
-      { context, name, hash in
-        guard let context else { return }
-        Unmanaged<ProbeResults>.fromOpaque(context).takeUnretainedValue().hashes
-          .append((String(cString: name), hash))
-      }, Unmanaged.passUnretained(self).toOpaque())
+  init(_ kernels: UnsafePointer<ck_kernels>) { kernel_probe(kernels, Self.take, context) }
+
+  /// Of the kernels that multiply bf16 numbers as such.
+  init(
+    products: UnsafePointer<ck_product_kernels>, attention: UnsafePointer<ck_attention_kernels>
+  ) {
+    kernel_probe_bf16(products, attention, Self.take, context)
+  }
+
+  private var context: UnsafeMutableRawPointer { Unmanaged.passUnretained(self).toOpaque() }
+
+  private static let take: kernel_probe_report = { context, name, hash in
+    guard let context else { return }
+    Unmanaged<ProbeResults>.fromOpaque(context).takeUnretainedValue().hashes
+      .append((String(cString: name), hash))
   }
 }
 
@@ -41,6 +48,24 @@ private struct KernelSet: CustomTestStringConvertible, Sendable {
     try #require(results.map(\.name) == scalar.map(\.name))
     #expect(scalar.count > 30)
     for (result, expected) in zip(results, scalar) {
+      #expect(result.hash == expected.hash, "\(result.name)")
+    }
+  }
+
+  /// Where there is none of these processors, `scripts/same-bits.sh` does the same under qemu.
+  @Test(
+    "bf16 by Arm's instructions, in blocks and in lanes, is what their definition says",
+    .enabled(if: InstructionSet.best == .neon && Compute.hasNativeBFloat16))
+  func armDefinition() {
+    let kernels = ck_kernels_best()
+    let expected = ProbeResults(
+      products: kernel_probe_dot_products(), attention: kernel_probe_dot_attention()
+    ).hashes
+    let results = ProbeResults(
+      products: ck_products(kernels), attention: ck_bf16_attention(kernels)
+    ).hashes
+    #expect(results.count == 13 && expected.count == 13)
+    for (result, expected) in zip(results, expected) {
       #expect(result.hash == expected.hash, "\(result.name)")
     }
   }

@@ -70,7 +70,8 @@ typedef struct {
   double (*_Nonnull peak)(int64_t rounds, float *_Nonnull result);
   // destination[i] = source[i] rounded to bf16, for `multiply_bf16`.
   void (*_Nullable narrow)(uint16_t *_Nonnull destination, const float *_Nonnull source, int64_t count);
-  // A in bf16, B rounded to it, sums in f32 by the processor's bf16 instruction; with `narrow` and
+  // A in bf16, B rounded to it, sums in f32 by the processor's bf16 instruction, which adds the
+  // products of a pair by its own rule; with `narrow` and
   // `peak_bf16` or not at all.
   ck_product_function _Nullable multiply_bf16;
   double (*_Nullable peak_bf16)(int64_t rounds, float *_Nonnull result);

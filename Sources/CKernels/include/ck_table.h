@@ -39,5 +39,6 @@ const ck_attention_kernels *_Nonnull ck_f32_attention(const ck_kernels *_Nonnull
 // instruction, or the table's own, which emulates it.
 const ck_attention_kernels *_Nonnull ck_bf16_attention(const ck_kernels *_Nonnull kernels);
 
-// Whether the processor multiplies bf16 natively (AVX512_BF16; AMX processors have it too).
+// Whether the processor multiplies bf16 natively: by AVX512_BF16, which AMX processors have too, or by
+// Arm's BF16.
 int ck_has_native_bf16(void);

@@ -59,11 +59,9 @@ final class SplitQueryKeyValue: QueryKeyValueSource {
     func reserve(_ name: String, _ columns: Int, _ plan: inout WorkspacePlan) -> WorkspaceSlot {
       plan.reserve("block." + name, rows: rows, columns: columns)
     }
-    // Norms of heads see each as a row.
     func result(_ name: String, _ columns: Int, _ plan: inout WorkspacePlan) -> WorkspaceSlot {
-      rowNorms == nil
-        ? plan.reserveOperand("block." + name, rows: rows, columns: columns)
-        : reserve(name, columns, &plan)
+      plan.reserveOperand(
+        "block." + name, rows: rows, columns: columns, headsAreRows: rowNorms != nil)
     }
     let (querySize, keySize) = (query.outputSize, key.outputSize)
     let queryRows = rowNorms.map { querySize / $0.query.size } ?? 0

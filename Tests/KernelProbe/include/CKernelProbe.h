@@ -19,3 +19,12 @@ void kernel_probe_real(kernel_probe_report report, void *_Nullable context);
 // The kernels in vectors of 16, as AVX-512 has them, lowered to whatever this processor runs; NULL
 // where that is not known.
 const ck_kernels *_Nullable kernel_probe_wide(void);
+
+// The products and the attention with bf16 operands that are multiplied as such.
+void kernel_probe_bf16(
+    const ck_product_kernels *_Nonnull products, const ck_attention_kernels *_Nonnull attention,
+    kernel_probe_report report, void *_Nullable context);
+
+// The same by the definition of Arm's instructions, one number at a time on any processor.
+const ck_product_kernels *_Nonnull kernel_probe_dot_products(void);
+const ck_attention_kernels *_Nonnull kernel_probe_dot_attention(void);

@@ -29,14 +29,14 @@ public struct MatrixView {
     precondition(self.rowStride >= columns, "row stride \(self.rowStride) under \(columns) columns")
   }
 
-  /// Floats from one row's start to the next's for an operand of products.
+  /// Elements from one row's start to the next's for an operand of products, floats or others.
   ///
   /// Products read some floats of each of many rows. Were rows a power of two apart, as most models'
   /// are, those would share a few places of a cache. So rows start an odd number of cache lines apart,
   /// which lets them have all.
-  public static func operandStride(columns: Int) -> Int {
-    let lineFloats = 16
-    return ((columns + lineFloats - 1) / lineFloats | 1) * lineFloats
+  public static func operandStride(columns: Int, elementBytes: Int = 4) -> Int {
+    let lineElements = 64 / elementBytes
+    return ((columns + lineElements - 1) / lineElements | 1) * lineElements
   }
 
   /// Number of elements.

@@ -7,14 +7,12 @@ import Tensors
 final class RoundedInput {
   /// Rows that a worker rounds at a time.
   private static let blockRows = 32
-  /// Elements behind each row, since rows a power of two apart would share few places in the cache.
-  ///
-  /// A row of odd length ends with a 0.
-  private static let gap = 32
 
   private let isWidened: Bool
   private var storage = FloatBuffer(count: 0)
   /// Elements from one row to the next, even.
+  ///
+  /// In bf16 a 0 lies behind a row of odd length.
   private(set) var stride = 0
 
   /// - Parameter isWidened: whether the rounded numbers are kept as floats.
@@ -44,15 +42,17 @@ final class RoundedInput {
 
   /// Floats that a matrix takes the room of.
   func floatCount(rows: Int, columns: Int) -> Int {
-    rows * RoundedInput.stride(columns) * elementBytes / 4
+    rows * stride(columns: columns) * elementBytes / 4
   }
 
-  private static func stride(_ columns: Int) -> Int { ((columns + 1) & ~1) + gap }
+  private func stride(columns: Int) -> Int {
+    MatrixView.operandStride(columns: columns, elementBytes: elementBytes)
+  }
 
   /// Rounds `a`, on all threads.
   func take(_ a: MatrixView, on compute: Compute) {
     reserve(rows: a.rows, columns: a.columns)
-    stride = RoundedInput.stride(a.columns)
+    stride = stride(columns: a.columns)
     let native = compute.product.kernels.pointee.narrow
     let linear = compute.kernels.pointee.linear
     let count = Int64(a.columns)

@@ -71,6 +71,7 @@ compare() { # compare NAME COMMAND...: the hashes against the first one's since 
 forget() { rm -f "$scratch/expected"; }
 
 kernels() {
+  local arm=()
   echo "kernels ($("$clang" --version | head -1))"
   build native
   compare "$(uname -m) scalar" "$scratch/native" scalar
@@ -91,17 +92,16 @@ kernels() {
       for set in neon scalar; do
         compare "aarch64 $set" qemu-aarch64 -L /usr/aarch64-linux-gnu "$scratch/arm" $set
       done
-      echo "products and attention in bf16"
-      forget
-      compare "the definition of Arm's instructions, by numbers" "$scratch/native" "bf16 dot"
-      compare "aarch64 bfdot and bfmmla" \
-        qemu-aarch64 -cpu max -L /usr/aarch64-linux-gnu "$scratch/arm" bf16
+      arm=(qemu-aarch64 -cpu max -L /usr/aarch64-linux-gnu "$scratch/arm")
     fi
-  elif [ "$(uname -m)" = aarch64 ]; then
+  else
+    arm=("$scratch/native")
+  fi
+  if [ ${#arm[@]} -gt 0 ]; then
     echo "products and attention in bf16"
     forget
     compare "the definition of Arm's instructions, by numbers" "$scratch/native" "bf16 dot"
-    compare "aarch64 bfdot and bfmmla" "$scratch/native" bf16
+    compare "aarch64 bfdot and bfmmla" "${arm[@]}" bf16
   fi
 }
 

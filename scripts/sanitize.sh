@@ -3,8 +3,8 @@
 # Usage: scripts/sanitize.sh kernels
 #        scripts/sanitize.sh address|thread [REGEX…]: tests whose names match; see CONTRIBUTING.md.
 #   kernels  C alone, some ten minutes, most of them compiling: every kernel on each instruction set of
-#            this machine and in AVX-512's width, under AddressSanitizer and UndefinedBehaviorSanitizer; the thread pool under
-#            these and under ThreadSanitizer
+#            this machine and in AVX-512's width, and those for bf16 by the definition of Arm's instructions, under
+#            AddressSanitizer and UndefinedBehaviorSanitizer; the thread pool under these and under ThreadSanitizer
 #   address  AddressSanitizer in C and Swift, leaks at the end
 #   thread   ThreadSanitizer in C and Swift: without REGEX the program itself trains the demo, with threads
 #            and on two ranks, and is stopped and resumed, evaluated, asked; then no test is built

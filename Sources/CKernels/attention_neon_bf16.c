@@ -1,5 +1,5 @@
-// Attention whose products have bf16 operands, by Arm's instructions for them (BF16: Graviton3 and
-// later, Grace, Cobalt, Axion).
+// Attention whose products have bf16 operands, by Arm's instructions for them (BF16: Neoverse
+// V1, N2 and later).
 #if defined(__aarch64__)
 
 #include <arm_neon.h>

@@ -31,6 +31,7 @@
 #pragma clang attribute pop
 
 const ck_product_kernels ck_product_avx2 = {
-    .name = "packed avx2", .f32_name = "packed avx2", .multiply = products_f32, .peak = peak_f32};
+    .name = "packed avx2", .f32_name = "packed avx2", .block_columns = 16,
+    .multiply = products_f32, .peak = peak_f32};
 
 #endif

@@ -59,9 +59,11 @@
 #pragma clang attribute pop
 
 const ck_product_kernels ck_product_avx512 = {
-    .name = "packed avx512", .f32_name = "packed avx512", .multiply = products_f32, .peak = peak_f32};
+    .name = "packed avx512", .f32_name = "packed avx512", .block_columns = 48,
+    .multiply = products_f32, .peak = peak_f32};
 const ck_product_kernels ck_product_avx512_bf16 = {
-    .name = "packed avx512_bf16", .f32_name = "packed avx512", .multiply = products_f32, .peak = peak_f32,
+    .name = "packed avx512_bf16", .f32_name = "packed avx512", .block_columns = 48,
+    .multiply = products_f32, .peak = peak_f32,
     .narrow = narrow_bf16, .multiply_bf16 = multiply_bf16, .peak_bf16 = peak_bf16};
 
 #endif

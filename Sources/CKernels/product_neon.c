@@ -1,6 +1,6 @@
 // Products of matrices on NEON: tiles of 8 by 12 numbers, in 24 of 32 registers. In bf16 where the
-// processor has the instructions (BF16: Graviton3 and later, Grace, Cobalt, Axion), which multiply two
-// rows by two columns over four elements of the depth.
+// processor has the instructions (BF16: Neoverse V1, N2 and later), which multiply two rows by two
+// columns over four elements of the depth.
 #if defined(__aarch64__)
 
 #include <arm_neon.h>
@@ -44,9 +44,11 @@
 #pragma clang attribute pop
 
 const ck_product_kernels ck_product_neon = {
-    .name = "packed neon", .f32_name = "packed neon", .multiply = products_f32, .peak = peak_f32};
+    .name = "packed neon", .f32_name = "packed neon", .block_columns = 48,
+    .multiply = products_f32, .peak = peak_f32};
 const ck_product_kernels ck_product_neon_bf16 = {
-    .name = "packed neon_bf16", .f32_name = "packed neon", .multiply = products_f32, .peak = peak_f32,
+    .name = "packed neon_bf16", .f32_name = "packed neon", .block_columns = 48,
+    .multiply = products_f32, .peak = peak_f32,
     .narrow = narrow_bf16, .multiply_bf16 = multiply_bf16, .peak_bf16 = peak_bf16};
 
 #endif

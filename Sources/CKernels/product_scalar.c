@@ -4,4 +4,5 @@
 #include "product_f32.h"
 
 const ck_product_kernels ck_product_scalar = {
-    .name = "packed scalar", .f32_name = "packed scalar", .multiply = products_f32, .peak = peak_f32};
+    .name = "packed scalar", .f32_name = "packed scalar", .block_columns = 16,
+    .multiply = products_f32, .peak = peak_f32};

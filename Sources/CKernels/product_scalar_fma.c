@@ -9,6 +9,7 @@
 #pragma clang attribute pop
 
 const ck_product_kernels ck_product_scalar_fma = {
-    .name = "packed scalar", .f32_name = "packed scalar", .multiply = products_f32, .peak = peak_f32};
+    .name = "packed scalar", .f32_name = "packed scalar", .block_columns = 16,
+    .multiply = products_f32, .peak = peak_f32};
 
 #endif

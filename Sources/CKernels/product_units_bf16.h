@@ -150,7 +150,7 @@ CK_INLINE int64_t multiply_blocks_bf16(
       if (row + 1 < ROWS) sums[row + 1][v] = rows[1];
     }
   }
-  return t->units / 2 * 2;
+  return t->units & ~(int64_t)1;
 }
 
 #else

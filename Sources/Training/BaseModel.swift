@@ -49,7 +49,9 @@ public enum BaseModel {
         $0.shape.count == 2
           && ($0.matrix.format.isQuantized || $0.matrix.elementType == .bfloat16)
       }
-      let wanted: Int32 = (isStored || quantization != nil) && compute.hasNativeBFloat16 ? 1 : 0
+      let isOne = Set(try communicator.allGather(compute.bfloat16Definition)).count == 1
+      let wanted: Int32 =
+        (isStored || quantization != nil) && compute.hasNativeBFloat16 && isOne ? 1 : 0
       // Files are mapped, so reading them again costs nothing but the headers.
       if try communicator.allReduce(wanted, .minimum) == 1 { decoder = try read(.bfloat16) }
     }

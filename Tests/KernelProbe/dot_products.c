@@ -15,7 +15,8 @@ const ck_product_kernels *kernel_probe_dot_products(void);
 
 const ck_product_kernels *kernel_probe_dot_products(void) {
   static const ck_product_kernels kernels = {
-      .name = "dot", .f32_name = "dot", .multiply = products_f32, .peak = peak_f32,
+      .name = "dot", .f32_name = "dot", .block_columns = 16, .multiply = products_f32,
+      .peak = peak_f32,
       .narrow = narrow_bf16, .multiply_bf16 = multiply_bf16};
   return &kernels;
 }

@@ -420,45 +420,77 @@ static void probe_products(probe *p) {
   free(scratch);
 }
 
+// `rows` rows of `depth` numbers in bf16, a 0 behind one of odd length; sets A of the product.
+static uint16_t *narrowed_numbers(probe *p, const ck_product_kernels *k, ck_product *q, float scale) {
+  float *wide = numbers(p, q->rows * q->depth, scale);
+  q->a_stride = q->depth % 2 + q->depth + 2;
+  uint16_t *a = calloc((size_t)(q->rows * q->a_stride), sizeof *a);
+  for (int64_t row = 0; row < q->rows; row++) {
+    k->narrow(a + row * q->a_stride, wide + row * q->depth, q->depth);
+  }
+  take_bytes(p, a, (size_t)(q->rows * q->a_stride) * sizeof *a);
+  free(wide);
+  q->a = a;
+  return a;
+}
+
 // Products with bf16 operands, around the shapes of tiles, and with numbers whose products are subnormal.
 static void probe_bf16_products(probe *p, const ck_product_kernels *k) {
   static const char *names[] = {"f32", "f16", "bf16"};
   static const int64_t sizes[][3] = {  // rows, depth, columns
-      {1, 40, 33}, {2, 3, 8}, {5, 17, 8}, {13, 352, 50}, {30, 705, 49}, {61, 1430, 97}, {9, 800, 300}};
+      {1, 40, 33}, {2, 3, 8}, {5, 17, 8}, {13, 352, 50}, {30, 705, 49}, {61, 1430, 97}, {9, 800, 300},
+      {8, 0, 9}};
   void *scratch = aligned_alloc(64, (ck_product_scratch_bytes + 63) / 64 * 64);
   for (int type = 0; type < 3; type++) {
     begin(p, 1200 + (uint64_t)type);
-    for (int i = 0; i < 7 * 8; i++) {
+    for (int i = 0; i < 8 * 8; i++) {
       ck_product q = {
           .rows = sizes[i / 8][0], .depth = sizes[i / 8][1], .columns = sizes[i / 8][2],
           .b_transposed = i & 1, .c_transposed = i >> 1 & 1, .adding = i >> 2 & 1, .rounds_b = 1,
           .b = {.type = (ck_type)type}, .scale = i % 5 ? 1 : 0.37f, .rank = i % 4 == 3 ? 0 : i % 7 + 1,
-          .right_scale = 1.25f, .scratch = scratch};
-      q.a_stride = q.depth % 2 + q.depth + 2;
-      int64_t b_stride = (q.b_transposed ? q.depth : q.columns) + 1;
+          .right_scale = 1.25f, .right_transposed = i % 5 % 2, .scratch = scratch};
+      // Rows that all start at the same place in a vector, and others.
+      int64_t aligned = i % 3 == 1, b_row = q.b_transposed ? q.depth : q.columns;
+      int64_t b_stride = aligned ? (b_row + 31) / 32 * 32 : b_row + 1, b_start = aligned ? 8 : 1;
       q.c_stride = (q.c_transposed ? q.rows : q.columns) + 2;
-      q.left_stride = q.rank, q.right_stride = q.columns;
+      q.left_stride = q.rank, q.right_stride = q.right_transposed ? q.rank : q.columns;
       int64_t b_count = b_stride * (q.b_transposed ? q.columns : q.depth);
       int64_t c_count = q.c_stride * (q.c_transposed ? q.columns : q.rows);
       int64_t size = type == ck_f32 ? 4 : 2;
-      float *wide = numbers(p, q.rows * q.depth, i % 3 == 2 ? 0x1p-125f : 2);
+      uint16_t *a = narrowed_numbers(p, k, &q, i % 3 == 2 ? 0x1p-125f : 2);
       float *c = numbers(p, c_count, i % 3 == 2 ? 0x1p-122f : 2), *left = numbers(p, q.rows * q.rank, 1);
       float *right = numbers(p, q.columns * q.rank, 1);
-      uint16_t *a = calloc((size_t)(q.rows * q.a_stride), sizeof *a);
-      for (int64_t row = 0; row < q.rows; row++) k->narrow(a + row * q.a_stride, wide + row * q.depth, q.depth);
-      take_bytes(p, a, (size_t)(q.rows * q.a_stride) * sizeof *a);
-      unsigned char *b = malloc((size_t)(b_count * size + 1));
-      for (int64_t j = 0; j < b_count; j++) store_weight(p, b + 1 + j * size, (ck_type)type);
-      q.b.base = b + 1, q.b.row_bytes = b_stride * size;
-      q.a = a, q.c = c, q.left = left, q.right = right;
+      unsigned char *b = aligned_alloc(64, (size_t)(b_count * size + b_start + 63) / 64 * 64);
+      for (int64_t j = 0; j < b_count; j++) store_weight(p, b + b_start + j * size, (ck_type)type);
+      q.b.base = b + b_start, q.b.row_bytes = b_stride * size;
+      q.c = c, q.left = left, q.right = right;
       k->multiply_bf16(&q);
       take(p, c, c_count);
-      free(wide), free(a), free(b), free(c), free(left), free(right);
+      free(a), free(b), free(c), free(left), free(right);
     }
     char name[64];
     snprintf(name, sizeof name, "bf16 products by %s", names[type]);
     end(p, name);
   }
+  const block_format *format = &block_formats[7];
+  begin(p, 1203);
+  for (int i = 0; i < 2; i++) {
+    int64_t inputs = 768, outputs = 51, blocks = inputs / format->numbers;
+    ck_product q = {
+        .rows = 13, .depth = i ? inputs : outputs, .columns = i ? outputs : inputs, .b_transposed = i,
+        .rounds_b = 1, .scale = 1, .scratch = scratch};
+    unsigned char *bytes = random_blocks(p, format, outputs * blocks);
+    uint16_t *a = narrowed_numbers(p, k, &q, 2);
+    float *c = zeros(q.rows * q.columns);
+    q.b = (ck_stored){.base = bytes, .row_bytes = blocks * format->bytes, .type = format->type};
+    q.c = c, q.c_stride = q.columns;
+    k->multiply_bf16(&q);
+    take(p, c, q.rows * q.columns);
+    free(bytes - 1), free(a), free(c);
+  }
+  char name[64];
+  snprintf(name, sizeof name, "bf16 products by %s", format->name);
+  end(p, name);
   free(scratch);
 }
 

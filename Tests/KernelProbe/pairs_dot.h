@@ -1,7 +1,7 @@
 // Pairs of bf16 numbers in a unit of 32 bits, as Arm's BFDOT defines them, one number at a time on any
-// processor: subnormal operands and results are 0, everything else is rounded to odd. Source: Arm
-// Architecture Reference Manual for A-profile, functions BFDotAdd, BFMul, BFAdd and BFRound, where
-// FPCR.EBF is 0.
+// processor: subnormal operands and results of its products and sums are 0, everything else is rounded
+// to odd; numbers become bf16 by rounding to nearest, ties to even. Source: Arm Architecture
+// Reference Manual for A-profile, functions BFDotAdd, BFMul, BFAdd and BFRound, where FPCR.EBF is 0.
 
 #define CK_PAIR_BLOCKS 0
 
@@ -50,9 +50,12 @@ static vf pair_dot(vf sum, vu a, vu b) {
   return add_to_odd(sum, add_to_odd(product_to_odd(a, b, 0), product_to_odd(a, b, 1)));
 }
 
-CK_INLINE vu pairs_of_row(vf low, vf high) {
-  return vf_units(vf_round_bf16(low)) >> 16 | (vf_units(vf_round_bf16(high)) & 0xffff0000u);
+// `x` as bf16 in the upper half. A NaN becomes quiet, since its low bits go.
+CK_INLINE uint32_t upper_half(vf x) {
+  return (vf_units(vf_round_bf16(x)) | (x != x ? 0x400000u : 0)) & 0xffff0000u;
 }
+
+CK_INLINE vu pairs_of_row(vf low, vf high) { return upper_half(low) >> 16 | upper_half(high); }
 
 CK_INLINE vu pairs_of_columns(vf row, vf next) { return pairs_of_row(row, next); }
 

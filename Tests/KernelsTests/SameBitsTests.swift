@@ -64,7 +64,7 @@ private struct KernelSet: CustomTestStringConvertible, Sendable {
     let results = ProbeResults(
       products: ck_products(kernels), attention: ck_bf16_attention(kernels)
     ).hashes
-    #expect(results.count == 13 && expected.count == 13)
+    #expect(results.map(\.name) == expected.map(\.name) && expected.count > 10)
     for (result, expected) in zip(results, expected) {
       #expect(result.hash == expected.hash, "\(result.name)")
     }

@@ -5,13 +5,14 @@
 
 #include "ck_linear.h"
 
-// The definition of a product depends on two numbers, and on nothing of the processor:
+// The definition of a product depends on two numbers, and in f32 on nothing of the processor:
 //
 // An element of C is a sum over the depth, cut into parts. There are as few parts as have at most
 // `ck_product_depth` units (elements in f32, pairs of them in bf16) each, all of the same length
 // rounded up to a multiple of 16 but for the last. A part's sum starts at 0 and takes a fused
-// multiply-add for each element, in order; the last part's goes on with the low-rank term, left times
-// (right times right_scale), likewise. Each part is then added to C: C = scale * sum where there was
+// multiply-add for each element, in order, or for each pair what the processor's bf16 instruction does
+// with it (pairs_NAME.h); the last part's goes on with the low-rank term, left times (right times
+// right_scale), in fused multiply-adds. Each part is then added to C: C = scale * sum where there was
 // nothing, else the fused scale * sum + C.
 //
 // So in f32 an element has the same bits on every instruction set, whatever other rows and columns
@@ -63,6 +64,9 @@ typedef void (*ck_product_function)(const ck_product *_Nonnull);
 typedef struct {
   const char *_Nonnull name;      // such as "packed avx2"
   const char *_Nonnull f32_name;  // the same of the products in f32
+  // What columns that a thread computes by itself begin at a multiple of: whole tiles, and whole runs of
+  // numbers that are stored in blocks.
+  int64_t block_columns;
   // Operands in f32; B is widened.
   ck_product_function _Nonnull multiply;
   // Multiply-adds in registers alone: what a core can do. Runs so many rounds of them, writes a number
@@ -70,9 +74,8 @@ typedef struct {
   double (*_Nonnull peak)(int64_t rounds, float *_Nonnull result);
   // destination[i] = source[i] rounded to bf16, for `multiply_bf16`.
   void (*_Nullable narrow)(uint16_t *_Nonnull destination, const float *_Nonnull source, int64_t count);
-  // A in bf16, B rounded to it, sums in f32 by the processor's bf16 instruction, which adds the
-  // products of a pair by its own rule; with `narrow` and
-  // `peak_bf16` or not at all.
+  // A in bf16, B rounded to it, sums in f32 by the processor's bf16 instruction; with `narrow` or not at
+  // all.
   ck_product_function _Nullable multiply_bf16;
   double (*_Nullable peak_bf16)(int64_t rounds, float *_Nonnull result);
 } ck_product_kernels;

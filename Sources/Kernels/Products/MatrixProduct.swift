@@ -41,7 +41,8 @@ struct MatrixProduct {
     if parts > 1 && adding && addParts(parts, to: c, scale: scale, on: compute) { return }
     let blocks = ProductBlocks(
       rows: swaps ? c.columns : c.rows, columns: swaps ? c.rows : c.columns, depth: depth,
-      isTransposed: right.transposed, threads: compute.threadCount)
+      isTransposed: right.transposed, panelColumns: packed.blockColumns,
+      threads: compute.threadCount)
     compute.forEachBlock(blocks.count) { block, worker in
       let (rows, columns) = blocks[block]
       for part in 0..<parts {

@@ -71,6 +71,9 @@ struct PackedProduct {
   /// The same of its products in f32.
   var floatName: String { String(cString: kernels.pointee.f32_name) }
 
+  /// What columns that a thread computes by itself begin at a multiple of.
+  var blockColumns: Int { Int(kernels.pointee.block_columns) }
+
   /// Whether operands may be bf16.
   var multipliesBFloat16: Bool { kernels.pointee.multiply_bf16 != nil }
 

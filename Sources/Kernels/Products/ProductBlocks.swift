@@ -1,6 +1,6 @@
 /// How a product is cut for a number of threads: by rows, so that each thread works on its own
 /// and finds them in its caches, and into a few blocks for each.
-struct ProductBlocks {
+package struct ProductBlocks {
   /// The columns that are packed together, at least and at most: two panels where b is transposed,
   /// up to six where not.
   private static let leastColumns = 96
@@ -14,17 +14,22 @@ struct ProductBlocks {
   /// Fewer rows cost more packing than any sharing out gains.
   private static let leastRows = 64
 
-  let count: Int
+  package let count: Int
   private let rowStep: Int
-  private let columnStep: Int
   private let columnBlocks: Int
+  private let panels: Int
+  private let panelColumns: Int
   private let rows: Int
   private let columns: Int
 
-  /// - Parameter decodes: whether b is stored in blocks or codes.
-  init(rows: Int, columns: Int, depth: Int, isTransposed: Bool, decodes: Bool = false, threads: Int)
-  {
-    (self.rows, self.columns) = (rows, columns)
+  /// - Parameters:
+  ///   - decodes: whether b is stored in blocks or codes.
+  ///   - panelColumns: what a block's columns begin at a multiple of.
+  package init(
+    rows: Int, columns: Int, depth: Int, isTransposed: Bool, decodes: Bool = false,
+    panelColumns: Int, threads: Int
+  ) {
+    (self.rows, self.columns, self.panelColumns) = (rows, columns, panelColumns)
     // A million multiply-adds take a core 10 to 25 microseconds: hardly worth waking a thread for.
     // To pack a column takes as long as to multiply some rows by it.
     let work = max(rows, ProductBlocks.packingRows) * columns * depth
@@ -37,11 +42,15 @@ struct ProductBlocks {
       ? groups(ProductBlocks.ownRows.decoded)
       : isCached ? cached : groups(ProductBlocks.ownRows.other)
     let whole = (blockCount(columns, max(1, wanted / groups)) + 47) / 48 * 48
-    columnStep =
+    let columnStep =
       isTransposed
       ? ProductBlocks.leastColumns
       : min(max(whole, ProductBlocks.leastColumns), ProductBlocks.mostColumns)
-    columnBlocks = blockCount(columns, columnStep)
+    panels = blockCount(columns, panelColumns)
+    // Where there are more than threads, all get as many, so that none waits for another's last.
+    let (blocks, sharers) = (blockCount(columns, columnStep), blockCount(threads, groups))
+    columnBlocks =
+      blocks <= sharers ? blocks : min(panels, blockCount(blocks, sharers) * sharers)
     let split = min(
       blockCount(wanted, columnBlocks * groups), rows / groups / ProductBlocks.leastRows)
     rowStep = (blockCount(rows, groups * max(1, split)) + 15) & ~15
@@ -49,10 +58,14 @@ struct ProductBlocks {
   }
 
   /// The rows and columns of a block; neighbours share rows.
-  subscript(block: Int) -> (rows: Range<Int>, columns: Range<Int>) {
-    (
+  package subscript(block: Int) -> (rows: Range<Int>, columns: Range<Int>) {
+    let index = block % columnBlocks
+    // Panels go to the blocks as evenly as they can.
+    let first = index * panels / columnBlocks
+    let end = (index + 1) * panels / columnBlocks
+    return (
       blockRange(block / columnBlocks, rowStep, rows),
-      blockRange(block % columnBlocks, columnStep, columns)
+      first * panelColumns..<min(end * panelColumns, columns)
     )
   }
 }

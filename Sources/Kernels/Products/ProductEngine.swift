@@ -9,7 +9,7 @@
 /// | `avx512` (Skylake to Ice Lake) | `float32`, tiles of 8 by 48 | `roundedFloat32` |
 /// | `avx512` with AVX512_BF16 (Zen 4 on, Cooper Lake, Sapphire Rapids on) | the same | `bfloat16` |
 /// | `neon` (Arm) | `float32`, tiles of 8 by 12 | `roundedFloat32` |
-/// | `neon` with BF16 (Graviton3 on, Grace) | the same | `bfloat16` |
+/// | `neon` with BF16 (Neoverse V1, N2 on) | the same | `bfloat16` |
 ///
 /// The same kernels multiply few rows, as when generating, and matrices that are all in f32: adapters
 /// and gradients of weights (`MatrixProduct`). AMX's tiles are not used: processors with them run

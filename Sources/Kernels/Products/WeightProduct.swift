@@ -63,7 +63,7 @@ struct WeightProduct {
     if engine != .float32 { input.take(a, on: compute) }
     let blocks = ProductBlocks(
       rows: a.rows, columns: outer, depth: inner, isTransposed: stored.transposed,
-      decodes: stored.isDecoded, threads: compute.threadCount)
+      decodes: stored.isDecoded, panelColumns: packed.blockColumns, threads: compute.threadCount)
     compute.forEachBlock(blocks.count) { block, worker in
       let (rows, columns) = blocks[block]
       let target = c.rows(rows).columns(columns)

@@ -17,8 +17,8 @@ public struct UnlikeBFloat16Products: ClassifiedError {
   public var description: String {
     "With --precision bf16 all ranks must multiply bf16 numbers by the same definition, and they "
       + "have several: \(Communicator.ranks(by: definitions)). Give --precision f32, whose results "
-      + "no processor changes, or --instruction-set avx2 to emulate bf16 everywhere (on Arm scalar, "
-      + "which is slow)."
+      + "no processor changes, or --instruction-set avx2 to emulate bf16 everywhere (on Arm "
+      + "processors with BF16 scalar, which is slow)."
   }
 }
 

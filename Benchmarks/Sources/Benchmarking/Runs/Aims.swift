@@ -18,9 +18,9 @@ enum Aims {
 
   /// Tokens a second, as a multiple of the peer's.
   ///
-  /// Where the processor has AVX2 alone, the peer's library does some 55 % of what registers do in
-  /// f32, so that 1.8 times the peer is the most that any program can reach at equal work (C's batches
-  /// are ragged, and the peer pads them); in bf16 the peer is many times slower than in f32.
+  /// Where the processor has AVX2 alone, the peer's products do some 55 % of what registers do in f32,
+  /// which leaves less to gain than with wider vectors; in bf16 the peer is many times slower than in
+  /// f32.
   static func speedRatio(_ task: Task, on set: InstructionSet) -> Double? {
     guard task.method == "lora" else { return nil }
     if set == .avx2 {

@@ -15,6 +15,7 @@ import Testing
 
   static let cuts = [
     Cut(rows: 1, columns: 1, depth: 1, threads: 4), Cut(rows: 7, columns: 0, depth: 5, threads: 2),
+    Cut(rows: 0, columns: 7, depth: 5, threads: 2), Cut(rows: 3, columns: 4, depth: 0, threads: 2),
     Cut(rows: 130, columns: 97, depth: 40, threads: 3),
     Cut(rows: 512, columns: 2048, depth: 5632, threads: 2),
     Cut(rows: 512, columns: 2047, depth: 2048, threads: 7),

@@ -30,6 +30,10 @@ package struct ProductBlocks {
     panelColumns: Int, threads: Int
   ) {
     (self.rows, self.columns, self.panelColumns) = (rows, columns, panelColumns)
+    guard rows > 0 && columns > 0 else {
+      (count, rowStep, columnBlocks, panels) = (0, 1, 1, 0)
+      return
+    }
     // A million multiply-adds take a core 10 to 25 microseconds: hardly worth waking a thread for.
     // To pack a column takes as long as to multiply some rows by it.
     let work = max(rows, ProductBlocks.packingRows) * columns * depth

@@ -245,7 +245,10 @@ struct HDF5WritingTests {
     let error = try hdf5Error { () throws(HDF5Error) in
       _ = try HDF5File(reading: path).root.dataset("x").read(UInt32.self)
     }
-    #expect(error.description.contains("fletcher32"))
+    // HDF5 1.14 keeps to itself what the filter says.
+    let told = error.description
+    #expect(told.contains("fletcher32") || told.contains("filter returned failure during read"))
+    #expect(told.contains("The file may be damaged"))
   }
 
   @Test("A chunk without room for its checksum is refused: the library would not survive it")

@@ -11,23 +11,12 @@ struct BaseDistributionTests {
 
   init() throws { bench = try Workbench() }
 
-  /// Whether `mpirun` starts several programs at all: Open MPI 5.0.7's ends by a signal (Debian 13).
-  private static let startsSeveral: Bool = {
-    let start = ["-n", "1", "true"]
-    let result = try? ProcessRunner.run(
-      URL(fileURLWithPath: "/usr/bin/env"), ["mpirun", "--oversubscribe"] + start + [":"] + start,
-      environment: ProcessRunner.mpirunEnvironment)
-    return result?.status == 0
-  }()
-
   /// Runs with a rank or two a node, each from the directory of its rank.
   private func run(
     _ how: String, output: String, model: String? = nil, ranksPerNode: Int = 1,
     directories: [String], _ more: [String] = []
   ) throws -> ProcessResult {
-    guard Self.startsSeveral else {
-      try Test.cancel("this mpirun does not start several programs with one command")
-    }
+    try Workbench.requireSeveralPrograms()
     var options = bench.options(output: bench.path(output)) + ["--base-distribution", how] + more
     options[1] = model ?? bench.model
     var launch: [String] = []

@@ -51,6 +51,7 @@ import Training
     "A job of unlike ranks trains the same adapter, and says so",
     .enabled(if: InstructionSet.best != .scalar), arguments: ["lora", "p-tuning-lstm", "adalora"])
   func mixedRanks(name: String) throws {
+    try Workbench.requireSeveralPrograms()
     let method = try #require(MethodCase.all.first { $0.name == name })
     let bench = try Workbench()
     let (alone, mixed) = (bench.path("alone"), bench.path("mixed"))

@@ -3,6 +3,7 @@ import Foundation
 import JSON
 import Tensors
 import TestSupport
+import Testing
 
 /// A directory with a small uneven dataset, and the built program to run on it.
 struct Workbench {
@@ -12,6 +13,22 @@ struct Workbench {
   var data: String { directory.path("data.h5") }
 
   static let program = ProcessRunner.built("swift-peft-train")
+
+  /// Whether `mpirun` starts several programs at all: Open MPI 5.0.7's ends by a signal (Debian 13).
+  private static let startsSeveral: Bool = {
+    let start = ["-n", "1", "true"]
+    let result = try? ProcessRunner.run(
+      URL(fileURLWithPath: "/usr/bin/env"), ["mpirun", "--oversubscribe"] + start + [":"] + start,
+      environment: ProcessRunner.mpirunEnvironment)
+    return result?.status == 0
+  }()
+
+  /// Cancels the test where `mpirun` does not start several programs with one command.
+  static func requireSeveralPrograms() throws {
+    guard startsSeveral else {
+      try Test.cancel("this mpirun does not start several programs with one command")
+    }
+  }
 
   init() throws {
     directory = try TemporaryDirectory()

@@ -48,8 +48,10 @@
 
 #include "product_units_bf16.h"
 #define CK_UNITS bf16
+#define CK_BLOCKS CK_PAIR_BLOCKS
 #include "product_body.h"
 #undef CK_UNITS
+#undef CK_BLOCKS
 
 #define CK_PRODUCT_PEAK peak_bf16
 #define CK_PEAK_STEP(sum, x, y) accumulate_bf16(sum, vf_units(x), vf_units(y))

@@ -154,8 +154,10 @@ static void CK_PRODUCT(pack)(
     uint32_t *panels, const ck_stored *b, int transposed, int rounded, int64_t columns,
     int64_t depth, int64_t most) {
   CK_PRODUCT(pack_in_order)(panels, b, transposed, rounded, columns, depth, most);
+#if CK_BLOCKS
   CK_PRODUCT(arrange)(
       panels, (depth + CK_PRODUCT(per_unit) - 1) / CK_PRODUCT(per_unit), columns, most);
+#endif
 }
 
 // One unit of the depth: what it loads is loaded in its turn where registers are few, since Clang
@@ -215,7 +217,12 @@ CK_INLINE void CK_PRODUCT(tile)(int ROWS, int VECTORS, int TRANSPOSED, const til
     }
   }
   // As much of the depth as an instruction multiplies by blocks, then the rest unit by unit.
-  int64_t done = CK_PRODUCT(multiply_blocks)(ROWS, VECTORS, sums, t), units = t->units - done;
+#if CK_BLOCKS
+  int64_t done = CK_PRODUCT(multiply_blocks)(ROWS, VECTORS, sums, t);
+#else
+  const int64_t done = 0;
+#endif
+  int64_t units = t->units - done;
   const uint32_t *panel = t->panel + done * VECTORS * CK_WIDTH;
   int64_t ahead = t->ahead;
   // A pointer for every three rows, the others by what an address can multiply. Clang must not see

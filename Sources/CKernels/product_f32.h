@@ -5,8 +5,10 @@
 
 #include "product_units_f32.h"
 #define CK_UNITS f32
+#define CK_BLOCKS 0
 #include "product_body.h"
 #undef CK_UNITS
+#undef CK_BLOCKS
 
 #include "product_few_rows.h"
 

@@ -153,18 +153,6 @@ CK_INLINE int64_t multiply_blocks_bf16(
   return t->units & ~(int64_t)1;
 }
 
-#else
-
-// An instruction that multiplies lane by lane has no blocks.
-CK_INLINE void arrange_bf16(uint32_t *panels, int64_t units, int64_t columns, int64_t most) {
-  (void)panels, (void)units, (void)columns, (void)most;
-}
-CK_INLINE int64_t multiply_blocks_bf16(
-    int ROWS, int VECTORS, vf sums[CK_NARROW_ROWS][CK_FEW_ROWS_VECTORS], const tile_operands *t) {
-  (void)ROWS, (void)VECTORS, (void)sums, (void)t;
-  return 0;
-}
-
 #endif
 
 // destination[i] = source[i] in bf16.

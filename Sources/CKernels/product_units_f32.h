@@ -6,16 +6,6 @@ CK_INLINE vf accumulate_f32(vf sum, vu a, vu b) {
   return vf_fma(vu_as_float(a), vu_as_float(b), sum);
 }
 
-// A lane takes one element, so that there are no blocks to multiply.
-CK_INLINE void arrange_f32(uint32_t *panels, int64_t units, int64_t columns, int64_t most) {
-  (void)panels, (void)units, (void)columns, (void)most;
-}
-CK_INLINE int64_t multiply_blocks_f32(
-    int ROWS, int VECTORS, vf sums[CK_NARROW_ROWS][CK_FEW_ROWS_VECTORS], const tile_operands *t) {
-  (void)ROWS, (void)VECTORS, (void)sums, (void)t;
-  return 0;
-}
-
 // CK_WIDTH elements as floats, rounded to bf16 where asked; those beyond `count` are 0 and not read.
 CK_INLINE vf load_floats(const char *source, ck_type type, int rounded, int64_t count) {
   switch (type) {

@@ -8,8 +8,10 @@
 
 #include "../../Sources/CKernels/product_units_bf16.h"
 #define CK_UNITS bf16
+#define CK_BLOCKS CK_PAIR_BLOCKS
 #include "../../Sources/CKernels/product_body.h"
 #undef CK_UNITS
+#undef CK_BLOCKS
 
 const ck_product_kernels *kernel_probe_dot_products(void);
 
